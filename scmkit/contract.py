@@ -7,7 +7,7 @@ anywhere we know. Everything assumed stands in `Assumptions`, so that one place 
 
 import re
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 PRODUCTION_URL = "https://api.scantrust.com"  # [doc]
 STAGING_URL = "https://api.staging.scantrust.io"  # [doc]
@@ -42,8 +42,8 @@ CODE_COLUMNS = (
 )  # fmt: skip
 # Fields that every campaign understands without defining them [doc: Special SCM Fields].
 SPECIAL_FIELDS = ("product", "activation_status", "blacklist_reason")
-# Under which column of a code download a special field is read back [assumed].
-DOWNLOAD_COLUMN = {"activation_status": "status"}
+# Under which columns of a code download a special field is read back [assumed].
+DOWNLOAD_COLUMNS = {"activation_status": ("status",), "product": ("product", "sku")}
 
 
 class ActivationStatus(IntEnum):
@@ -70,7 +70,7 @@ class BlacklistReason(IntEnum):
     MAXIMUM_SCAN_COUNT_EXCEEDED = 10
 
 
-class TaskState(str, Enum):
+class TaskState(StrEnum):
     """The four states of an asynchronous task [client][doc]; the wire may use other words for them."""
 
     PENDING = "pending"

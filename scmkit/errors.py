@@ -46,8 +46,8 @@ class MissingColumnError(ScmkitError, KeyError):
     @classmethod
     def of(cls, name: object, columns: Iterable[object], role: str = "column") -> "MissingColumnError":
         """Name what is missing, the nearest column and the ones there are."""
-        columns = [str(c) for c in columns]
-        return cls(f"{role} {str(name)!r} is not in the table{did_you_mean(str(name), columns)}; {listed(columns)}")
+        names = [str(c) for c in columns]
+        return cls(f"{role} {str(name)!r} is not in the table{did_you_mean(str(name), names)}; {listed(names)}")
 
 
 class ValidationError(ScmkitError, ValueError):
@@ -160,6 +160,8 @@ class GatewayTimeoutError(ServiceError, TimeoutError):
 
 class UnavailableError(ServiceError):
     """500, 502, 503: the service failed; it is unknown whether it had applied the call."""
+
+    retry_after_s: float | None = None
 
 
 class RedirectError(ServiceError):

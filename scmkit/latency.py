@@ -119,8 +119,8 @@ class ServiceTime:
         """
         from scipy.special import ndtr
 
-        room = math.log(_positive(timeout_s, "timeout_s")) - np.log(self.median_s(codes, items))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore"):  # a call without work takes no time: log 0 is -inf, and its risk 0
+            room = math.log(_positive(timeout_s, "timeout_s")) - np.log(self.median_s(codes, items))
             risk = np.where(self.noise > 0, ndtr(-room / self.noise), (room < 0).astype(float)).mean(axis=-1)
         return float(risk) if np.ndim(risk) == 0 else risk
 

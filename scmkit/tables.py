@@ -1,7 +1,7 @@
 """Files to frames, undamaged, and columns to text: the one place where a cell becomes what is sent.
 
-A cell is text, or missing. Missing (``NaN``, ``None``, ``NaT``, ``pd.NA``) is left out of a call; ``""`` clears a
-field. Everything else has one text form, or is a finding:
+A cell is text, or missing. Missing (``NaN``, ``None``, ``NaT``, ``pd.NA``) is left out of a call; ``""`` clears
+a field. Everything else has one text form, or is a finding:
 
 ====================================  =====================================================
 a cell holds                          its text
@@ -9,29 +9,45 @@ a cell holds                          its text
 text                                  itself, blanks and all
 a whole number, of any dtype          ``12``, never ``12.0``
 another finite number                 the shortest digits that give it back: ``12.5``
-a ``Decimal``                         its digits, without an exponent
+a ``Decimal``                         its digits, without an exponent: ``12.50``
 a truth value                         ``true`` or ``false``
 a date, a time stamp at midnight      ``2026-11-23``
+a ``Period`` of one day, a ``UUID``   ``2026-11-23``, ``6fa459ea-ee8a-3ca4-894e-db77e160355e``
 ====================================  =====================================================
 """
 
 from __future__ import annotations
 
+import codecs
+import csv
 import datetime as dt
+import errno
+import gzip
+import io
+import json
 import math
+import os
+import re
 import uuid
-from collections.abc import Hashable, Iterable, Sequence
+import warnings
+import zipfile
+import zlib
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scmkit.errors import MissingColumnError
+from scmkit.errors import MissingColumnError, MissingDependencyError, TableError, did_you_mean
 
 MISSING = -1
+LONGEST_NUMBER = 100  # digits; beyond, a number is a mistake, and Python itself refuses to print some
+_EXACT_BELOW = {np.float16: 2**11, np.float32: 2**24}  # from there on, whole numbers share a float (else 2**53)
 Ints = NDArray[np.int64]
 Objects = NDArray[np.object_]
 
@@ -40,8 +56,8 @@ Objects = NDArray[np.object_]
 class TextColumn:
     """A column as the texts it holds and, for each row, which of them.
 
-    Independent of the DataFrame it came from: what is planned is what is sent, whatever happens to the frame in
-    between. Equal cells share one text, so equal rows are found by comparing integers.
+    Independent of the DataFrame it came from: what is planned is what is sent, whatever happens to the frame
+    in between. Equal cells share one text, so equal rows are found by comparing integers.
 
     Parameters
     ----------
@@ -62,46 +78,66 @@ class TextColumn:
 
     def take(self, rows: Ints) -> Objects:
         """Give the texts of these rows, None where missing."""
-        return np.append(self.texts, None)[self.codes[rows]]
+        codes = self.codes[rows]
+        taken = np.full(len(codes), None, dtype=object)
+        taken[codes != MISSING] = self.texts[codes[codes != MISSING]]
+        return taken
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Rows without a text."""
-        return self.codes == MISSING
+        return np.asarray(self.codes == MISSING)
 
 
 def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
-    """Turn a column of any dtype into text, see the table at the top of this module."""
+    """Turn a column of any dtype into text, see the table at the top of this module.
+
+    Parameters
+    ----------
+    column : pandas.Series
+        It is not changed, and its index plays no part.
+    name : str, optional
+        The name to give it instead of its own.
+
+    Returns
+    -------
+    TextColumn
+        With one entry a row; what `text_of` says of each cell, found once for each distinct number or time.
+    """
     name = str(column.name) if name is None else name
     if isinstance(column.dtype, pd.CategoricalDtype):
-        inner = text_column(pd.Series(column.cat.categories), name)
-        codes = np.append(inner.codes, MISSING)[column.cat.codes.to_numpy()]
-        at = dict.fromkeys(inner.problems)
-        problems = {int(r): inner.problems[c] for r, c in enumerate(column.cat.codes) if c in at}
-        return TextColumn(name, codes, inner.texts, problems)
-    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty"):
-        return _mixed(column, name)  # 1, True and 1.0 are equal to a hash, but are not the same text
-    codes, distinct = pd.factorize(column)
-    return _of_distinct(name, codes.astype(np.int64), list(distinct))
+        used = column.cat.remove_unused_categories().cat
+        inner = text_column(pd.Series(used.categories), name)
+        return _spread(inner, used.codes.to_numpy().astype(np.int64))
+    if column.dtype.kind in "biufM":
+        codes, distinct = pd.factorize(column)
+        inner = _of_values(name, _scalars(distinct, column.dtype))
+        return _spread(inner, codes.astype(np.int64))
+    # Not factorize: pandas before 3 takes "a" and "a\0b" for equal, and any hash 1, True and 1.0.
+    return _of_values(name, column.to_numpy(dtype=object).tolist())
 
 
 def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -> dict[str, TextColumn]:
-    """Turn columns of a frame into text; a name that is there twice or not at all is an error."""
-    wanted = list(frame.columns) if columns is None else list(columns)
-    table: dict[str, TextColumn] = {}
-    for label in wanted:
-        if label not in frame.columns:
-            raise MissingColumnError.of(label, frame.columns)
-        column = frame[label]
-        if isinstance(column, pd.DataFrame) or str(label) in table:
-            raise MissingColumnError(f"column {str(label)!r} is there more than once: rename or drop one of them")
-        table[str(label)] = text_column(column, str(label))
-    return table
+    """Turn columns of a frame into text, keyed by their names as text.
+
+    Raises
+    ------
+    MissingColumnError
+        If a column is not there, or two columns have this name (``1`` and ``"1"`` are one name).
+    """
+    names = [str(label) for label in frame.columns]
+    wanted = names if columns is None else [str(label) for label in columns]
+    for name in wanted:
+        if name not in names:
+            raise MissingColumnError.of(name, names)
+        if names.count(name) > 1:
+            raise MissingColumnError(f"column {name!r} is there more than once: rename or drop one of them")
+    return {name: text_column(frame.iloc[:, names.index(name)], name) for name in wanted}
 
 
 def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
     """Give the key as a list of column names, after checking that the frame has them."""
-    keys = [key] if isinstance(key, str) else list(key)
+    keys = [key] if isinstance(key, str) else [str(k) for k in key]
     names = [str(c) for c in frame.columns]
     for name in keys:
         if name not in names:
@@ -112,7 +148,7 @@ def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
 
 
 def group(columns: Sequence[TextColumn], rows: int) -> tuple[Ints, int]:
-    """Number the distinct combinations of these columns, by first appearance.
+    """Give each distinct combination of these columns a number, by first appearance.
 
     Returns
     -------
@@ -130,74 +166,99 @@ def group(columns: Sequence[TextColumn], rows: int) -> tuple[Ints, int]:
     return groups, count
 
 
-def _mixed(column: pd.Series, name: str) -> TextColumn:
+def _of_values(name: str, values: Iterable[Any]) -> TextColumn:
+    """Normalise value by value; different values may still have one text (1.0 and 1)."""
     texts: dict[str, int] = {}
-    codes = np.full(len(column), MISSING, dtype=np.int64)
+    codes: list[int] = []
     problems: dict[int, str] = {}
-    for row, value in enumerate(column):
-        text, problem = text_of(value)
+    for row, value in enumerate(values):
+        text, problem = (value, None) if type(value) is str and value in texts else text_of(value)
         if problem is not None:
             problems[row] = problem
-        elif text is not None:
-            codes[row] = texts.setdefault(text, len(texts))
-    return TextColumn(name, codes, _objects(texts), problems)
+        codes.append(MISSING if text is None else texts.setdefault(text, len(texts)))
+    return TextColumn(name, np.array(codes, dtype=np.int64), _objects(texts), problems)
 
 
-def _of_distinct(name: str, codes: Ints, distinct: list[Any]) -> TextColumn:
-    """Normalise each distinct value once; different values may still have one text (1.0 and 1)."""
-    texts: dict[str, int] = {}
-    at = np.full(len(distinct) + 1, MISSING, dtype=np.int64)
-    broken: dict[int, str] = {}
-    for i, value in enumerate(distinct):
-        text, problem = text_of(value)
-        if problem is not None:
-            broken[i] = problem
-        elif text is not None:
-            at[i] = texts.setdefault(text, len(texts))
-    problems: dict[int, str] = {}
-    if broken:
-        rows = np.flatnonzero(np.isin(codes, list(broken)))
-        problems = {int(row): broken[int(codes[row])] for row in rows}
-    return TextColumn(name, at[codes], _objects(texts), problems)
+def _spread(distinct: TextColumn, at: Ints) -> TextColumn:
+    """Give each row the text of the distinct value it points at; -1 is missing."""
+    codes = np.append(distinct.codes, MISSING)[at]
+    rows = np.flatnonzero(np.isin(at, list(distinct.problems))) if distinct.problems else ()
+    problems = {int(row): distinct.problems[int(at[row])] for row in rows}
+    return TextColumn(distinct.name, codes, distinct.texts, problems)
+
+
+def _scalars(distinct: Any, dtype: Any) -> list[Any]:
+    """Give the values of an index, narrow floats in their own type: widened, 0.1 would be 0.10000000149."""
+    values: list[Any] = distinct.tolist()
+    narrow = getattr(dtype, "numpy_dtype", dtype)
+    if narrow in (np.float16, np.float32):
+        values = [value if pd.isna(value) else narrow.type(value) for value in values]
+    return values
 
 
 def text_of(value: Any) -> tuple[str | None, str | None]:
     """Give a cell's text and what is wrong with it; a missing cell has neither."""
     if isinstance(value, str):
-        return _checked(str(value))
+        return _checked(value if type(value) is str else str.__str__(value))  # an Enum's str() is its name
     if isinstance(value, np.generic):
-        value = value.item() if not isinstance(value, np.datetime64) else pd.Timestamp(value)
+        value = _unboxed(value)
     if value is None or value is pd.NA or value is pd.NaT:
         return None, None
     if isinstance(value, bool):
         return ("true" if value else "false"), None
     if isinstance(value, int):
-        return str(value), None
-    if isinstance(value, float | Decimal):
+        return _number(Decimal(value)) if abs(value) >= 10**LONGEST_NUMBER else (str(int(value)), None)
+    if isinstance(value, float | np.floating):
+        return _float(value)
+    if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, dt.datetime):
-        if value.time() != dt.time.min:
-            return None, "has a time of day, and SCM dates have none: use the date alone (.dt.normalize())"
-        return value.date().isoformat(), None
-    if isinstance(value, dt.date):
-        return value.isoformat(), None
-    if isinstance(value, pd.Period) and value.freqstr == "D":
+        return _day(value)
+    if isinstance(value, dt.date | uuid.UUID):
         return str(value), None
-    if isinstance(value, uuid.UUID):
+    if isinstance(value, pd.Period) and value.freqstr == "D":
         return str(value), None
     return None, f"a {type(value).__name__} has no text form: turn the column into text first"
 
 
-def _number(value: float | Decimal) -> tuple[str | None, str | None]:
+def _unboxed(value: np.generic) -> Any:
+    if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
+        return None
+    if isinstance(value, np.datetime64):
+        return pd.Timestamp(value)
+    if isinstance(value, np.floating | np.timedelta64):
+        return value  # item() would widen a float32, and make a plain number of a duration
+    return value.item()
+
+
+def _number(value: Decimal) -> tuple[str | None, str | None]:
+    if value.is_nan():
+        return None, None
+    if value.is_infinite():
+        return None, "an infinite number has no text form"
+    if abs(value.adjusted()) >= LONGEST_NUMBER:
+        return None, f"a number of more than {LONGEST_NUMBER} digits has no text form"
+    return format(value if value else value.copy_abs(), "f"), None
+
+
+def _float(value: float | np.floating[Any]) -> tuple[str | None, str | None]:
     if math.isnan(value):
         return None, None
     if math.isinf(value):
         return None, "an infinite number has no text form"
-    if isinstance(value, float):
-        if value.is_integer() and abs(value) > 2**53:
-            return None, "a float of more than 15 digits has lost its last ones: read the column as text"
-        return (str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")), None
-    return format(value if value else Decimal(0), "f"), None
+    if value != int(value):
+        return np.format_float_positional(value, trim="-"), None
+    if abs(int(value)) >= _EXACT_BELOW.get(type(value), 2**53):
+        return None, "a float of this size has lost its last digits: read the column as text"
+    return str(int(value)), None
+
+
+def _day(value: dt.datetime) -> tuple[str | None, str | None]:
+    if not 1 <= value.year <= 9999:
+        return None, "a year outside 1 to 9999 has no text form"
+    if value.time() != dt.time.min or (isinstance(value, pd.Timestamp) and value.nanosecond):
+        return None, "has a time of day, and SCM dates have none: use the date alone (.dt.normalize())"
+    return value.date().isoformat(), None
 
 
 def _checked(text: str) -> tuple[str | None, str | None]:
@@ -216,3 +277,366 @@ def _objects(texts: Iterable[str]) -> Objects:
     array = np.empty(len(listed), dtype=object)
     array[:] = listed
     return array
+
+
+_DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
+_FORMATS = {
+    ".csv": _DELIMITED, ".tsv": _DELIMITED, ".tab": _DELIMITED,
+    ".jsonl": _LINES, ".ndjson": _LINES, ".json": _LINES,
+    ".xlsx": _WORKBOOK, ".xlsm": _WORKBOOK, ".parquet": _PARQUET, ".pq": _PARQUET,
+}  # fmt: skip
+_COMPRESSIBLE = (_DELIMITED, _LINES)
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_HEADER = re.compile(r'(?:[ \t]*[\r\n]+)*((?:"[^"]*"|[^"\r\n])*)')
+_LIKE_A_VALUE = re.compile(r"[-+]?\d[-\d.,:/ eE+]*")  # a number or a date, not a column's name
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    sheet: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    pad_to: Mapping[str, int] | None = None,
+    keep_blank: bool = False,
+) -> pd.DataFrame:
+    """Read a file into a DataFrame without damaging its values.
+
+    Text stays text (``000042``, ``12E5``, ``NA``, 30 digits), a blank cell is missing, and nothing else is.
+    What cannot be read for certain is an error, never a guess: a row with fewer cells than the header is not
+    filled up, because nobody knows which cell is the missing one. Lines without anything in them are skipped;
+    rows of blank cells are dropped at the end and kept elsewhere.
+
+    Parameters
+    ----------
+    path : path
+        ``.csv``, ``.tsv``, ``.tab``, or one JSON object a line in ``.jsonl``, ``.ndjson``, ``.json`` (each also
+        with ``.gz``); ``.xlsx``, ``.xlsm``; ``.parquet``, ``.pq``.
+    sheet : str, optional
+        The sheet of a workbook; the first by default.
+    delimiter : str, optional
+        What separates cells; by default the one of comma, semicolon, tab and bar that the header has most of.
+    encoding : str, optional
+        Of a text file; by default UTF-8, or what its byte order mark says.
+    pad_to : mapping of str to int, optional
+        Columns whose whole numbers get zeros in front up to this width: with ``{"lot_number": 6}``, 42 becomes
+        ``000042``.
+    keep_blank : bool
+        Keep blank text as it is instead of making it missing: ``""`` clears the field. In CSV, TSV and workbooks,
+        where an empty cell and ``""`` are one, every empty cell is ``""`` then.
+
+    Returns
+    -------
+    DataFrame
+        Columns of dtype object: text and None from CSV and TSV; cells of a workbook and members of JSON
+        objects keep their type (12.50 in JSON its digits, as a Decimal). Columns of a Parquet file keep theirs,
+        as pandas' nullable dtypes, so that whole numbers beside missing cells stay whole.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file; the nearest file name is in the message.
+    TableError
+        If the file cannot be read without damage; the message names the line or cell, and the rule.
+    MissingColumnError
+        If `pad_to` names a column that is not there.
+    MissingDependencyError
+        If openpyxl (workbooks) or pyarrow (Parquet) is not installed.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, f"no such file{_file_like(path)}", str(path))
+    kind = _kind(path)
+    _refuse_options(path, kind, sheet=sheet, delimiter=delimiter, encoding=encoding)
+    if kind == _DELIMITED:
+        frame = _read_delimited(path, delimiter, encoding)
+    elif kind == _LINES:
+        frame = _read_lines(path, encoding)
+    elif kind == _WORKBOOK:
+        frame = _read_workbook(path, sheet, empty="" if keep_blank else None)
+    else:
+        frame = _read_parquet(path)
+    if not keep_blank:
+        _make_blank_missing(frame)
+    for name, width in (pad_to or {}).items():
+        _pad(path, frame, name, width)
+    return frame
+
+
+def _file_like(path: Path) -> str:
+    there = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, there)
+
+
+def _kind(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compressed = suffixes[-1:] == [".gz"]
+    kind = _FORMATS.get("".join(suffixes[:-1][-1:] if compressed else suffixes[-1:]))
+    if kind is None or (compressed and kind not in _COMPRESSIBLE):
+        text = ", ".join(suffix for suffix, kind in _FORMATS.items() if kind in _COMPRESSIBLE)
+        binary = ", ".join(suffix for suffix, kind in _FORMATS.items() if kind not in _COMPRESSIBLE)
+        raise TableError(f"{path.name}: unknown kind of file; supported are {text} (each also .gz), {binary}")
+    return kind
+
+
+def _refuse_options(path: Path, kind: str, **options: str | None) -> None:
+    meant_for = {"sheet": (_WORKBOOK,), "delimiter": (_DELIMITED,), "encoding": _COMPRESSIBLE}
+    for option, value in options.items():
+        if value is not None and kind not in meant_for[option]:
+            raise TableError(f"{path.name}: {option}= means nothing for this kind of file; leave it out")
+
+
+def _read_delimited(path: Path, delimiter: str | None, encoding: str | None) -> pd.DataFrame:
+    text = _decoded(path, encoding)
+    header, *rows = _records(path, text, delimiter or _delimiter(path, text))
+    return _framed(path, header, rows)
+
+
+def _decoded(path: Path, encoding: str | None) -> str:
+    raw = _bytes(path)
+    found = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    try:
+        return raw.decode(encoding or found).removeprefix("\ufeff")
+    except LookupError:
+        raise TableError(f"{path.name}: Python knows no encoding {encoding!r}") from None
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        what = f"byte {error.start} (0x{raw[error.start]:02x}) is not {error.encoding}"
+        way_out = "" if encoding else '; if it comes from an older Excel or Windows, try encoding="cp1252"'
+        raise TableError(f"{path.name}, line {line}: {what}{way_out}") from None
+
+
+def _bytes(path: Path) -> bytes:
+    if path.suffix.lower() != ".gz":
+        return path.read_bytes()
+    with _unreadable(path, "gzip", gzip.BadGzipFile, EOFError, zlib.error):
+        return gzip.decompress(path.read_bytes())
+
+
+@contextmanager
+def _unreadable(path: Path, kind: str, *causes: type[Exception]) -> Iterator[None]:
+    """Turn what a damaged file makes its reader raise into one error that names the file."""
+    try:
+        yield
+    except TableError:
+        raise
+    except causes as error:
+        raise TableError(f"{path.name}: not a readable {kind} file ({error})") from error
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """Find the delimiter that the header line has most of, outside quotes."""
+    found = _HEADER.match(text)
+    header = re.sub(r'"[^"]*"', "", found[1]) if found else ""
+    if "\0" in header:
+        raise TableError(f'{path.name}, line 1: holds NULs; if it is UTF-16, say encoding="utf-16-le"')
+    if {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes} and "\t" in header:
+        return "\t"
+    counts = sorted(((header.count(sign), sign) for sign in _DELIMITERS), reverse=True)
+    (most, first), (next_most, second) = counts[:2]
+    if most and most == next_most:
+        names = f"{_DELIMITERS[first]} or {_DELIMITERS[second]}"
+        raise TableError(f"{path.name}, line 1: cells may be separated by {names}: say which with delimiter=")
+    return first if most else ","
+
+
+def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    """Split into rows of equal length, the header first."""
+    rows: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if not _is_filler(row, rows):
+                rows.append(row)
+            if rows and len(rows[-1]) != len(rows[0]):
+                raise TableError(f"{path.name}, line {line}: {_misfit(len(row), len(rows[0]))}")
+            line = reader.line_num + 1
+    except csv.Error as error:
+        hint = "is a quote opened and not closed, or not doubled inside a quoted cell?"
+        raise TableError(f"{path.name}, line {line}: {error}; {hint}") from None
+    if not rows:
+        raise TableError(f"{path.name}: an empty file; the first line must hold the column names")
+    return rows
+
+
+def _is_filler(row: list[str], rows: list[list[str]]) -> bool:
+    """Tell lines without anything in them; before the header, rows of blank cells are such lines, too."""
+    if any(not _is_blank(cell) for cell in row):
+        return False
+    return not rows or not row or (len(row) == 1 and len(rows[0]) > 1)
+
+
+def _misfit(cells: int, names: int) -> str:
+    what = f"{cells} cells, but the header names {names} columns"
+    if cells < names:
+        return f"{what}: cells are missing, and nobody knows which"
+    return f"{what}: quote cells that hold the delimiter; pandas needs index=False to write no nameless index"
+
+
+def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Make a frame of rows as long as the header, less blank rows at the end and blank nameless columns."""
+    last = max((at for at, row in enumerate(rows, 1) if any(not _is_blank(cell) for cell in row)), default=0)
+    columns: list[Sequence[Any]] = list(zip(*rows[:last], strict=True)) or [() for _ in header]
+    named: list[tuple[str, Sequence[Any]]] = []
+    for at, (name, cells) in enumerate(zip(header, columns, strict=True), 1):
+        if not _is_blank(name):
+            named.append((_name(path, name), cells))
+        elif not all(_is_blank(cell) for cell in cells):
+            raise TableError(f"{path.name}: column {at} has cells but no name; name it (or is it pandas' index?)")
+    _refuse_repeated(path, [name for name, _ in named])
+    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in named})
+
+
+def _name(path: Path, name: object) -> str:
+    if not isinstance(name, str) or _LIKE_A_VALUE.fullmatch(name.strip()):
+        raise TableError(f"{path.name}: {str(name)!r} is no column name: the first line must hold the names")
+    return name.strip()
+
+
+def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            where = f"columns {names.index(name) + 1} and {at + 1}"
+            raise TableError(f"{path.name}: {where} are both named {name!r}: rename or remove one")
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _read_lines(path: Path, encoding: str | None) -> pd.DataFrame:
+    found: list[dict[str, Any]] = []
+    names: dict[str, None] = {}
+    for number, line in enumerate(_decoded(path, encoding).split("\n"), 1):
+        if line.strip():
+            found.append(_object_of(path, number, line))
+            names.update(dict.fromkeys(found[-1]))
+    if not names:
+        raise TableError(f"{path.name}: an empty file; each line must hold one JSON object")
+    return pd.DataFrame({name: pd.Series([row.get(name) for row in found], dtype=object) for name in names})
+
+
+def _object_of(path: Path, number: int, line: str) -> dict[str, Any]:
+    where, rule = f"{path.name}, line {number}", "each line must hold one JSON object"
+    try:
+        value = json.loads(line, parse_float=Decimal, object_pairs_hook=_members)
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{where}: {error}; {rule}") from None
+    if not isinstance(value, dict):
+        raise TableError(f"{where}: a {type(value).__name__}; {rule}")
+    return value
+
+
+def _members(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if not name.strip():
+            raise ValueError("a member without a name")
+        if name.strip() in members:
+            raise ValueError(f"member {name.strip()!r} is there twice")
+        members[name.strip()] = value
+    return members
+
+
+def _read_workbook(path: Path, sheet: str | None, empty: str | None) -> pd.DataFrame:
+    broken = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError)  # XML errors are SyntaxErrors
+    with _unreadable(path, "workbook", *broken), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about styles and extensions, which carry no values
+        rows = [[_cell(path, cell) for cell in row] for row in _cells(path, sheet, values=True)]
+        if _has_formulas(path):
+            _refuse_uncomputed(path, sheet)
+    while rows and all(_is_blank(cell) for cell in rows[0]):
+        del rows[0]
+    if not rows:
+        raise TableError(f"{path.name}: an empty sheet; the first row must hold the column names")
+    width = max(map(len, rows))
+    header, *body = ([empty if c is None else c for c in row] + [empty] * (width - len(row)) for row in rows)
+    return _framed(path, header, body)
+
+
+def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, ...]]:
+    """Give the cells row by row: their values, or the formulas behind them."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise MissingDependencyError.of("openpyxl", "files", f"reading {path.suffix}") from None
+    book = openpyxl.load_workbook(path, read_only=True, data_only=values)
+    try:
+        found = _sheet(path, {s.title: s for s in book.worksheets}, sheet)
+        found.reset_dimensions()  # some programs write A1:A1 there, and openpyxl would stop at it
+        yield from found.rows
+    finally:
+        book.close()
+
+
+def _sheet(path: Path, sheets: dict[str, Any], name: str | None) -> Any:
+    if name is None and sheets:
+        return next(iter(sheets.values()))
+    if name not in sheets:
+        there = ", ".join(sheets) or "none"
+        raise TableError(f"{path.name}: no sheet {name!r}{did_you_mean(str(name), sheets)}; it has {there}")
+    return sheets[name]
+
+
+def _cell(path: Path, cell: Any) -> Any:
+    if cell.data_type == "e":
+        raise TableError(f"{path.name}, cell {cell.coordinate}: holds the error {cell.value}; repair it there")
+    return cell.value
+
+
+def _has_formulas(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        return any(re.search(rb"<(\w+:)?f[ />]", archive.read(name)) for name in sheets)
+
+
+def _refuse_uncomputed(path: Path, sheet: str | None) -> None:
+    """Find formulas whose result was never stored; a stored empty text has the type "str"."""
+    both = zip(_cells(path, sheet, values=True), _cells(path, sheet, values=False), strict=True)
+    for value, formula in (pair for rows in both for pair in zip(*rows, strict=True)):
+        if formula.data_type == "f" and value.value is None and value.data_type != "str":
+            way_out = "save the workbook in a spreadsheet program, or paste the values"
+            where = f"{path.name}, cell {formula.coordinate}"
+            raise TableError(f"{where}: a formula without a stored result; {way_out}")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise MissingDependencyError.of("pyarrow", "files", f"reading {path.suffix}") from None
+    with _unreadable(path, "Parquet", pa.ArrowException, OSError):
+        # partitioning=None: a folder named "lot=5" must not become a column
+        frame = pd.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable", partitioning=None)
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()  # a key that was saved as the index
+    names = [str(label).strip() for label in frame.columns]
+    if "" in names:
+        raise TableError(f"{path.name}: column {names.index('') + 1} has no name")
+    _refuse_repeated(path, names)
+    return frame.set_axis(names, axis=1).reset_index(drop=True)
+
+
+def _make_blank_missing(frame: pd.DataFrame) -> None:
+    """Change the columns that hold blank text, and leave every other as it is, dtype and all."""
+    for name, column in frame.items():
+        if column.dtype == object or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
+            cells = column.to_numpy(dtype=object).tolist()
+            if any(isinstance(cell, str) and _is_blank(cell) for cell in cells):
+                frame[name] = pd.Series([None if _is_blank(cell) else cell for cell in cells], dtype=object)
+
+
+def _pad(path: Path, frame: pd.DataFrame, name: str, width: int) -> None:
+    if name not in frame.columns:
+        raise MissingColumnError.of(name, frame.columns, "pad_to column")
+    cells = frame[name].to_numpy(dtype=object).tolist()
+    for row, cell in enumerate(cells):
+        text = None if isinstance(cell, bool) else text_of(cell)[0]
+        if text is None or not (text.isascii() and text.isdigit()):
+            continue
+        if len(text) > width:
+            where = f"{path.name}, row {row + 1} of the data, column {name!r}"
+            raise TableError(f"{where}: {text!r} is longer than pad_to={width}")
+        cells[row] = text.zfill(width)
+    frame[name] = pd.Series(cells, dtype=object)

@@ -1,0 +1,159 @@
+"""The same from a shell. Errors of ours are one clear sentence, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scmkit import __version__, contract
+from scmkit.client import Client
+from scmkit.errors import ScmkitError
+from scmkit.planning import Plan
+from scmkit.planning import plan as make_plan
+from scmkit.tables import read_table
+from scmkit.uploading import UploadJob
+from scmkit.uploading import upload as upload_plan
+from scmkit.validation import validate as find
+
+TABLE = click.argument("table", type=click.Path(path_type=Path))
+KEY = click.option(
+    "--key", "keys", multiple=True, default=[contract.DEFAULT_KEY], show_default=True,
+    help="Column that selects codes; repeat it for several constraints.",
+)  # fmt: skip
+INVENTORY = click.option(
+    "--inventory",
+    type=click.Path(path_type=Path),
+    help="CSV or Parquet of all codes: makes the counts exact.",
+)
+PLAN_OPTIONS: list[Callable[[Any], Any]] = [
+    TABLE,
+    KEY,
+    INVENTORY,
+    click.option("--mode", type=click.Choice(["auto", "sync", "async"]), default="auto", show_default=True),
+    click.option("--risk", type=float, default=0.01, show_default=True, help="Bearable timeout risk of a sync call."),
+    click.option("--on-conflict", type=click.Choice(["error", "last", "first"]), default="error", show_default=True),
+    click.option("--errors", type=click.Choice(["raise", "reject"]), default="raise", show_default=True,
+                 help="Whether invalid rows forbid the upload, or are left out of it."),
+]  # fmt: skip
+
+
+class Commands(click.Group):
+    """Shows errors of ours as a sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except (ScmkitError, OSError) as error:
+            words = f"{error.strerror}: {error.filename}" if isinstance(error, FileNotFoundError) else str(error)
+            raise click.ClickException(words) from None
+
+
+def plan_options(command: Any) -> Any:
+    """Add the options that `plan` and `upload` share."""
+    for option in reversed(PLAN_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Supply-chain data onto Scantrust codes: validate, plan, upload, prove.
+
+    The service is taken from SCANTRUST_BASE_URL and SCANTRUST_UAT_TOKEN. Without an account, `scmkit demo` shows
+    everything on a built-in sandbox.
+    """
+
+
+@main.command()
+@click.option("--report", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+def demo(report: Path) -> None:
+    """Show the whole way on the built-in sandbox, in under a minute."""
+    from scmkit.demo import run
+
+    sys.exit(0 if run(report, click.echo) else 1)
+
+
+@main.command()
+@TABLE
+@KEY
+@INVENTORY
+@click.option("--on-conflict", type=click.Choice(["error", "last", "first"]), default="error", show_default=True)
+def validate(table: Path, keys: tuple[str, ...], inventory: Path | None, on_conflict: str) -> None:
+    """Say what would go wrong, before anything is sent."""
+    fields = None if inventory is None else read_table(inventory)
+    findings = find(read_table(table), key=_key(keys), fields=fields, on_conflict=on_conflict)
+    click.echo(repr(findings))
+    sys.exit(0 if findings.ok else 1)
+
+
+@main.command()
+@plan_options
+def plan(**options: Any) -> None:
+    """Show the calls that an upload would make, and why."""
+    made = _plan(**options)
+    click.echo(repr(made))
+    click.echo(made.calls.to_string(max_rows=30))
+
+
+@main.command()
+@plan_options
+@click.option("--verify", is_flag=True, help="Download the codes afterwards and compare.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
+@click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
+def upload(verify: bool, report: Path | None, base_url: str | None, **options: Any) -> None:
+    """Bring a table's values onto the codes."""
+    client = Client(base_url)
+    made = _plan(**options)
+    click.echo(made.summary())
+    job = upload_plan(made, client, verify=verify)
+    _show(job)
+    if report is not None:
+        job.report(report)
+        click.echo(f"report: {report}")
+    sys.exit(0 if job.ok else 1)
+
+
+@main.command()
+@click.argument("ids", nargs=-1, required=True)
+@click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
+def tasks(ids: tuple[str, ...], base_url: str | None) -> None:
+    """Ask the service for tasks by their ids."""
+    client = Client(base_url)
+    for task_id in ids:
+        task = client.task(task_id)
+        affected = "" if task.codes_affected is None else f", {task.codes_affected:,} codes"
+        click.echo(f"{task.id}: {task.word}{affected}, created {task.created_at}, completed {task.completed_at}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sandbox(arguments: tuple[str, ...]) -> None:
+    """Serve the contract on loopback until Ctrl-C; `scmkit sandbox --help` shows its options."""
+    from scmkit.sandbox.__main__ import main as serve
+
+    serve(list(arguments))
+
+
+def _key(keys: tuple[str, ...]) -> str | list[str]:
+    return keys[0] if len(keys) == 1 else list(keys)
+
+
+def _plan(table: Path, keys: tuple[str, ...], inventory: Path | None, **options: Any) -> Plan:
+    return make_plan(read_table(table), key=_key(keys), inventory=inventory, **options)
+
+
+def _show(job: UploadJob) -> None:
+    click.echo(job.summary())
+    rows = job.rows
+    bad = rows[~rows["state"].isin(["applied", "superseded"]) | (rows["discarded_fields"].str.len() > 0)]
+    if len(bad):
+        click.echo(bad.drop(columns=["call", "task_id"]).head(20).to_string())
+        click.echo(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
+    if job.differences is not None:
+        click.echo(f"read-back: {len(job.differences):,} differences")

@@ -1,0 +1,529 @@
+"""`Client`: one method an endpoint, one exchange a method. No retries here: what to do next is decided above."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from scmkit import contract
+from scmkit.errors import (
+    BY_STATUS,
+    AnswerLostError,
+    ConfigurationError,
+    NotSentError,
+    RedirectError,
+    ScmkitError,
+    ServiceError,
+    ThrottledError,
+    UnavailableError,
+    UnreadableAnswerError,
+)
+from scmkit.models import AsyncAnswer, SyncAnswer, Task
+
+_CHUNK = 1 << 16
+_WORDS = 300  # characters of the service's own words that an error repeats
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How fast and how long a client may.
+
+    Parameters
+    ----------
+    updates_per_second : float, default 10
+        SCM updates per second that the service allows [doc].
+    connect_s, read_s, deadline_s : float
+        Seconds to connect, between two pieces of an answer, and for the whole exchange. 75 s to read lets the
+        60 s gateway answer first.
+    answer_bytes : int, default 64 MiB
+        A JSON answer larger than this is not read.
+    file_bytes : int, default 8 GiB
+        A code download larger than this is not read.
+    speed : float, default 1
+        How much faster than ours the service's clock runs; other than 1 only for a sandbox.
+    """
+
+    updates_per_second: float = contract.UPDATES_PER_SECOND
+    connect_s: float = 5.0
+    read_s: float = 75.0
+    deadline_s: float = 90.0
+    answer_bytes: int = 64 << 20
+    file_bytes: int = 8 << 30
+    speed: float = 1.0
+
+
+class Token:
+    """A User Authorization Token that shows itself to nobody but the Authorization header."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        value = value.strip()
+        if not value or not value.isascii() or not value.isprintable() or " " in value:
+            raise ConfigurationError("the token is empty or holds characters that no token has")
+        self.__value = value
+
+    def reveal(self) -> str:
+        """Give the secret itself."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return "Token('***')"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a token is not pickled or copied")
+
+
+class _TokenAuth(AuthBase):
+    # An AuthBase, because a header set on the session is replaced by a matching .netrc entry.
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"{contract.AUTH_SCHEME} {self._token.reveal()}"
+        return request
+
+
+class Client:
+    """A connection to the Scantrust API, or to anything that speaks its contract.
+
+    Parameters
+    ----------
+    base_url : str, optional
+        ``https://…``; plain ``http`` only on loopback. Default: ``SCANTRUST_BASE_URL``, else production.
+    token : str or Token, optional
+        Default: ``SCANTRUST_UAT_TOKEN``, then the keyring (service "scmkit", the base URL as user name), then a
+        hidden prompt where one is possible.
+    limits : Limits, optional
+        Rates and timeouts.
+    ca_file : path, optional
+        Certificates to trust instead of the built-in ones. Verification cannot be switched off.
+    assumptions : Assumptions, optional
+        What is not documented, see `scmkit.contract`.
+
+    Raises
+    ------
+    ConfigurationError
+        No token is to be had, or the URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        token: str | Token | None = None,
+        *,
+        limits: Limits | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        assumptions: contract.Assumptions = contract.ASSUMPTIONS,
+    ) -> None:
+        self.base_url = _checked_url(base_url or os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL)
+        self.limits = limits or Limits()
+        self.assumptions = assumptions
+        self._ca_file = None if ca_file is None else os.fspath(ca_file)
+        self._session = self._new_session()
+        self._session.auth = _TokenAuth(_find_token(token, self.base_url))
+
+    def me(self) -> dict[str, Any]:
+        """Ask who the token belongs to; an error says that the token does not work."""
+        return _mapping(self._call("GET", contract.ME_PATH), contract.ME_PATH)
+
+    def upload_sync(
+        self, items: Sequence[Mapping[str, Any]] | bytes, data_key: str = contract.DEFAULT_KEY
+    ) -> SyncAnswer:
+        """Make one sync call.
+
+        Parameters
+        ----------
+        items : list of mapping, or bytes
+            Each with the key and the fields to set; or the whole body as JSON.
+        data_key : str, default "extended_id"
+            What selects the codes.
+
+        Returns
+        -------
+        SyncAnswer
+
+        Raises
+        ------
+        GatewayTimeoutError
+            After about 60 s; nothing was updated.
+        ServiceError, NotSentError, AnswerLostError
+        """
+        body = items if isinstance(items, bytes) else _json({"data_key": data_key, "items": list(items)})
+        return _sync_answer(self._call("POST", contract.SYNC_PATH, body))
+
+    def upload_async(
+        self, constraints: Mapping[str, Any] | bytes, scm_data: Mapping[str, Any] | None = None
+    ) -> AsyncAnswer:
+        """Make one async call: every code that all constraints select gets the same values.
+
+        Parameters
+        ----------
+        constraints : mapping of str to a value or a list of values, or bytes
+            What selects the codes; or the whole body as JSON.
+        scm_data : mapping of str to str
+            The fields to set.
+
+        Returns
+        -------
+        AsyncAnswer
+            With the ``task_id`` to follow up.
+        """
+        if isinstance(constraints, bytes):
+            body = constraints
+        else:
+            body = _json({"constraints": constraints, "scm_data": scm_data or {}})
+        answer = _mapping(self._call("POST", contract.ASYNC_PATH, body), contract.ASYNC_PATH)
+        task_id = answer.get("task_id")
+        if not isinstance(task_id, str | int) or isinstance(task_id, bool) or task_id == "":
+            raise _unreadable(contract.ASYNC_PATH, "no task_id")
+        return AsyncAnswer(str(task_id))
+
+    def task(self, task_id: str) -> Task:
+        """Ask for the state of a task."""
+        path = contract.TASK_PATH.format(id=_segment(task_id))
+        return _task(_mapping(self._call("GET", path), path), str(task_id))
+
+    def download_codes(
+        self,
+        to: str | os.PathLike[str] | None = None,
+        *,
+        wait_s: float = 600.0,
+        sleep: Callable[[float], None] = time.sleep,
+        **filters: Any,
+    ) -> Path:
+        """Download codes with all their fields as a CSV file, ready for `count_codes` and `read_table`.
+
+        Parameters
+        ----------
+        to : path, optional
+            Where to write it; a private temporary file when not given.
+        wait_s : float, default 600
+            Seconds to wait until the service has made the document.
+        **filters
+            ``campaign``, ``workorder``, ``products``, ``brands``, ``updated_at="from,to"``, ``status``,
+            ``serial_number``, ``extended_id``, any ``scm_<field>``. A list is given as repeated filters.
+
+        Returns
+        -------
+        Path
+            Of the CSV: a line per code, the columns of `scmkit.contract.CODE_COLUMNS`, then the SCM fields.
+        """
+        answer = _mapping(self._call("GET", contract.DOWNLOAD_PATH, params=filters), contract.DOWNLOAD_PATH)
+        key = _mapping(answer.get("document"), contract.DOWNLOAD_PATH).get("key")
+        if not isinstance(key, str | int):
+            raise _unreadable(contract.DOWNLOAD_PATH, "no document key")
+        self._await_document(_segment(key), wait_s, sleep)
+        path = contract.LINK_PATH.format(key=_segment(key))
+        link = _mapping(self._call("GET", path), path).get(self.assumptions.link_field)
+        if not isinstance(link, str):
+            raise _unreadable(path, f"no {self.assumptions.link_field!r}")
+        return self._fetch(_checked_url(link, whole=True), to)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.base_url} token=***>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a client is not pickled or copied: it holds a token")
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # neither .netrc nor a proxy for plain http; a proxy for https is taken on purpose
+        session.proxies = {k: v for k, v in urllib.request.getproxies().items() if k == "https"}
+        session.verify = self._ca_file or True
+        adapter = HTTPAdapter(pool_maxsize=64, max_retries=0)  # a retry below the journal would hide its 504
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, adapter)
+        return session
+
+    def _call(self, method: str, path: str, body: bytes | None = None, params: Mapping[str, Any] | None = None) -> Any:
+        """Make one exchange and decode its JSON; anything else than a readable 200 is an error."""
+        status, headers, content = self._exchange(method, path, body, params)
+        if status == 200:
+            try:
+                return msgspec.json.decode(content)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+            raise _unreadable(path, "not JSON: " + _plain(content))
+        raise _service_error(status, headers, content, f"{method} {path}")
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, params: Mapping[str, Any] | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
+        failure: ScmkitError
+        try:
+            with self._session.request(
+                method, self.base_url + path, data=body, params=params, headers=headers, stream=True,
+                allow_redirects=False, timeout=(self.limits.connect_s, self.limits.read_s),
+            ) as response:  # fmt: skip
+                pieces: list[bytes] = []
+                self._read(response, pieces.append, self.limits.answer_bytes, self.limits.deadline_s)
+                return response.status_code, response.headers, b"".join(pieces)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            failure = _connection_error(error, self.base_url)
+        raise failure  # outside the handler: what it caught carries the request, and with it the token
+
+    def _read(self, response: requests.Response, write: Callable[[bytes], Any], most: int, deadline_s: float) -> None:
+        """Read piece by piece, so that neither a drip nor a flood goes on for ever."""
+        end, size = time.monotonic() + deadline_s, 0
+        while piece := response.raw.read1(_CHUNK, decode_content=True):
+            size += len(piece)
+            if size > most:
+                raise AnswerLostError(f"the answer is larger than {most:,} bytes and was not read")
+            if time.monotonic() > end:
+                raise AnswerLostError(f"the answer was not complete after {deadline_s:g} s")
+            write(piece)
+
+    def _await_document(self, key: str, wait_s: float, sleep: Callable[[float], None]) -> None:
+        path, pause, waited = contract.DOCUMENT_PATH.format(key=key), 0.25 / self.limits.speed, 0.0
+        while True:
+            document = _mapping(self._call("GET", path), path)
+            state = str(document.get("state") or document.get("status") or "").lower()
+            if state in self.assumptions.document_ready:
+                return
+            if state in self.assumptions.document_failed:
+                raise UnavailableError(200, f"the document ended as {state!r}", where=path)
+            if waited >= wait_s:
+                raise UnavailableError(200, f"the document is still {state!r} after {wait_s:g} s", where=path)
+            sleep(pause)
+            waited, pause = waited + pause, min(pause * 1.5, 10.0)
+
+    def _fetch(self, link: str, to: str | os.PathLike[str] | None) -> Path:
+        """Fetch a download link without the token: it may live on another host."""
+        path = Path(to) if to is not None else Path(tempfile.mkstemp(prefix="scmkit-codes-", suffix=".csv")[1])
+        failure: ScmkitError
+        try:
+            with (
+                self._new_session() as session,
+                session.get(
+                    link,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(self.limits.connect_s, self.limits.read_s),
+                ) as response,
+            ):
+                if response.status_code != 200:
+                    raise ServiceError(response.status_code, where="the download link")
+                with path.open("wb") as file:
+                    self._read(response, file.write, self.limits.file_bytes, 3600.0)
+                return path
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            failure = _connection_error(error, "the download link")
+        raise failure
+
+
+_default: Client | None = None
+
+
+def use(client: Client | None) -> None:
+    """Make this client the one that `upload` takes when it is given none."""
+    global _default  # the one global of scmkit, set by the user alone
+    _default = client
+
+
+def default_client() -> Client:
+    """Give the client of `use`, or a new one from the environment."""
+    return _default if _default is not None else Client()
+
+
+def _find_token(token: str | Token | None, base_url: str) -> Token:
+    if isinstance(token, Token):
+        return token
+    found = token or os.environ.get("SCANTRUST_UAT_TOKEN") or _from_keyring(base_url) or _from_prompt(base_url)
+    if found:
+        return Token(found)
+    raise ConfigurationError(
+        "no token: set SCANTRUST_UAT_TOKEN, store one in the keyring (service 'scmkit', user name "
+        f"{base_url!r}), or pass Client(token=...). Without an account: scmkit.Sandbox().client()"
+    )
+
+
+def _from_keyring(base_url: str) -> str | None:
+    try:
+        import keyring
+
+        found: str | None = keyring.get_password("scmkit", base_url)
+    except Exception:  # noqa: BLE001 - not installed, no backend, locked: all mean that there is none
+        return None
+    return found
+
+
+def _from_prompt(base_url: str) -> str | None:
+    if not (sys.stdin is not None and sys.stdin.isatty()) and "ipykernel" not in sys.modules:
+        return None
+    from getpass import getpass
+
+    try:
+        return getpass(f"Scantrust token for {base_url}: ")
+    except Exception:  # noqa: BLE001 - a kernel without a frontend cannot ask (StdinNotImplementedError), nor can a closed input
+        return None
+
+
+def _checked_url(url: str, *, whole: bool = False) -> str:
+    """Refuse what could send the token astray: no TLS, user info, line breaks, a query."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"the URL cannot be used: {error}") from None
+    if re.search(r"[\s\x00-\x1f\\]", url) or "@" in parts.netloc:
+        raise ConfigurationError("the URL must not hold user names, blanks or line breaks")
+    if not host or parts.scheme not in ("https", "http") or (not whole and (parts.query or parts.fragment)):
+        raise ConfigurationError(f"a URL like {contract.PRODUCTION_URL} is needed, not {url!r}")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"{url!r} would send the token in clear text: use https (http only on loopback)")
+    return url if whole else url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _connection_error(error: Exception, where: str) -> ScmkitError:
+    """Tell what never reached the service from what may have."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return ConfigurationError(f"the certificate of {where} is not trusted: {_reason(error)}")
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or isinstance(reason, refused):
+        return NotSentError(f"cannot reach {where}: {_reason(error)}")
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return ConfigurationError(f"the URL cannot be used: {where}")
+    return AnswerLostError(f"{where} did not answer completely: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """Give the innermost words of a connection error, without addresses of objects."""
+    inner: Any = error
+    while getattr(inner, "reason", None) or (inner.args and isinstance(inner.args[0], Exception)):
+        inner = getattr(inner, "reason", None) or inner.args[0]
+    words = re.sub(r"<[^>]*>:? ?", "", str(inner))
+    return words.rsplit("Failed to establish a new connection: ", 1)[-1][:_WORDS]
+
+
+def _service_error(status: int, headers: Mapping[str, str], content: bytes, where: str) -> ServiceError:
+    body = _decoded(content)
+    kind = BY_STATUS.get(status, RedirectError if 300 <= status < 400 else ServiceError)
+    if kind is ServiceError and status >= 500:
+        kind = UnavailableError
+    error = kind(status, _detail(body, content), where=where, body=body)
+    if isinstance(error, ThrottledError | UnavailableError):
+        error.retry_after_s = retry_after(headers.get("Retry-After"), error.detail)
+    return error
+
+
+def retry_after(header: str | None, words: str) -> float | None:
+    """Read how long to wait: the longer of the header and the seconds in the text, None when neither says."""
+    said = [float(n) for n in re.findall(r"available in (\d{1,6}) second", words)]
+    if header is not None and re.fullmatch(r"\s*\d{1,6}\s*", header):
+        said.append(float(header))
+    return min(max(said), 3600.0) if said else None
+
+
+def _decoded(content: bytes) -> object:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _detail(body: object, content: bytes) -> str:
+    if isinstance(body, dict):
+        detail = body.get("detail", body)
+        return (detail if isinstance(detail, str) else _json(detail).decode())[:_WORDS]
+    return _plain(content)
+
+
+def _plain(content: bytes) -> str:
+    """Give the words of an answer that is not JSON, such as a gateway's page."""
+    text = content[:20_000].decode("utf-8", "replace")
+    title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)
+    words = title[1] if title else re.sub(r"<[^>]*>", " ", text)
+    return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:_WORDS]
+
+
+def _mapping(answer: Any, where: str) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise _unreadable(where, f"a {type(answer).__name__} instead of an object")
+    return answer
+
+
+def _unreadable(where: str, why: str) -> UnreadableAnswerError:
+    return UnreadableAnswerError(200, why, where=where)
+
+
+def _sync_answer(answer: Any) -> SyncAnswer:
+    answer = _mapping(answer, contract.SYNC_PATH)
+    items, affected = answer.get("items"), answer.get("codes_affected")
+    readable = isinstance(items, dict) and all(isinstance(names, list) for names in items.values())
+    if not readable or not _is_count(affected):
+        raise _unreadable(contract.SYNC_PATH, "no items or codes_affected")
+    fields = {str(value): tuple(str(name) for name in names) for value, names in items.items()}
+    updates = answer.get("total_updates")
+    return SyncAnswer(updates if _is_count(updates) else len(fields), affected, fields, answer.get("changes"))
+
+
+def _task(answer: dict[str, Any], task_id: str) -> Task:
+    """Read a task; some clients see camelCase names, so both are read."""
+
+    def text(name: str) -> str | None:
+        value = answer.get(name, answer.get(_camel(name)))
+        return None if value is None else str(value)
+
+    word = text("state") or ""
+    affected = answer.get("codes_affected", answer.get("codesAffected"))
+    return Task(
+        text("id") or task_id, contract.TaskState.read(word), word, affected if _is_count(affected) else None,
+        text("reference"), text("created_by"), text("created_at"), text("started_at"), text("completed_at"),
+    )  # fmt: skip
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _segment(value: object) -> str:
+    """Refuse an id that would change the path of a request."""
+    text = str(value)
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", text) or set(text) == {"."}:
+        raise UnreadableAnswerError(200, f"{text[:50]!r} is not an id", where="the service")
+    return text
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value)

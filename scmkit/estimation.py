@@ -1,0 +1,221 @@
+"""How many codes each key value selects: exact from an inventory, else what is known without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from scmkit import contract, display
+from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
+from scmkit.tables import TextColumn, columns_of, group, text_column, text_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Without any knowledge of an SCM key: "each SCM key can be linked to thousands of codes" [seed], and the upper end
+# lies beyond the danger zone, so that nothing unknown is sent where it can time out [assumed].
+PRIOR_CODES = 1_000
+PRIOR_HIGH = 50_000
+
+Inventory: TypeAlias = "pd.DataFrame | str | os.PathLike[str]"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Codes per key value.
+
+    Attributes
+    ----------
+    key : tuple of str
+        The key's columns.
+    frame : DataFrame
+        A line per distinct key value: the key under its own name, ``codes``, ``low``, ``high`` (int64) and
+        ``source``: ``exact`` (counted in a complete inventory) or ``prior`` (no evidence).
+    level : float
+        The probability with which ``low`` to ``high`` holds the true count.
+    """
+
+    key: tuple[str, ...]
+    frame: pd.DataFrame
+    level: float = 0.95
+
+    @property
+    def total(self) -> int:
+        """The codes that all key values together select."""
+        return int(self.frame["codes"].sum())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the codes per key value, largest first, with the documented marks."""
+        from scmkit import plots
+
+        return plots.estimate(self, ax)
+
+    def summary(self) -> str:
+        """Say in a sentence what is known."""
+        sources = ", ".join(f"{n:,} {s}" for s, n in self.frame["source"].value_counts().items())
+        largest = int(self.frame["codes"].max()) if len(self.frame) else 0
+        return (
+            f"{len(self.frame):,} values of {' + '.join(self.key)} select about {self.total:,} codes "
+            f"(largest {largest:,}; {sources or 'no values'})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Estimate: {self.summary()}>\n{self.frame.head(10).to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        largest_first = self.frame.sort_values("codes", ascending=False, kind="stable")
+        return display.card("Codes per key value", {"estimate": self.summary()}, display.table(largest_first))
+
+
+def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
+    """Count the codes that each key value selects, exactly.
+
+    Parameters
+    ----------
+    inventory : DataFrame or path
+        One line per code, in the shape of a code download; or a path (also a glob) of CSV or Parquet files,
+        which DuckDB counts without holding them in memory.
+    key : str or list of str
+        The key's column or columns. Lines without a key are not counted.
+
+    Returns
+    -------
+    DataFrame
+        The key under its own name (text) and ``codes`` (int64), most codes first.
+
+    Raises
+    ------
+    MissingColumnError
+        The inventory has no such column; the nearest one is named.
+    TableError
+        No file is there, or it cannot be read.
+    """
+    if isinstance(inventory, pd.DataFrame):
+        keys = columns_of(inventory, key)
+        counts = _count_frame(inventory.rename(columns=str), keys)
+    elif isinstance(inventory, str | os.PathLike):
+        keys = [key] if isinstance(key, str) else list(key)
+        counts = _count_files(os.fspath(inventory), keys)
+    else:
+        raise PlanError(f"an inventory is a DataFrame or a path to CSV or Parquet, not a {type(inventory).__name__}")
+    return counts.sort_values(["codes", *keys], ascending=[False] + [True] * len(keys), ignore_index=True)
+
+
+def estimate(
+    df: pd.DataFrame,
+    key: str | Sequence[str] = contract.DEFAULT_KEY,
+    inventory: Inventory | None = None,
+    default: int | tuple[int, int] | None = None,
+    level: float = 0.95,
+    assumptions: contract.Assumptions = contract.ASSUMPTIONS,
+) -> Estimate:
+    """Estimate how many codes each key value of a table selects.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The table that is to be uploaded.
+    key : str or list of str
+        The column or columns that select codes.
+    inventory : DataFrame or path, optional
+        All codes, one a line: gives exact counts, 0 for a key value that no code carries.
+    default : int or (low, high), optional
+        Your own guess for key values about which nothing else is known.
+    level : float, default 0.95
+        The probability with which ``low`` to ``high`` shall hold the truth.
+
+    Returns
+    -------
+    Estimate
+        A line per distinct key value, in order of appearance. Without inventory and guess, a unique key
+        (``extended_id``) selects at most one code, and any other key an unknown number up to 50,000.
+    """
+    keys = columns_of(df, key)
+    if not 0 < level < 1:
+        raise PlanError(f"level is a probability between 0 and 1, not {level}")
+    frame = _distinct_keys(df, keys)
+    codes, low, high = _prior(keys, default, assumptions)
+    frame = frame.assign(codes=codes, low=low, high=high, source="prior")
+    if inventory is not None:
+        counts = count_codes(inventory, keys).set_index(keys)["codes"]
+        wanted = pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
+        exact = counts.reindex(wanted, fill_value=0).to_numpy(dtype=np.int64)
+        frame = frame.assign(codes=exact, low=exact, high=exact, source="exact")
+    return Estimate(tuple(keys), frame.astype({"codes": "int64", "low": "int64", "high": "int64"}), level)
+
+
+def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.DataFrame:
+    """Give each row's ``codes``, ``low``, ``high`` and ``source`` from an estimate; unknown values get the prior."""
+    if tuple(k.name for k in keys) != known.key:
+        raise PlanError(f"the estimate is for key {known.key}, the plan for {tuple(k.name for k in keys)}")
+    values = ["codes", "low", "high", "source"]
+    table = known.frame.drop_duplicates(list(known.key)).set_index(list(known.key))[values]
+    everything = np.arange(rows)
+    arrays = [pd.Series(k.take(everything), dtype=object) for k in keys]
+    wanted = pd.MultiIndex.from_arrays(arrays) if len(arrays) > 1 else pd.Index(arrays[0])
+    found = table.reindex(wanted).reset_index(drop=True)
+    codes, low, high = _prior(list(known.key), None, contract.ASSUMPTIONS)
+    prior = {"codes": codes, "low": low, "high": high, "source": "prior"}
+    return found.fillna(prior).astype({"codes": "int64", "low": "int64", "high": "int64"})
+
+
+def _distinct_keys(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    columns = list(text_table(df.rename(columns=str), keys).values())
+    whole = ~np.any([c.missing for c in columns], axis=0)
+    groups, _ = group(columns, len(df))
+    _, first = np.unique(groups[whole], return_index=True)
+    rows = np.flatnonzero(whole)[np.sort(first)]
+    return pd.DataFrame({c.name: c.take(rows) for c in columns})
+
+
+def _prior(
+    keys: list[str], default: int | tuple[int, int] | None, assumptions: contract.Assumptions
+) -> tuple[int, int, int]:
+    if default is not None:
+        low, high = (default, default) if isinstance(default, int) else default
+        if not 0 <= low <= high:
+            raise PlanError(f"default is a count or (low, high) with 0 <= low <= high, not {default}")
+        return round((low + high) / 2), low, high
+    if any(k in assumptions.unique_keys for k in keys):
+        return 1, 0, 1
+    return PRIOR_CODES, 0, PRIOR_HIGH
+
+
+def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    columns = [text_column(inventory[k], k) for k in keys]
+    whole = ~np.any([c.missing | (c.take(np.arange(len(inventory))) == "") for c in columns], axis=0)
+    groups, count = group(columns, len(inventory))
+    codes = np.bincount(groups[whole], minlength=count).astype(np.int64)
+    _, first = np.unique(groups, return_index=True)
+    counts = pd.DataFrame({c.name: c.take(first) for c in columns}).assign(codes=codes)
+    return counts[counts["codes"] > 0]
+
+
+def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
+    try:
+        import duckdb
+    except ImportError:
+        raise MissingDependencyError.of("duckdb", "large", "Counting codes in files") from None
+    reader: Any = duckdb.read_parquet if Path(path).suffix.lower() in (".parquet", ".pq") else _read_csv(duckdb)
+    try:
+        codes = reader(path)
+    except duckdb.Error as error:
+        raise TableError(f"cannot read the inventory {path}: {str(error).splitlines()[0]}") from None
+    for key in keys:
+        if key not in codes.columns:
+            raise MissingColumnError.of(key, codes.columns, "key")
+    quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
+    filled = " and ".join(f"trim(cast({name} as varchar)) <> ''" for name in quoted)
+    counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*) as codes"]), ", ".join(quoted)).df()
+    return counts.assign(**{k: text_column(counts[k], k).take(np.arange(len(counts))) for k in keys})
+
+
+def _read_csv(duckdb: Any) -> Any:
+    # Text stays text: DuckDB would read 000042 as 42 and 12E5 as 1200000.
+    return lambda path: duckdb.read_csv(path, all_varchar=True, header=True)

@@ -1,0 +1,82 @@
+"""What happens during an upload, as frozen facts: one stream, read by the ledger and by whoever subscribes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scmkit.models import Fate, Mode, Outcome, Task
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Attempted:
+    """A call was made once; ``status`` is the HTTP status, None when there was no answer."""
+
+    call: int
+    mode: Mode
+    rows: Ints
+    attempt: int
+    outcome: Outcome
+    status: int | None
+    seconds: float
+    bytes: int
+    codes: int | None = None
+    task_id: str | None = None
+    message: str = ""
+    final: bool = True
+    parent: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """Rows have reached a state; ``discarded`` names, for each row, the fields that the service did not store."""
+
+    rows: Ints
+    fates: NDArray[np.int8]
+    call: int | None = None
+    discarded: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    message: str = ""
+
+    @classmethod
+    def alike(cls, rows: Ints, fate: Fate, call: int | None = None, message: str = "") -> Settled:
+        """All rows share one state."""
+        return cls(rows, np.full(len(rows), fate, dtype=np.int8), call, {}, message)
+
+
+@dataclass(frozen=True)
+class TaskSeen:
+    """The service said something about a task."""
+
+    task: Task
+    call: int
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Everything waits, for all calls of this job."""
+
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Nothing more will happen; ``error`` is what stopped the job early."""
+
+    state: str
+    error: Exception | None = None
+
+
+Event = Attempted | Settled | TaskSeen | Paused | Ended
+
+
+class Listener(Protocol):
+    """Whoever wants to know; called from the job's own thread, so it must be quick and must not print."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note of an event."""

@@ -1,0 +1,166 @@
+"""The fold of an upload's events into frames: what became of every row, call and task."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scmkit.events import Attempted, Ended, Event, Settled, TaskSeen
+from scmkit.models import Fate, Mode, Outcome, Task
+from scmkit.planning import Plan
+
+CALL_COLUMNS = {
+    "mode": "object", "rows": "int64", "items": "int64", "codes": "Int64", "attempts": "int64", "outcome": "object",
+    "status": "Int64", "seconds": "float64", "timed_out": "bool", "bytes": "int64", "task_id": "object",
+    "parent": "Int64", "message": "object",
+}  # fmt: skip
+TASK_COLUMNS = [
+    "call", "state", "codes_affected", "created_at", "started_at", "completed_at", "created_by", "reference",
+]  # fmt: skip
+
+
+@dataclass
+class Ledger:
+    """What is known so far; written by the job's thread, read by anybody.
+
+    Parameters
+    ----------
+    plan : Plan
+        Whose rows are told about.
+    """
+
+    plan: Plan
+    state: str = "running"
+    error: Exception | None = None
+    _fates: NDArray[np.int8] = field(init=False)
+    _calls_of_rows: NDArray[np.int64] = field(init=False)
+    _discarded: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _messages: dict[int, str] = field(default_factory=dict)
+    _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _tasks: dict[str, tuple[Task, int]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._fates = self.plan.fates.copy()
+        self._calls_of_rows = np.full(len(self._fates), -1, dtype=np.int64)
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        with self._lock:
+            match event:
+                case Attempted():
+                    self._note_attempt(event)
+                case Settled():
+                    self._settle(event)
+                case TaskSeen():
+                    self._tasks[event.task.id] = (event.task, event.call)
+                case Ended():
+                    self.state, self.error = event.state, event.error
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows in each state, ``pending`` included, without making a frame."""
+        counts = np.bincount(self._fates, minlength=len(Fate))
+        return {fate.word: int(counts[fate]) for fate in Fate if counts[fate]}
+
+    @property
+    def settled(self) -> int:
+        """How many rows have reached an end."""
+        return int((self._fates != Fate.PENDING).sum())
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is applied with all its fields, or merged into one that is."""
+        good = np.isin(self._fates, (Fate.APPLIED, Fate.SUPERSEDED))
+        return bool(good.all()) and not self._discarded
+
+    def positions(self, *fates: Fate) -> NDArray[np.int64]:
+        """Give the positions of the rows in these states."""
+        return np.flatnonzero(np.isin(self._fates, fates))
+
+    def rows(self) -> pd.DataFrame:
+        """A line per row of the table, in its order and under its labels."""
+        with self._lock:
+            everything = np.arange(len(self._fates))
+            positions = range(len(self._fates))
+            calls = self._calls_of_rows
+            columns: dict[str, Any] = {k.name: k.take(everything) for k in self.plan.keys}
+            columns["row"] = everything
+            columns["state"] = [Fate(f).word for f in self._fates]
+            columns["call"] = pd.array(np.where(calls < 0, 0, calls), dtype="Int64")
+            columns["call"][calls < 0] = pd.NA
+            columns["task_id"] = [self._calls[c]["task_id"] if c in self._calls else None for c in calls]
+            columns["discarded_fields"] = [self._discarded.get(r, ()) for r in positions]
+            columns["message"] = [self._messages.get(r) or self._default_message(r) for r in positions]
+        order = ["row", *(k.name for k in self.plan.keys)]
+        frame = pd.DataFrame(columns, index=self.plan.index)
+        return frame[list(dict.fromkeys([*order, *frame.columns]))]
+
+    def calls(self) -> pd.DataFrame:
+        """A line per call made; ``codes``, ``items``, ``seconds``, ``timed_out`` are ready for `ServiceTime.fit`."""
+        with self._lock:
+            lines = pd.DataFrame.from_dict(self._calls, orient="index", columns=list(CALL_COLUMNS))
+        return lines.astype(CALL_COLUMNS).rename_axis("call").sort_index()
+
+    def tasks(self) -> pd.DataFrame:
+        """A line per task, as the service last described it."""
+        with self._lock:
+            lines = {
+                task.id: {
+                    **asdict(task),
+                    "call": call,
+                    "state": task.state.value if task.state else task.word,
+                }
+                for task, call in self._tasks.values()
+            }
+        frame = pd.DataFrame.from_dict(lines, orient="index", columns=TASK_COLUMNS)
+        return frame.astype({"call": "int64", "codes_affected": "Int64"}).rename_axis("task_id")
+
+    def _note_attempt(self, event: Attempted) -> None:
+        before = self._calls.get(event.call, {"attempts": 0})
+        self._calls[event.call] = {
+            "mode": event.mode.value,
+            "rows": len(event.rows),
+            "items": len(event.rows) if event.mode is Mode.SYNC else 1,
+            "codes": pd.NA if event.codes is None else event.codes,
+            "attempts": before["attempts"] + (event.outcome is not Outcome.NOT_SENT or event.status is not None),
+            "outcome": event.outcome.value,
+            "status": pd.NA if event.status is None else event.status,
+            "seconds": event.seconds,
+            "timed_out": event.mode is Mode.SYNC and event.status == 504,
+            "bytes": event.bytes,
+            "task_id": event.task_id,
+            "parent": pd.NA if event.parent is None else event.parent,
+            "message": event.message,
+        }
+        self._calls_of_rows[event.rows] = event.call
+
+    def _settle(self, event: Settled) -> None:
+        self._fates[event.rows] = event.fates
+        if event.call is not None:
+            self._calls_of_rows[event.rows] = event.call
+        for row in event.rows.tolist():
+            self._discarded.pop(row, None)
+            self._messages.pop(row, None)
+        self._discarded.update({r: names for r, names in event.discarded.items() if names})
+        if event.message:
+            self._messages.update(dict.fromkeys(event.rows.tolist(), event.message))
+
+    def _default_message(self, row: int) -> str:
+        fate = Fate(self._fates[row])
+        if fate is Fate.REJECTED and self._calls_of_rows[row] < 0:
+            return self.plan.why_not_sent(row)
+        if fate is Fate.APPLIED and row in self._discarded:
+            return f"the campaign does not define {', '.join(self._discarded[row])}"
+        return _MESSAGES.get(fate, "")
+
+
+_MESSAGES = {
+    Fate.DISCARDED: "the campaign defines none of the row's fields",
+    Fate.UNMATCHED: "no code carries this key",
+    Fate.SUPERSEDED: "another row of the same key is sent for it",
+}

@@ -1,0 +1,133 @@
+"""Pictures: ``(result, ax=None) -> ax``, in blue and orange with different marks, readable in grey too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scmkit import contract
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from scmkit.estimation import Estimate
+    from scmkit.latency import ServiceTime
+    from scmkit.planning import Plan
+    from scmkit.simulation import Risk
+
+# From the palette of Okabe and Ito, which colour-blind eyes tell apart; also different in grey.
+BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#777777"
+
+
+def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
+    """Give the axes, or new ones on a figure of their own that pyplot does not know, so that it is shown once."""
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def service_time(model: ServiceTime, ax: Axes | None = None) -> Axes:
+    """Draw seconds against codes: median, 90 % band, the gateway's limit and the documented marks."""
+    ax = new_axes(ax)
+    codes = np.unique(np.geomspace(10, 100_000, 60).round())
+    low, middle, high = (model.quantile(q, codes) for q in (0.05, 0.5, 0.95))
+    ax.fill_between(codes, low, high, color=BLUE, alpha=0.2, label="90 % of calls")
+    ax.plot(codes, middle, color=BLUE, label="median")
+    ax.axhline(contract.GATEWAY_TIMEOUT_S, color=BLACK, linestyle="--", label="gateway timeout, 60 s")
+    _mark_documented(ax)
+    ax.set(xscale="log", yscale="log", xlabel="codes affected by one sync call", ylabel="seconds per call")
+    ax.set_title(f"Service time ({model.source})")
+    ax.legend()
+    return ax
+
+
+def estimate(result: Estimate, ax: Axes | None = None) -> Axes:
+    """Draw the codes of each key value, largest first."""
+    ax = new_axes(ax)
+    frame = result.frame.sort_values("codes", ascending=False, kind="stable")
+    rank = np.arange(1, len(frame) + 1)
+    codes = frame["codes"].to_numpy(dtype=float)
+    errors = np.abs(frame[["low", "high"]].to_numpy(dtype=float).T - codes)
+    if errors.any():
+        ax.errorbar(
+            rank,
+            codes,
+            yerr=errors,
+            fmt="none",
+            ecolor=ORANGE,
+            alpha=0.6,
+            label=f"{result.level:.0%} interval",
+        )
+    ax.plot(rank, codes, "o", color=BLUE, markersize=3, label="codes per key value")
+    for codes_marked, style in ((contract.SAFE_CODES, ":"), (contract.DANGER_CODES, "--")):
+        ax.axhline(codes_marked, color=GREY, linestyle=style, label=f"documented: {codes_marked:,} codes")
+    ax.set(xlabel=f"values of {' + '.join(result.key)}, largest first (rank)", ylabel="codes selected (number)")
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set_title(f"{result.total:,} codes behind {len(frame):,} key values")
+    ax.legend()
+    return ax
+
+
+def plan(result: Plan, ax: Axes | None = None) -> Axes:
+    """Draw each call by its codes and its timeout risk if it were sync."""
+    ax = new_axes(ax)
+    calls = result.calls
+    codes = calls["codes_high"].clip(lower=1)
+    if_sync = np.asarray(result.service_time.timeout_risk(codes, calls["rows"], result.timeout_s)).reshape(-1)
+    for mode, colour, mark in (("sync", BLUE, "o"), ("async", ORANGE, "^")):
+        chosen = (calls["mode"] == mode).to_numpy()
+        ax.plot(
+            codes[chosen],
+            if_sync[chosen].clip(1e-6),
+            mark,
+            color=colour,
+            alpha=0.7,
+            label=f"{mode} ({chosen.sum():,})",
+        )
+    ax.axhline(result.risk, color=BLACK, linestyle="--", label=f"bearable risk, {result.risk:.1%}")
+    _mark_documented(ax)
+    ax.set(xscale="log", yscale="log", ylim=(5e-7, 2))
+    ax.set(
+        xlabel="codes affected by the call (upper estimate)",
+        ylabel="timeout risk as a sync call (probability)",
+    )
+    ax.set_title(f"{len(calls):,} calls keyed by {' + '.join(result.key)}")
+    ax.legend()
+    return ax
+
+
+def risk(result: Risk, ax: Axes | None = None) -> Axes:
+    """Draw the distribution of the makespan."""
+    ax = new_axes(ax)
+    ax.hist(result.makespans, bins=60, color=BLUE, alpha=0.7)
+    for q, style in ((0.5, "-"), (0.95, "--")):
+        seconds = result.makespan[q]
+        ax.axvline(seconds, color=BLACK, linestyle=style, label=f"{q:.0%} of trials end by {seconds:,.0f} s")
+    ax.set(xlabel="seconds from the first call to the last end", ylabel="trials (number)")
+    ax.set_title(f"{result.trials:,} trials, {result.expected_resends:.2g} resends expected")
+    ax.legend()
+    return ax
+
+
+def job(result: Any, ax: Axes | None = None) -> Axes:
+    """Draw what became of the rows of an upload."""
+    ax = new_axes(ax, height=2.5)
+    counts = dict(sorted(result.counts().items(), key=lambda pair: pair[1]))
+    colours = [BLUE if word in ("applied", "superseded") else ORANGE for word in counts]
+    bars = ax.barh(list(counts), list(counts.values()), color=colours)
+    ax.bar_label(bars, fmt="{:,.0f}", padding=3)
+    ax.set(xlabel="rows (number)", title=f"What became of {sum(counts.values()):,} rows")
+    ax.margins(x=0.15)
+    return ax
+
+
+def _mark_documented(ax: Axes) -> None:
+    for codes, words in ((contract.SAFE_CODES, "recommended below"), (contract.DANGER_CODES, "danger above")):
+        ax.axvline(codes, color=GREY, linestyle=":")
+        ax.annotate(
+            f"{words} {codes:,}", (codes, 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=8,
+            ha="right", color=GREY,
+        )  # fmt: skip

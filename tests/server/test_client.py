@@ -1,0 +1,211 @@
+"""One exchange at a time, on real sockets: answers are typed, errors are clear, the token stays where it belongs."""
+
+import copy
+import pickle
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import plain_server
+import pytest
+
+import scmkit
+from scmkit import errors
+from scmkit.client import Client, Limits, retry_after
+from scmkit.contract import TaskState
+
+SYNC = "/api/v2/scm/upload/"
+
+
+def test_sync_answers_are_typed(client: Client, server: plain_server.PlainServer) -> None:
+    """The body is the contract's, and the answer lists what was stored."""
+    answer = client.upload_sync([{"extended_id": "Code_00000-", "wine_name": "Ruländer", "nope": "x"}])
+    assert server.seen[0][1:] == (SYNC, {
+        "data_key": "extended_id", "items": [{"extended_id": "Code_00000-", "wine_name": "Ruländer", "nope": "x"}],
+    })  # fmt: skip
+    assert (answer.codes_affected, answer.items) == (1, {"Code_00000-": ("wine_name",)})
+    assert server.codes["Code_00000-"]["wine_name"] == "Ruländer"
+
+
+def test_async_calls_give_a_task_to_follow(client: Client, server: plain_server.PlainServer) -> None:
+    """A task is read whatever its words and the case of its names."""
+    made = client.upload_async({"lot_number": "000003"}, {"wine_name": "Baco"})
+    task = client.task(made.task_id)
+    assert (task.state, task.word, task.codes_affected) == (TaskState.COMPLETE, "success", 100)
+    server.tasks[made.task_id]["state"] = "resting"
+    unknown = client.task(made.task_id)
+    assert (unknown.state, unknown.word, unknown.finished) == (None, "resting", False)
+
+
+def test_codes_are_downloaded_without_the_token(client: Client, server: plain_server.PlainServer, tmp_path: Path) -> None:
+    """The link may live on another host: it never sees the token."""
+    path = client.download_codes(tmp_path / "codes.csv", campaign=1234)
+    assert scmkit.count_codes(path, "lot_number")["codes"].tolist() == [100] * 7
+    by_path = dict(server.authorizations)
+    assert by_path.pop("/file.csv") is None
+    assert set(by_path.values()) == {f"UAT {plain_server.TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "builtin"),
+    [
+        (400, errors.BadRequestError, ValueError), (401, errors.AuthenticationError, PermissionError),
+        (403, errors.PermissionDeniedError, PermissionError), (404, errors.NotFoundError, LookupError),
+        (413, errors.TooLargeError, ValueError), (429, errors.ThrottledError, Exception),
+        (500, errors.UnavailableError, Exception), (503, errors.UnavailableError, Exception),
+        (504, errors.GatewayTimeoutError, TimeoutError), (302, errors.RedirectError, Exception),
+        (418, errors.ServiceError, Exception), (599, errors.UnavailableError, Exception),
+    ],
+)  # fmt: skip
+def test_errors_carry_the_status_and_the_words(
+    client: Client, server: plain_server.PlainServer, status: int, error: type, builtin: type
+) -> None:
+    """Each status is an error of ours and of Python's, with the service's own words, and survives pickling."""
+    server.answers.append((status, {"detail": "no such luck"}, {"Location": "http://127.0.0.1:1/login"}))
+    with pytest.raises(error, match=rf"POST {SYNC} answered {status}: no such luck") as caught:
+        client.upload_sync([{"extended_id": "Code_00000-"}])
+    assert isinstance(caught.value, builtin)
+    assert caught.value.__context__ is None
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), again.status, str(again)) == (error, status, str(caught.value))
+    assert len(server.seen) == 1
+
+
+def test_a_gateway_page_is_shown_by_its_title(client: Client, server: plain_server.PlainServer) -> None:
+    """HTML from a proxy becomes a few plain words."""
+    server.answers.append((504, b"<html><head><title>504 Gateway Time-out</title></head><body>x</body></html>", {}))
+    with pytest.raises(errors.GatewayTimeoutError, match="504 Gateway Time-out"):
+        client.upload_sync([{"extended_id": "Code_00000-"}])
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"null", b"[]", b"{}", b'{"items": {}}', b'{"items": 3, "codes_affected": 1}',
+                                  b'{"items": {}, "codes_affected": NaN}', b'{"items": {"a": "b"}, "codes_affected": 1}', b"\xff"])  # fmt: skip
+def test_a_200_that_cannot_be_read_is_never_success(
+    client: Client, server: plain_server.PlainServer, body: bytes
+) -> None:
+    """Whatever is not the contract's answer is an error that says so."""
+    server.answers.append((200, body, {}))
+    with pytest.raises(errors.UnreadableAnswerError):
+        client.upload_sync([{"extended_id": "Code_00000-"}])
+
+
+@pytest.mark.parametrize(
+    ("header", "words", "seconds"),
+    [
+        (None, "Request was throttled. Expected available in 3 seconds.", 3.0), ("7", "in 3 seconds", 7.0),
+        ("2", "Expected available in 5 seconds.", 5.0), ("soon", "", None), ("-1", "", None), (None, "", None),
+        ("999999", "", 3600.0), ("Wed, 21 Oct 2026 07:28:00 GMT", "", None), ("1e9", "", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_tolerantly(header: str | None, words: str, seconds: float | None) -> None:
+    """The longer of header and text counts; nonsense counts as nothing."""
+    assert retry_after(header, words) == seconds
+
+
+@contextmanager
+def raw_server(behave: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Accept connections on loopback, read the request, and do as told."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                behave(connection)
+
+    threading.Thread(target=run, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+def drip(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    try:
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.02)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda c: None,
+        lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"items\""),
+        lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"),
+        lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b" " * 200_000),
+        drip,
+    ],
+    ids=["closed", "truncated", "broken chunk", "broken gzip", "too large", "drip"],
+)
+def test_a_lost_answer_is_unknown(behave: Callable[[socket.socket], None]) -> None:
+    """The call went out and there is no evidence: an error that says neither success nor failure, in time."""
+    limits = Limits(connect_s=1, read_s=1, deadline_s=0.3, answer_bytes=100_000)
+    begun = time.monotonic()
+    with raw_server(behave) as url, Client(url, "t0ken", limits=limits) as client:
+        with pytest.raises(errors.AnswerLostError) as caught:
+            client.upload_sync([{"extended_id": "Code_00000-"}])
+        assert caught.value.__context__ is None
+    assert time.monotonic() - begun < 2.5
+
+
+def test_what_was_never_sent_says_so() -> None:
+    """A refused connection is told apart from a lost answer."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Client(f"http://127.0.0.1:{port}", "t0ken") as client, pytest.raises(errors.NotSentError, match="refused") as caught:
+        client.me()
+    assert isinstance(caught.value, ConnectionError)
+
+
+@pytest.mark.parametrize("url", [
+    "http://api.scantrust.com", "https://user:pw@api.scantrust.com", "https://api.scantrust.com/\r\nX: y", "ftp://x",
+    "api.scantrust.com", "https://api.scantrust.com?x=1", "https://", "http://127.0.0.1.evil.com", "https://[::1",
+])  # fmt: skip
+def test_urls_that_could_leak_the_token_are_refused(url: str) -> None:
+    """Only https, except on loopback; no user names, no line breaks."""
+    with pytest.raises(errors.ConfigurationError):
+        Client(url, "t0ken")
+
+
+def test_the_token_is_shown_to_nobody() -> None:
+    """Neither text nor pickle nor copy of a client holds the token."""
+    client = Client("https://api.scantrust.com/", "canary-token")
+    auth = client._session.auth
+    assert "canary" not in f"{client!r} {client} {auth!r} {vars(auth)!r} {vars(client)!r}"
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError):
+            copied(client)
+        with pytest.raises(TypeError):
+            copied(scmkit.client.Token("canary-token"))
+
+
+def test_the_token_comes_from_the_environment_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a token and without somebody to ask, the error says all the ways to give one."""
+    with pytest.raises(errors.ConfigurationError, match=r"SCANTRUST_UAT_TOKEN.*keyring.*Sandbox"):
+        Client()
+    monkeypatch.setenv("SCANTRUST_UAT_TOKEN", "from-environment")
+    monkeypatch.setenv("SCANTRUST_BASE_URL", "https://api.staging.scantrust.io/")
+    assert Client().base_url == "https://api.staging.scantrust.io"
+    with pytest.raises(errors.ConfigurationError, match="characters"):
+        Client(token="two words")
+
+
+def test_netrc_does_not_replace_the_token(
+    server: plain_server.PlainServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A planted .netrc changes nothing."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login evil password evil\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    with Client(server.url, server.token) as client:
+        assert client.me() == {"email": "someone@example.com"}

@@ -1,0 +1,90 @@
+"""Codes per key value: exact from a full inventory, honest without one."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import scmkit
+from scmkit.errors import MissingColumnError, PlanError, TableError
+
+
+@pytest.fixture
+def lots() -> pd.DataFrame:
+    return pd.DataFrame({"lot_number": ["000042", "000042", "000007", "7", None, " ", ""], "extended_id": list("abcdefg")})
+
+
+def test_counts_are_exact_and_keys_stay_text(lots: pd.DataFrame) -> None:
+    """Leading zeros make different keys, and codes without a key are not counted."""
+    counts = scmkit.count_codes(lots.assign(lot_number=lots["lot_number"].replace(" ", None)), "lot_number")
+    assert counts.to_dict("list") == {"lot_number": ["000042", "000007", "7"], "codes": [2, 1, 1]}
+    assert counts["codes"].dtype == "int64"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_files_give_the_same_counts_as_frames(tmp_path: Path, lots: pd.DataFrame, suffix: str) -> None:
+    """A path, or a glob of paths, is counted like the frame it holds."""
+    for name, part in (("a", lots.iloc[:2]), ("b", lots.iloc[2:])):
+        path = tmp_path / f"{name}{suffix}"
+        part.to_csv(path, index=False) if suffix == ".csv" else part.to_parquet(path)
+    from_files = scmkit.count_codes(tmp_path / f"*{suffix}", "lot_number")
+    expected = scmkit.count_codes(lots.assign(lot_number=lots["lot_number"].replace(" ", None)), "lot_number")
+    pd.testing.assert_frame_equal(from_files, expected, check_dtype=False)
+
+
+def test_several_columns_are_counted_together(lots: pd.DataFrame) -> None:
+    """A compound key counts the codes that carry all of its values."""
+    counts = scmkit.count_codes(lots.assign(colour=["red", "red", "red", "white"] + [None] * 3), ["lot_number", "colour"])
+    assert counts.loc[0].to_list() == ["000042", "red", 2]
+    assert len(counts) == 3
+
+
+def test_estimate_from_inventory_is_exact(lots: pd.DataFrame) -> None:
+    """Each distinct key value has one line; an unknown one selects no code."""
+    df = pd.DataFrame({"lot_number": ["000042", "no such lot", "000042"], "wine_name": "x"})
+    known = scmkit.estimate(df, "lot_number", inventory=lots)
+    assert known.frame.to_dict("list") == {
+        "lot_number": ["000042", "no such lot"], "codes": [2, 0], "low": [2, 0], "high": [2, 0], "source": ["exact"] * 2,
+    }  # fmt: skip
+    assert known.total == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "line"),
+    [
+        ("extended_id", None, (1, 0, 1)),
+        ("lot_number", None, (1_000, 0, 50_000)),
+        ("lot_number", 30, (30, 30, 30)),
+        ("lot_number", (10, 30), (20, 10, 30)),
+    ],
+)
+def test_without_inventory_the_prior_speaks(lots: pd.DataFrame, key: str, default: object, line: tuple) -> None:
+    """A unique key selects one code at most; another key anything, unless the user knows better."""
+    known = scmkit.estimate(lots, key, default=default)
+    assert set(map(tuple, known.frame[["codes", "low", "high"]].to_numpy())) == {line}
+    assert set(known.frame["source"]) == {"prior"}
+
+
+def test_bad_input_is_a_clear_error(lots: pd.DataFrame, tmp_path: Path) -> None:
+    """Errors name what is missing and the nearest right answer."""
+    with pytest.raises(MissingColumnError, match="did you mean 'lot_number'"):
+        scmkit.count_codes(lots, "lotnumber")
+    lots.to_csv(tmp_path / "lots.csv", index=False)
+    with pytest.raises(KeyError, match="did you mean 'lot_number'"):
+        scmkit.count_codes(tmp_path / "lots.csv", "lotnumber")
+    with pytest.raises(TableError, match="nothing-there"):
+        scmkit.count_codes(tmp_path / "nothing-there.csv", "lot_number")
+    with pytest.raises(PlanError, match="DataFrame or a path"):
+        scmkit.count_codes([1, 2], "lot_number")  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match="low <= high"):
+        scmkit.estimate(lots, "lot_number", default=(5, 1))
+    with pytest.raises(PlanError, match="level"):
+        scmkit.estimate(lots, "lot_number", level=95)
+
+
+def test_results_show_themselves(lots: pd.DataFrame) -> None:
+    """The text says the total and the sources; the HTML escapes what cells hold."""
+    known = scmkit.estimate(lots.assign(lot_number="<script>alert(1)</script>"), "lot_number", default=3)
+    assert "1 values of lot_number select about 3 codes" in repr(known)
+    assert "<script>" not in known._repr_html_()
+    assert known.plot().get_ylabel() == "codes selected (number)"

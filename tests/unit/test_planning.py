@@ -1,0 +1,123 @@
+"""Which rows go in which call, and why."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scmkit
+from scmkit.contract import Assumptions
+from scmkit.errors import PlanError
+from scmkit.models import Mode
+
+
+def codes_table(rows: int, **columns: object) -> pd.DataFrame:
+    return pd.DataFrame({"extended_id": [f"Code-{i:06d}" for i in range(rows)], **columns})
+
+
+def lots_inventory(**codes: int) -> pd.DataFrame:
+    return pd.DataFrame({"lot_number": np.repeat(list(codes), list(codes.values()))})
+
+
+def test_rows_that_differ_share_sync_calls() -> None:
+    """3,000 rows with different values keyed by extended_id never become 3,000 async calls."""
+    plan = scmkit.plan(codes_table(3_000, serial=range(3_000)))
+    assert set(plan.calls["mode"]) == {"sync"}
+    assert len(plan) <= 40
+    assert plan.seconds < 5
+
+
+def test_rows_with_equal_values_share_a_call() -> None:
+    """Equal rows are together, whichever way they go."""
+    df = codes_table(3_000, product=["SKU-1", "SKU-2", "SKU-3"] * 1_000)
+    for mode in ("auto", "async"):
+        plan = scmkit.plan(df, mode=mode)
+        assert len(plan) == 3
+        assert (plan.calls["rows"] == 1_000).all()
+    body = json.loads(plan.body(Mode.ASYNC, plan.rows_of(0)))
+    assert len(body["constraints"]["extended_id"]) == 1_000
+    assert body["scm_data"] == {"product": "SKU-1"}
+
+
+def test_a_huge_lot_never_goes_sync() -> None:
+    """A lot of 24,000 codes goes async in auto, the small ones share a sync call, and each call says why."""
+    df = pd.DataFrame({"lot_number": ["big", "small", "tiny"], "wine_name": ["A", "B", "C"]})
+    plan = scmkit.plan(df, "lot_number", inventory=lots_inventory(big=24_000, small=300, tiny=2))
+    calls = plan.calls.set_index("mode")
+    assert calls.loc["async", "rows"] == 1
+    assert calls.loc["async", "codes_mid"] == 24_000
+    assert "'big' may select 24,000 codes: a sync call would time out with 4" in calls.loc["async", "why"]
+    assert calls.loc["sync", "rows"] == 2
+    assert calls.loc["sync", "timeout_risk"] < 0.01
+
+
+def test_unknown_lots_go_async_with_a_task_each() -> None:
+    """Without counts a sync call cannot be trusted, and a shared task could not say which key matched."""
+    df = pd.DataFrame({"lot_number": ["a", "b"], "wine_name": ["same", "same"]})
+    assert scmkit.plan(df, "lot_number").calls["mode"].tolist() == ["async", "async"]
+    known = scmkit.plan(df, "lot_number", mode="async", inventory=lots_inventory(a=5, b=2))
+    assert known.calls["rows"].tolist() == [2]
+    assert known.calls["why"].tolist() == ["2 rows with equal values share a task"]
+
+
+def test_several_key_columns_are_constraints_of_one_async_call() -> None:
+    """All of them must hold; rows that differ in the first one only can share."""
+    df = pd.DataFrame({"lot_number": ["a", "b", "a"], "wine_color": ["red", "red", "white"], "origin": "Baden"})
+    inventory = pd.DataFrame({"lot_number": ["a", "b", "a"], "wine_color": ["red", "red", "white"]})
+    plan = scmkit.plan(df, ["lot_number", "wine_color"], inventory=inventory)
+    bodies = [json.loads(plan.body(Mode.ASYNC, plan.rows_of(c)))["constraints"] for c in range(len(plan))]
+    assert bodies == [
+        {"lot_number": ["a", "b"], "wine_color": "red"},
+        {"lot_number": "a", "wine_color": "white"},
+    ]
+    with pytest.raises(PlanError, match="one key"):
+        scmkit.plan(df, ["lot_number", "wine_color"], mode="sync")
+
+
+def test_what_is_planned_is_what_is_sent() -> None:
+    """A plan holds its own values: changing the table afterwards changes nothing, nor does planning change the table."""
+    df = codes_table(3, wine_name=["a", "b", "c"])
+    before = df.copy(deep=True)
+    plan = scmkit.plan(df)
+    pd.testing.assert_frame_equal(df, before)
+    df.loc[:, "wine_name"] = "changed"
+    assert b"changed" not in plan.body(Mode.SYNC, plan.order)
+
+
+def test_bodies_hold_missing_cells_as_nothing_and_empty_ones_as_empty() -> None:
+    """A missing cell is left out, "" is sent, a whole float has no point, a date is ISO."""
+    df = codes_table(
+        2, a=["", None], b=[12.0, np.nan], c=pd.to_datetime(["2026-11-23", None]), d=["x", "y"], e=[True, None]
+    )
+    plan = scmkit.plan(df)
+    assert json.loads(plan.body(Mode.SYNC, plan.order)) == {
+        "data_key": "extended_id",
+        "items": [
+            {"extended_id": "Code-000000", "a": "", "b": "12", "c": "2026-11-23", "d": "x", "e": "true"},
+            {"extended_id": "Code-000001", "d": "y"},
+        ],
+    }
+    assert "clears 1 values" in plan.summary()
+
+
+def test_large_bodies_are_cut() -> None:
+    """No body is larger than assumed to be taken."""
+    plan = scmkit.plan(codes_table(500, note="x" * 50), assumptions=Assumptions(max_body_bytes=4_000), mode="async")
+    assert plan.calls["bytes"].max() <= 4_000
+    assert len(plan) > 1
+
+
+@pytest.mark.parametrize("options", [{"mode": "fast"}, {"risk": 0}, {"risk": 2}, {"workers": 0}, {"errors": "ignore"}])
+def test_nonsense_options_are_errors(options: dict) -> None:
+    """Each option says what it may be."""
+    with pytest.raises(PlanError, match=next(iter(options))):
+        scmkit.plan(codes_table(1, a="x"), **options)
+
+
+def test_a_plan_shows_itself() -> None:
+    """Text, HTML and picture say how many calls there are and why."""
+    plan = scmkit.plan(codes_table(5, wine_name=["<b>x</b>"] * 5))
+    assert "5 of 5 rows in 1 calls" in repr(plan)
+    assert "<b>x</b>" not in plan._repr_html_()
+    assert "risk" in plan.plot().get_ylabel()

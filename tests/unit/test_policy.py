@@ -1,0 +1,90 @@
+"""The retry policy is a table; these tests read it row by row."""
+
+import pytest
+
+from scmkit import errors
+from scmkit.models import Mode, Outcome
+from scmkit.policy import ATTEMPTS, Attempt, Decision, Do, decide, named_items
+
+
+def half() -> float:
+    return 0.5
+
+
+def after(error: Exception, **facts: object) -> Decision:
+    return decide(error, Attempt(**({"mode": Mode.SYNC, "rows": 10} | facts)), half)
+
+
+@pytest.mark.parametrize(
+    ("error", "facts", "outcome", "do"),
+    [
+        (errors.NotSentError("refused"), {}, Outcome.NOT_SENT, Do.RETRY),
+        (errors.NotSentError("refused"), {"number": ATTEMPTS}, Outcome.NOT_SENT, Do.GIVE_UP),
+        (errors.AnswerLostError("reset"), {}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.AnswerLostError("reset"), {"elapsed_s": 601.0}, Outcome.UNKNOWN, Do.GIVE_UP),
+        (errors.UnreadableAnswerError(200), {}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.GatewayTimeoutError(504), {}, Outcome.NOT_APPLIED, Do.SPLIT),
+        (errors.GatewayTimeoutError(504), {"rows": 1}, Outcome.NOT_APPLIED, Do.GO_ASYNC),
+        (errors.GatewayTimeoutError(504), {"mode": Mode.ASYNC}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.UnavailableError(502), {}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.UnavailableError(500), {"number": 4}, Outcome.UNKNOWN, Do.SPLIT),
+        (errors.UnavailableError(503), {"number": 4}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 1}, Outcome.UNKNOWN, Do.GIVE_UP),
+        (errors.ThrottledError(429), {"throttled": 1}, Outcome.NOT_APPLIED, Do.RETRY),
+        (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 600.0}, Outcome.NOT_APPLIED, Do.GIVE_UP),
+        (errors.BadRequestError(400), {}, Outcome.NOT_APPLIED, Do.SPLIT),
+        (errors.BadRequestError(400), {"rows": 1}, Outcome.NOT_APPLIED, Do.REJECT),
+        (errors.TooLargeError(413), {}, Outcome.NOT_APPLIED, Do.SPLIT),
+        (errors.TooLargeError(413), {"rows": 1}, Outcome.NOT_APPLIED, Do.REJECT),
+        (errors.AuthenticationError(401), {}, Outcome.NOT_APPLIED, Do.STOP),
+        (errors.PermissionDeniedError(403), {}, Outcome.NOT_APPLIED, Do.STOP),
+        (errors.NotFoundError(404), {}, Outcome.NOT_APPLIED, Do.STOP),
+        (errors.RedirectError(302), {}, Outcome.NOT_APPLIED, Do.STOP),
+        (errors.ConfigurationError("bad certificate"), {}, Outcome.NOT_APPLIED, Do.STOP),
+        (RuntimeError("a bug"), {}, Outcome.UNKNOWN, Do.STOP),
+    ],
+)
+def test_every_outcome_has_its_next_step(error: Exception, facts: dict, outcome: Outcome, do: Do) -> None:
+    """What happened decides what an attempt did to the codes, and what comes next."""
+    decision = after(error, **facts)
+    assert (decision.outcome, decision.do) == (outcome, do)
+
+
+def test_backoff_doubles_up_to_a_cap() -> None:
+    """Waits grow from half a second to half a minute, jittered by the number that is passed in."""
+    waits = [after(errors.AnswerLostError("reset"), number=n).wait_s for n in range(1, ATTEMPTS)]
+    assert waits == [0.25, 0.5, 1, 2, 4, 8, 15]
+
+
+@pytest.mark.parametrize(("asked", "throttled", "wait"), [(7.0, 1, 7.125), (None, 1, 1.125), (None, 5, 4.125)])
+def test_throttling_pauses_everybody(asked: float | None, throttled: int, wait: float) -> None:
+    """A 429 pauses the whole job for as long as it says, and for 1, 2, 4 s when it says nothing."""
+    error = errors.ThrottledError(429)
+    error.retry_after_s = asked
+    decision = after(error, throttled=throttled)
+    assert decision.everybody
+    assert decision.wait_s == pytest.approx(wait)
+
+
+def test_retry_after_of_an_unavailable_service_is_honoured() -> None:
+    """A 503 that says when to come back is believed when that is later than the backoff."""
+    error = errors.UnavailableError(503)
+    error.retry_after_s = 12.0
+    assert after(error).wait_s == 12.0
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"items": {"1": ["bad"], "3": ["bad"]}}, (1, 3)),
+        ({"items": {"99": ["not ours"]}}, ()),
+        ({"items": {"x": ["bad"], "1": ["bad"]}}, ()),
+        ({"detail": "bad"}, ()),
+        (None, ()),
+    ],
+)
+def test_a_400_may_name_the_items_at_fault(body: object, named: tuple[int, ...]) -> None:
+    """Only positions that the call has are believed, and only when all that is named can be read."""
+    assert named_items(body, 10) == named
+    error = errors.BadRequestError(400, body=body)
+    assert after(error).do is (Do.REJECT if named else Do.SPLIT)
