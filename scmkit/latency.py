@@ -31,6 +31,7 @@ DOCUMENTED_PER_ITEM_S = 0.0005
 DOCUMENTED_NOISE = 0.25  # log-sd of one call around its median [assumed]
 DOCUMENTED_UNCERTAINTY = 0.35  # log-sd of what we do not know about the service's speed as a whole [assumed]
 _DRAWS = 401
+_NO_NOISE = 1e-12  # stands for 0 where a division by it must not fail
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ class ServiceTime:
 
         with np.errstate(divide="ignore"):  # a call without work takes no time: log 0 is -inf, and its risk 0
             room = math.log(_positive(timeout_s, "timeout_s")) - np.log(self.median_s(codes, items))
-            risk = np.where(self.noise > 0, ndtr(-room / self.noise), (room < 0).astype(float)).mean(axis=-1)
+        at_limit = (room == 0) & (self.noise == 0)  # exactly in time
+        risk = np.where(at_limit, 0.0, ndtr(-room / np.maximum(self.noise, _NO_NOISE))).mean(axis=-1)
         return float(risk) if np.ndim(risk) == 0 else risk
 
     def quantile(self, q: float, codes: ArrayLike, items: ArrayLike = 1) -> Any:
@@ -135,7 +137,7 @@ class ServiceTime:
         low, high = each.min(axis=-1), each.max(axis=-1)
         for _ in range(50):  # bisection of the mixture's distribution function, down to 1e-12 or so
             middle = (low + high) / 2
-            z = (middle[..., None] - centre) / np.maximum(self.noise, 1e-12)
+            z = (middle[..., None] - centre) / np.maximum(self.noise, _NO_NOISE)
             below = ndtr(z).mean(axis=-1) < q
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         seconds = np.exp(high)

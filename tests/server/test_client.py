@@ -56,7 +56,7 @@ def test_codes_are_downloaded_without_the_token(client: Client, server: plain_se
         (403, errors.PermissionDeniedError, PermissionError), (404, errors.NotFoundError, LookupError),
         (413, errors.TooLargeError, ValueError), (429, errors.ThrottledError, Exception),
         (500, errors.UnavailableError, Exception), (503, errors.UnavailableError, Exception),
-        (504, errors.GatewayTimeoutError, TimeoutError), (302, errors.RedirectError, Exception),
+        (504, errors.GatewayTimeoutError, TimeoutError),
         (418, errors.ServiceError, Exception), (599, errors.UnavailableError, Exception),
     ],
 )  # fmt: skip
@@ -72,6 +72,14 @@ def test_errors_carry_the_status_and_the_words(
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), again.status, str(again)) == (error, status, str(caught.value))
     assert len(server.seen) == 1
+
+
+def test_redirects_are_not_followed(client: Client, server: plain_server.PlainServer) -> None:
+    """A POST that is sent elsewhere is an error, and no GET goes out."""
+    server.answers.append((302, {}, {"Location": f"{server.url}/login"}))
+    with pytest.raises(errors.RedirectError, match="never followed"):
+        client.upload_sync([{"extended_id": "Code_00000-"}])
+    assert (len(server.seen), server.authorizations) == (1, [])
 
 
 def test_a_gateway_page_is_shown_by_its_title(client: Client, server: plain_server.PlainServer) -> None:

@@ -1,0 +1,131 @@
+"""Escaped HTML for results, for notebooks and for reports.
+
+Cell values, column names, index labels and file names come from elsewhere, so every text is escaped here, once.
+Only `Html` passes unescaped, and only functions of this module make it. No JavaScript, nothing from other hosts,
+and colours are inherited, so that a table is legible in light and in dark themes.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+LONGEST_CELL = 300
+_LINE = "1px solid rgba(128,128,128,.35)"
+_CELL = f"padding:.15em .6em;border-bottom:{_LINE};vertical-align:top;text-align:"
+_TABLE = "border-collapse:collapse;color:inherit;background:none;font-size:.92em;margin:.4em 0"
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em;
+       color: #1c1c1e; background: #ffffff; }
+@media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #18181b; } }
+img { max-width: 100%; background: #ffffff; }
+div { overflow-x: auto; }
+"""
+# A report may be opened years later, from anywhere: it loads nothing and runs nothing.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+class Html(str):
+    """Text that is HTML already; any other text is escaped."""
+
+    __slots__ = ()
+
+
+def escape(value: object) -> Html:
+    """Give any value as HTML text, quotes and half characters included."""
+    text = str(value).encode("utf-8", "replace").decode()  # a lone surrogate would break saving the notebook
+    return Html(html.escape(text, quote=True))
+
+
+def table(frame: Any, max_rows: int = 20, caption: str = "") -> Html:
+    """Show the first rows of a frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any columns and any index; a missing cell is shown empty.
+    max_rows : int
+        How many rows are shown; the rest is counted.
+    caption : str
+        A title above the table.
+
+    Returns
+    -------
+    Html
+        One ``<table>``, and a line that counts the rows left out.
+    """
+    shown = frame.head(max(max_rows, 0))
+    cells = [_column(shown.iloc[:, i]) for i in range(shown.shape[1])]
+    labels = [_cell("th", label) for label in shown.index]
+    names = list(frame.index.names)
+    head = _cell("th", " / ".join(str(n) for n in names if n is not None))
+    head += "".join(_cell("th", _text(name)) for name in frame.columns)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(labels, *cells, strict=True))
+    title = f'<caption style="text-align:left">{escape(caption)}</caption>' if caption else ""
+    left = len(frame) - len(shown)
+    more = f"<div>... {left} more row{'s' if left > 1 else ''}</div>" if left else ""
+    return Html(f'<table style="{_TABLE}">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}')
+
+
+def card(title: str, facts: Mapping[str, object], *bodies: str) -> Html:
+    """Show a result: a title, its facts in one line each, and bodies below."""
+    lines = "".join(f"<tr>{_cell('th', name)}{_cell('td', _text(value))}</tr>" for name, value in facts.items())
+    listed = f'<table style="{_TABLE}"><tbody>{lines}</tbody></table>' if lines else ""
+    head = f'<div style="font-weight:600">{escape(title)}</div>'
+    return Html(f'<div style="color:inherit;overflow-x:auto">{head}{listed}{_joined(bodies)}</div>')
+
+
+def page(title: str, *bodies: str) -> Html:
+    """Make a self-contained HTML file: it loads nothing, runs nothing, and follows the reader's theme."""
+    head = (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style>"
+    )
+    body = f"<h1>{escape(title)}</h1>{_joined(bodies)}"
+    return Html(f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n')
+
+
+def figure(fig: Any, alt: str = "") -> Html:
+    """Show a matplotlib figure as an inline PNG; without ``alt``, its titles say what it shows."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    words = alt or "; ".join(filter(None, [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]))
+    return Html(f'<img alt="{escape(words or "figure")}" src="data:image/png;base64,{data}">')
+
+
+def _joined(bodies: Iterable[str]) -> str:
+    return "".join(body if isinstance(body, Html) else f"<p>{escape(body)}</p>" for body in bodies)
+
+
+def _column(column: Any) -> list[str]:
+    missing = column.isna().to_numpy(dtype=bool)
+    return [_cell("td", "" if gone else value) for value, gone in zip(column, missing, strict=True)]
+
+
+def _cell(tag: str, value: object) -> str:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return f'<{tag} style="{_CELL}{"right" if number else "left"}">{escape(_text(value))}</{tag}>'
+
+
+def _text(value: object) -> str:
+    """Write whole numbers in full, others with few digits, and long texts cut."""
+    if isinstance(value, Real) and not isinstance(value, bool | Integral):
+        number = float(value)
+        whole = number.is_integer() and abs(number) < 1e15
+        return f"{number:.0f}" if whole else f"{number:.4g}" if abs(number) < 1e4 else f"{number:.1f}"
+    if isinstance(value, tuple):
+        return " / ".join(_text(part) for part in value)
+    text = str(value)
+    return text if len(text) <= LONGEST_CELL else text[:LONGEST_CELL] + "..."
+
+
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """Write ``1 row`` or ``2 rows``."""
+    return f"{count:,} {noun}{ending if count != 1 else ''}"

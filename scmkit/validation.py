@@ -1,0 +1,976 @@
+"""What would go wrong, before anything is sent: frame -> Findings.
+
+Each rule is a small function over the same frozen view of the table; `RULES` lists them in reading order. A rule
+looks at the distinct texts of a column and its verdicts are spread to the rows, so clean rows cost next to nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum
+from functools import cached_property, partial
+from numbers import Number
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scmkit import contract, display
+from scmkit.contract import ActivationStatus, BlacklistReason
+from scmkit.display import plural
+from scmkit.errors import PlanError, ValidationError, did_you_mean, listed, nearest
+from scmkit.tables import MISSING, Ints, Objects, TextColumn, columns_of, group, text_table
+
+Bools = NDArray[np.bool_]
+Values = Sequence[str | None] | Objects
+Verdicts = Mapping[int, tuple[str, str | None]]  # position of a distinct text -> what is wrong, the ready fix
+
+FIELD_KINDS = ("text", "date", "logistic_unit")
+ON_CONFLICT = ("error", "last", "first")
+SEVERITIES = ("error", "warning", "info")
+DUPLICATE_RULES = ("duplicate_equal", "duplicate_conflict")
+ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds dates
+SHOWN = 5  # findings in an error's message
+
+
+# --- what is found ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What validation found in a table.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        A line per finding, ordered by row, then column: ``row`` (position from 0; missing where a finding is about
+        a whole column or table, and these come first), ``label`` (the row's index label), ``column`` (empty for a
+        whole row or table), ``rule``, ``severity`` (``error``, ``warning``, ``info``), ``value``, ``message``
+        and ``fix`` (the text to put in the cell; missing where nobody can know it).
+    rows : int
+        How many rows the table has.
+    rejected : array of bool, shape (rows,)
+        Rows with an error of their own; they are not sent.
+    superseded : array of bool, shape (rows,)
+        Rows merged into another row of the same key, and not rejected.
+    """
+
+    frame: pd.DataFrame
+    rows: int
+    rejected: Bools
+    superseded: Bools
+
+    @property
+    def errors(self) -> int:
+        """The number of errors."""
+        return self._count("error")
+
+    @property
+    def warnings(self) -> int:
+        """The number of warnings."""
+        return self._count("warning")
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return self.errors == 0
+
+    def summary(self) -> str:
+        """Say in a line per rule and column how often it was broken, and where first; errors come first."""
+        return "\n".join([self._total(), *self._lines()])
+
+    def message_of(self, row: int) -> str:
+        """Say why the row at this position is not sent; empty when no finding keeps it back."""
+        return self._reasons.get(row, "")
+
+    def raise_for_errors(self) -> None:
+        """Raise when there are errors.
+
+        Raises
+        ------
+        ValidationError
+            With the first errors, and how to go on.
+        """
+        if self.ok:
+            return
+        errors = self.frame[self.frame["severity"] == "error"]
+        shown = "".join(f"\n  {message}" for message in errors["message"][:SHOWN])
+        more = f"\n  ... and {len(errors) - SHOWN:,} more" if len(errors) > SHOWN else ""
+        raise ValidationError(
+            f"{plural(len(errors), 'error')}, {self.rejected.sum():,} of {plural(self.rows, 'row')} rejected; "
+            f"nothing was sent.{shown}{more}\n{self._way_out(errors)}",
+            self,
+        )
+
+    def fixed(self, df: pd.DataFrame, rules: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """Apply the ready fixes to a copy of the table.
+
+        Parameters
+        ----------
+        df : DataFrame
+            The table that was validated; it is not changed.
+        rules : str or iterable of str, optional
+            Apply the fixes of these rules only. Rows are dropped only when you name ``duplicate_equal`` or
+            ``duplicate_conflict``: then those that these rules found superseded.
+
+        Returns
+        -------
+        DataFrame
+            Validate it again: a cell that is fixed can show what it hid before, for example a duplicate.
+
+        Raises
+        ------
+        PlanError
+            If a rule does not exist, or the table is not the one that was validated.
+        """
+        chosen = _chosen_rules(rules)
+        found = self.frame[self.frame["rule"].isin(chosen) & self.frame["row"].notna()]
+        _check_unchanged(df, found, self.rows)
+        result = df.copy()
+        names = [str(label) for label in df.columns]
+        for name, fixes in found[found["fix"].notna()].groupby("column", sort=False):
+            last = fixes.drop_duplicates("row", keep="last")  # the most specific rule of a cell comes last
+            at = names.index(name)
+            result.isetitem(at, _with_texts(df.iloc[:, at], last["row"].to_numpy(np.int64), last["fix"]))
+        if rules is None:
+            return result
+        doubles = found.loc[found["rule"].isin(DUPLICATE_RULES), "row"].to_numpy(np.int64)
+        dropped = np.isin(np.arange(self.rows), doubles) & self.superseded
+        return result[~dropped] if dropped.any() else result
+
+    def __repr__(self) -> str:
+        lines = self._lines()
+        more = [f"... and {len(lines) - 30} more lines: see .frame"] if len(lines) > 30 else []
+        return "\n".join([f"<Findings: {self._total()}>", *lines[:30], *more])
+
+    def _repr_html_(self) -> str:
+        lines = self._by_rule.drop(columns="message")
+        facts = {"result": self._total(), "ok": self.ok}
+        parts = [display.table(lines, caption="by rule and column"), display.table(self.frame, caption="findings")]
+        return display.card("Findings", facts, *(parts if len(self.frame) else []))
+
+    @cached_property
+    def _by_rule(self) -> pd.DataFrame:
+        groups = self.frame.groupby(["severity", "rule", "column"], sort=False, as_index=False)
+        lines = groups.agg(findings=("rule", "size"), first_row=("row", "first"), message=("message", "first"))
+        return lines.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable", ignore_index=True)
+
+    @cached_property
+    def _reasons(self) -> dict[int, str]:
+        frame = self.frame[self.frame["row"].notna()]
+        rank = np.select(
+            [frame["severity"] == "error", frame["rule"].isin((*DUPLICATE_RULES, "nothing_to_send"))], [0, 1], 2
+        )
+        kept = frame[rank < 2].iloc[np.argsort(rank[rank < 2], kind="stable")].drop_duplicates("row")
+        return dict(zip(kept["row"].astype(int), kept["message"], strict=True))
+
+    def _count(self, severity: str) -> int:
+        return int((self.frame["severity"] == severity).sum())
+
+    def _total(self) -> str:
+        counts = [plural(self.errors, "error"), plural(self.warnings, "warning"), plural(self._count("info"), "note")]
+        fixes = int(self.frame["fix"].notna().sum())
+        return (
+            f"{plural(self.rows, 'row')}: {', '.join(counts)}; {self.rejected.sum():,} rejected, "
+            f"{self.superseded.sum():,} superseded, {plural(fixes, 'ready fix', 'es')}"
+        )
+
+    def _lines(self) -> list[str]:
+        lines = zip(*(self._by_rule[c] for c in ("severity", "findings", "message")), strict=True)
+        return [f"{severity:<7} {count:>6,} x {message}" for severity, count, message in lines]
+
+    def _way_out(self, errors: pd.DataFrame) -> str:
+        fixes = int(errors["fix"].notna().sum())
+        ready = f"findings.fixed(df) gives a copy with {plural(fixes, 'error')} fixed; " if fixes else ""
+        return (
+            f"To go on: {ready}correct the table and validate again, or leave the rejected rows out with "
+            "plan(..., errors='reject'). All findings: findings.frame"
+        )
+
+
+def validate(
+    df: pd.DataFrame,
+    key: str | Sequence[str] = contract.DEFAULT_KEY,
+    fields: Any = None,
+    on_conflict: str = "error",
+) -> Findings:
+    """Say what would go wrong with a table, before anything is sent.
+
+    Parameters
+    ----------
+    df : DataFrame
+        A row per key value; every column that is not a key is an SCM field. It is not changed.
+    key : str or list of str, default "extended_id"
+        What selects the codes.
+    fields : iterable of str, dict of str to str, or inventory, optional
+        The campaign's fields: names; or names with their kind, ``"text"``, ``"date"`` or ``"logistic_unit"``; or a
+        code download, whose columns beyond `contract.CODE_COLUMNS` they are. The special fields always exist. A
+        field without a kind is a date when its name holds the word ``date``.
+    on_conflict : {"error", "last", "first"}
+        Which of several rows with one key and different cells counts. It replaces the others whole: a cell that it
+        lacks is not sent, even where another row has it. Equal rows are merged in any case, into the first.
+
+    Returns
+    -------
+    Findings
+        A line per problem; see `RULES` for what is checked. At most one row per key is neither rejected nor
+        superseded.
+
+    Raises
+    ------
+    MissingColumnError
+        If the key is not a column, or a column is there twice.
+    PlanError
+        If an argument makes no sense.
+    """
+    if on_conflict not in ON_CONFLICT:
+        raise PlanError(f"on_conflict is one of {', '.join(map(repr, ON_CONFLICT))}, not {on_conflict!r}")
+    keys = columns_of(df, key)
+    table = _Table(df, text_table(df), tuple(keys), _known_fields(fields), on_conflict)
+    frame = _frame(
+        [(rule, severity, hits) for rule, (severity, check) in RULES.items() for hits in check(table)], table
+    )
+    rejected = np.zeros(len(df), dtype=bool)
+    rejected[frame.loc[(frame["severity"] == "error") & frame["row"].notna(), "row"].to_numpy(np.int64)] = True
+    return Findings(frame, len(df), rejected, table.duplicates.superseded & ~rejected)
+
+
+# --- what the rules look at, and what they yield ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """The table as the rules see it."""
+
+    frame: pd.DataFrame
+    columns: dict[str, TextColumn]
+    key: tuple[str, ...]
+    known: Mapping[str, str | None] | None
+    on_conflict: str
+
+    @property
+    def keys(self) -> list[TextColumn]:
+        return [self.columns[name] for name in self.key]
+
+    @cached_property
+    def fields(self) -> dict[str, TextColumn]:
+        return {name: column for name, column in self.columns.items() if name not in self.key}
+
+    @cached_property
+    def date_fields(self) -> dict[str, TextColumn]:
+        return {name: column for name, column in self.fields.items() if self._is_date(name)}
+
+    @cached_property
+    def other_fields(self) -> list[TextColumn]:
+        return [column for name, column in self.fields.items() if name not in self.date_fields]
+
+    @cached_property
+    def dates(self) -> dict[str, list[_DateVerdict]]:
+        return {name: _judge_dates(column) for name, column in self.date_fields.items()}
+
+    @cached_property
+    def duplicates(self) -> _Duplicates:
+        return _find_duplicates(self)
+
+    @cached_property
+    def blank_key(self) -> Bools:
+        """Rows of which a key cell is missing or blank."""
+        blank = np.zeros(len(self.frame), dtype=bool)
+        for column in self.keys:
+            blank |= _blank(column)
+        return blank
+
+    def cells(self, name: str) -> Objects:
+        """Give a column's cells as they are."""
+        at = list(self.columns).index(name)
+        return np.asarray(self.frame.iloc[:, at].to_numpy(dtype=object))
+
+    def _is_date(self, name: str) -> bool:
+        kind = (self.known or {}).get(name)
+        return kind == "date" or (kind is None and "date" in re.split(r"[^a-z]+", name.lower()))
+
+
+@dataclass(frozen=True, eq=False)
+class _Hits:
+    """Findings of one rule in one column; row -1 stands for the whole column."""
+
+    column: str
+    rows: Sequence[int] | Ints
+    values: Values
+    messages: Sequence[str]
+    fixes: Sequence[str | None]
+    severity: str | None = None
+
+
+def _of_column(name: str, message: str, severity: str | None = None) -> Iterator[_Hits]:
+    yield _Hits(name, [MISSING], [None], [message], [None], severity)
+
+
+def _of_rows(
+    name: str, rows: Ints, values: Values, messages: str | Sequence[str], severity: str | None = None
+) -> Iterator[_Hits]:
+    if len(rows):
+        each = [messages] * len(rows) if isinstance(messages, str) else messages
+        yield _Hits(name, rows, values, each, [None] * len(rows), severity)
+
+
+def _of_texts(column: TextColumn, verdicts: Verdicts, severity: str | None = None) -> Iterator[_Hits]:
+    """Spread verdicts about distinct texts to the rows that hold them."""
+    rows = np.flatnonzero(_where(column, list(verdicts)))
+    if len(rows):
+        messages, fixes = zip(*(verdicts[code] for code in column.codes[rows].tolist()), strict=True)
+        yield _Hits(column.name, rows, column.take(rows), messages, fixes, severity)
+
+
+def _where(column: TextColumn, positions: Sequence[int]) -> Bools:
+    """Mark the rows whose text is one of these."""
+    marked = np.zeros(len(column.texts) + 1, dtype=bool)  # the last one is for missing cells, code -1
+    marked[np.array(positions, dtype=np.int64)] = True
+    return np.asarray(marked[column.codes])
+
+
+def _blank(column: TextColumn) -> Bools:
+    """Mark the rows whose cell is missing, or holds nothing but blanks."""
+    return _where(column, [i for i, text in enumerate(column.texts) if not text.strip()]) | column.missing
+
+
+def _frame(found: Sequence[tuple[str, str, _Hits]], table: _Table) -> pd.DataFrame:
+    sizes = [len(hits.rows) for _, _, hits in found]
+    order = {name: at for at, name in enumerate(table.columns)}
+    rows = np.concatenate([np.zeros(0, np.int64), *(np.asarray(hits.rows, np.int64) for _, _, hits in found)])
+    at = np.repeat(np.array([order.get(hits.column, -1) for _, _, hits in found], np.int64), sizes)
+    by_row = np.lexsort((at, rows))  # stable: within a cell, findings stay in the order of the rules
+
+    def each(values: Iterable[Any]) -> pd.Series:
+        flat = np.empty(len(rows), dtype=object)
+        flat[:] = list(values)
+        return pd.Series(flat[by_row], dtype=object)
+
+    def spread(words: Sequence[str]) -> list[str]:
+        return [word for word, size in zip(words, sizes, strict=True) for _ in range(size)]
+
+    rules, columns = spread([rule for rule, _, _ in found]), spread([hits.column for _, _, hits in found])
+    labels = _labels(table.frame.index, rows)
+    messages = (message for _, _, hits in found for message in hits.messages)
+    position = pd.array(rows[by_row], dtype="Int64")
+    position[position < 0] = pd.NA
+    return pd.DataFrame(
+        {
+            "row": position,
+            "label": each(labels),
+            "column": each(columns),
+            "rule": each(rules),
+            "severity": each(spread([hits.severity or severity for _, severity, hits in found])),
+            "value": each(value for _, _, hits in found for value in hits.values),
+            "message": each(map(_sentence, rows.tolist(), labels, columns, messages, rules)),
+            "fix": each(fix for _, _, hits in found for fix in hits.fixes),
+        }
+    )
+
+
+def _labels(index: pd.Index, rows: Ints) -> list[Any]:
+    labels = iter(index.take(rows[rows >= 0]))
+    return [next(labels) if row >= 0 else None for row in rows.tolist()]
+
+
+def _sentence(row: int, label: Any, column: str, message: str, rule: str) -> str:
+    known_by_position = isinstance(label, int) and label == row
+    where = [f"row {row}" if known_by_position else f"row {row} (label {_show(label)})"] if row >= 0 else []
+    where += [f"column {column!r}"] if column else []
+    return f"{', '.join(where) or 'the table'}: {message} [{rule}]"
+
+
+def _show(value: Any) -> str:
+    """Show a value in a message: quoted, so that no control character gets through, and cut."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# --- the rules --------------------------------------------------------------------------------------------------
+
+
+def _empty_table(table: _Table) -> Iterator[_Hits]:
+    """A table without rows."""
+    if not len(table.frame):
+        yield from _of_column("", "it has no rows: nothing would be sent")
+
+
+def _no_fields(table: _Table) -> Iterator[_Hits]:
+    """A table that has only key columns."""
+    if not table.fields:
+        yield from _of_column("", f"it has no column beside the key {', '.join(table.key)}: add one per SCM field")
+
+
+def _unknown_field(table: _Table) -> Iterator[_Hits]:
+    """A column that the campaign does not define, or that has no name."""
+    for label, name in zip(table.frame.columns, table.columns, strict=True):
+        if not name.strip() or (pd.api.types.is_scalar(label) and pd.isna(label)):
+            yield from _of_column(name, "the column has no name: name it after an SCM field, or drop it")
+        elif table.known is not None and name in table.fields and name not in table.known:
+            yield from _of_column(
+                name,
+                f"the campaign has no such field{_right_field(name, table.known)}; {listed(list(table.known))}. "
+                "The service would discard it silently: rename or drop the column",
+            )
+
+
+def _right_field(name: str, known: Iterable[str]) -> str:
+    for field, columns in contract.DOWNLOAD_COLUMNS.items():
+        if name in columns and name != field:
+            return f" ({name!r} of a code download is set through {field!r})"
+    return did_you_mean(name, known)
+
+
+def _missing_key(table: _Table) -> Iterator[_Hits]:
+    """A key cell that is missing or blank."""
+    for column in table.keys:
+        blank = _blank(column)
+        blank[list(column.problems)] = False
+        rows = np.flatnonzero(blank)
+        message = "the key is missing, so no code can be found: fill it in, or drop the row"
+        yield from _of_rows(column.name, rows, column.take(rows), message)
+
+
+def _key_blanks(table: _Table) -> Iterator[_Hits]:
+    """Blanks around a key."""
+    for column in table.keys:
+        stripped = ((i, text, text.strip()) for i, text in enumerate(column.texts))
+        verdicts = {
+            i: (f"{_show(text)} has blanks around it and would match no code: write {_show(bare)}", bare)
+            for i, text, bare in stripped
+            if bare and bare != text
+        }
+        yield from _of_texts(column, verdicts)
+
+
+def _key_characters(table: _Table) -> Iterator[_Hits]:
+    """A character that no extended_id has."""
+    for column, strange in _strange_ids(table):
+        wrong = {i: sorted(set(re.findall(r"[^A-Za-z0-9_-]", text))) for i, text in strange.items()}
+        allowed = f"an extended_id holds only {contract.EXTENDED_ID_CHARACTERS}"
+        verdicts = {
+            i: (f"{_show(strange[i])} holds {' '.join(map(_show, characters[:5]))}, and {allowed}", None)
+            for i, characters in wrong.items()
+            if characters
+        }
+        yield from _of_texts(column, verdicts)
+
+
+def _key_length(table: _Table) -> Iterator[_Hits]:
+    """An extended_id that is too short or too long."""
+    low, high = contract.EXTENDED_ID_LENGTH
+    for column, strange in _strange_ids(table):
+        verdicts = {
+            i: (f"{_show(text)} has {plural(len(text), 'character')}, and an extended_id {low} to {high}", None)
+            for i, text in strange.items()
+            if not low <= len(text) <= high
+        }
+        yield from _of_texts(column, verdicts)
+
+
+def _strange_ids(table: _Table) -> Iterator[tuple[TextColumn, dict[int, str]]]:
+    """Give the texts that are no extended_id, without the blanks around them, which another rule names."""
+    if contract.DEFAULT_KEY in table.key:
+        column = table.columns[contract.DEFAULT_KEY]
+        strange = {i: t.strip() for i, t in enumerate(column.texts) if not contract.EXTENDED_ID.fullmatch(t)}
+        yield column, {i: text for i, text in strange.items() if text}
+
+
+def _numeric_key(table: _Table) -> Iterator[_Hits]:
+    """A number in a key, where leading zeros or digits may be gone."""
+    lost = "leading zeros and digits beyond the 15th may be gone: read the key as text, read_table({}) restores zeros"
+    for column in table.keys:
+        advice = lost.format(f"..., pad_to={{{column.name!r}: width}}")
+        dtype = _dtype(table.frame, table.columns, column.name)
+        if pd.api.types.is_numeric_dtype(dtype) and not column.missing.all():
+            yield from _of_column(column.name, f"the key is a column of numbers ({dtype}): {advice}")
+        elif not pd.api.types.is_numeric_dtype(dtype):
+            cells = table.cells(column.name)
+            if pd.api.types.infer_dtype(cells, skipna=True) not in ("string", "empty"):
+                rows = np.flatnonzero([isinstance(cell, Number) for cell in cells] & ~column.missing)
+                values = column.take(rows)
+                messages = [f"the key {value} is a number, not text: {advice}" for value in values]
+                yield from _of_rows(column.name, rows, values, messages)
+
+
+def _dtype(frame: pd.DataFrame, names: Iterable[str], name: str) -> Any:
+    """Give the dtype of what a column holds: a categorical holds its categories."""
+    dtype = frame.dtypes.iloc[list(names).index(name)]
+    return dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+
+
+def _duplicate_equal(table: _Table) -> Iterator[_Hits]:
+    """A row that repeats another one: it is merged."""
+    rows = table.duplicates.equal
+    texts, others = _key_texts(table, rows), table.duplicates.other[rows].tolist()
+    messages = [f"{_show(key)} is the same as row {other}: merged" for key, other in zip(texts, others, strict=True)]
+    yield from _of_rows(", ".join(table.key), rows, texts, messages)
+
+
+def _duplicate_conflict(table: _Table) -> Iterator[_Hits]:
+    """Rows of one key with different cells, of which only one can count."""
+    rows = table.duplicates.conflicting
+    others = table.duplicates.other[rows]
+    texts = _key_texts(table, rows)
+    if table.on_conflict == "error":
+        advice = "keep one of them, or say on_conflict='last' or 'first'"
+    else:
+        advice = f"the {table.on_conflict} row counts, whole: a cell that it lacks is not sent (on_conflict)"
+    messages = [
+        f"{_show(key)} is also the key of row {other}, with different cells: {differences}; {advice}"
+        for key, other, differences in zip(texts, others.tolist(), _differences(table, rows, others), strict=True)
+    ]
+    severity = "error" if table.on_conflict == "error" else "warning"
+    yield from _of_rows(", ".join(table.key), rows, texts, messages, severity)
+
+
+def _no_text(table: _Table) -> Iterator[_Hits]:
+    """A cell that has no text form."""
+    for column in table.columns.values():
+        problems = {row: text for row, text in column.problems.items() if row not in _rounded(table, column)}
+        yield from _of_problems(table, column, problems)
+
+
+def _lost_digits(table: _Table) -> Iterator[_Hits]:
+    """A number whose last digits a spreadsheet or a float has replaced by zeros."""
+    for column in table.columns.values():
+        problems = {row: column.problems[row] for row in _rounded(table, column)}
+        yield from _of_problems(table, column, problems)
+        if column.name in table.date_fields:
+            continue
+        beyond = {i: found[1] for i, text in enumerate(column.texts) if (found := _LONG.fullmatch(text))}
+        zeros = [i for i, digits in beyond.items() if not digits.strip("0")]
+        # A number of 16 digits ends in 0 by chance one time in ten: where most kept their digits, it is no proof.
+        severity = "error" if column.name in table.key and 2 * len(zeros) >= len(beyond) else "warning"
+        message = "has only zeros after its 15th digit, as if a spreadsheet had rounded it: compare with the source"
+        yield from _of_texts(column, {i: (f"{_show(column.texts[i])} {message}", None) for i in zeros}, severity)
+
+
+def _rounded(table: _Table, column: TextColumn) -> set[int]:
+    """Rows whose cell is a float so large that it has no text form."""
+    if not column.problems:
+        return set()
+    cells = table.cells(column.name)
+    return {r for r in column.problems if isinstance(cells[r], float | np.floating) and math.isfinite(cells[r])}
+
+
+def _of_problems(table: _Table, column: TextColumn, problems: Mapping[int, str]) -> Iterator[_Hits]:
+    """Report cells without a text; they would silently count as missing, so it is always an error."""
+    rows = np.fromiter(problems, np.int64, len(problems))
+    values = [_show(cell) for cell in table.cells(column.name)[rows]] if problems else []
+    messages = [f"{value}: {problem}" for value, problem in zip(values, problems.values(), strict=True)]
+    yield from _of_rows(column.name, rows, values, messages, "error")
+
+
+def _surrounding_blanks(table: _Table) -> Iterator[_Hits]:
+    """Blanks around a value."""
+    for column in table.other_fields:
+        verdicts: dict[int, tuple[str, str | None]] = {}
+        for i, text in enumerate(column.texts):
+            bare = text.strip()
+            if bare and bare != text:
+                verdicts[i] = f"{_show(text)} has blanks around it: write {_show(bare)}", bare
+            elif bare != text:
+                verdicts[i] = f"{_show(text)} is blank: leave the cell missing to keep the field, '' clears it", None
+        yield from _of_texts(column, verdicts)
+
+
+def _numeric_damage(table: _Table) -> Iterator[_Hits]:
+    """A text that went through a spreadsheet or a float column: 12.0, 1.2E+05."""
+    for column in (*table.keys, *table.other_fields):
+        suspects = {i: text.strip() for i, text in enumerate(column.texts) if "." in text or "+" in text}
+        damaged = {i: text for i, text in suspects.items() if _DAMAGED.fullmatch(text)}
+        whole = {i: text.removesuffix(".0") for i, text in damaged.items() if text.endswith(".0") and len(text) <= 17}
+        yield from _of_texts(
+            column,
+            {i: (f"{_show(t + '.0')} is a whole number that was a float: write {t!r}", t) for i, t in whole.items()},
+        )
+        others = {i: _judge_digits(t, column.name in table.key) for i, t in damaged.items() if i not in whole}
+        yield from _of_texts(column, others, "error")
+
+
+def _date_format(table: _Table) -> Iterator[_Hits]:
+    """A date that is not written YYYY-MM-DD."""
+    return _of_dates(table, "date_format")
+
+
+def _no_such_date(table: _Table) -> Iterator[_Hits]:
+    """A date that no calendar has."""
+    return _of_dates(table, "no_such_date")
+
+
+def _of_dates(table: _Table, rule: str) -> Iterator[_Hits]:
+    for name, verdicts in table.dates.items():
+        chosen = {v.text: (v.message, v.fix) for v in verdicts if v.rule == rule}
+        yield from _of_texts(table.date_fields[name], chosen)
+
+
+def _date_like(table: _Table) -> Iterator[_Hits]:
+    """A column that nobody calls a date, and that holds dates in another format."""
+    for column in table.other_fields:
+        if (table.known or {}).get(column.name) is None:
+            sample = [text for text in column.texts[:ENOUGH_TO_TELL] if text]
+            like = [text for text in sample if _is_like_a_date(text)]
+            if 2 * len(like) > len(sample):
+                advice = f"if it is a date, say fields={{{column.name!r}: 'date', ...}}; SCM dates are YYYY-MM-DD"
+                yield from _of_column(
+                    column.name, f"most values look like dates, the first is {_show(like[0])}: {advice}"
+                )
+
+
+def _choice(table: _Table, name: str, choices: type[IntEnum]) -> Iterator[_Hits]:
+    """A value that a special field does not take."""
+    if name in table.fields:
+        column = table.fields[name]
+        allowed = {str(int(c)): c.name.lower().replace("_", " ") for c in choices}
+        listing = ", ".join(f"{number} ({word})" for number, word in allowed.items())
+        wrong = {i: (text, _meant(text, choices)) for i, text in enumerate(column.texts) if text not in allowed}
+        verdicts: Verdicts = {
+            i: (f"{_show(text)} is no {name}{f', write {fix!r}' if fix else ''}; it takes {listing}", fix)
+            for i, (text, fix) in wrong.items()
+        }
+        yield from _of_texts(column, verdicts)
+
+
+def _meant(text: str, choices: type[IntEnum]) -> str | None:
+    """Give the number that a text means: itself, 1.0, or the word in any spelling."""
+    number = text.strip().removesuffix(".0")
+    word = "".join(c for c in text.casefold() if c.isalnum())
+    return next(
+        (str(int(c)) for c in choices if number == str(int(c)) or word == c.name.casefold().replace("_", "")), None
+    )
+
+
+def _blacklist_combination(table: _Table) -> Iterator[_Hits]:
+    """A reason for blacklisting on a code that is not blacklisted by the same row."""
+    reason, status = (table.fields.get(name) for name in ("blacklist_reason", "activation_status"))
+    if reason is not None:
+        with_reason = [i for i, text in enumerate(reason.texts) if _meant(text, BlacklistReason) not in (None, "0")]
+        wrong = _where(reason, with_reason)
+        if status is not None:
+            wrong &= ~_where(status, [i for i, t in enumerate(status.texts) if _meant(t, ActivationStatus) == "2"])
+        rows = np.flatnonzero(wrong)
+        rule = "a reason other than 0 goes with activation_status 2 in the same row (assumed, not documented)"
+        values = reason.take(rows)
+        yield from _of_rows(reason.name, rows, values, [f"{_show(value)}: {rule}" for value in values])
+
+
+def _clears(table: _Table) -> Iterator[_Hits]:
+    """Empty texts, which clear a field."""
+    for column in table.fields.values():
+        count = int(_where(column, [i for i, text in enumerate(column.texts) if not text]).sum())
+        if count:
+            yield from _of_column(
+                column.name, f"clears {plural(count, 'value')}: '' empties the field, a missing cell keeps it"
+            )
+
+
+def _nothing_to_send(table: _Table) -> Iterator[_Hits]:
+    """A row that has a key and no value."""
+    if table.fields:
+        empty = np.all([column.missing for column in table.fields.values()], axis=0) & ~table.blank_key
+        for column in table.fields.values():
+            empty[list(column.problems)] = False
+        rows = np.flatnonzero(empty)
+        yield from _of_rows("", rows, [None] * len(rows), "every field is missing: there is nothing to send")
+
+
+# What is checked, in this order; within a cell, the fix of the last rule is the one that counts.
+RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
+    # the whole table
+    "empty_table": ("error", _empty_table),
+    "no_fields": ("error", _no_fields),
+    "unknown_field": ("error", _unknown_field),
+    # keys
+    "missing_key": ("error", _missing_key),
+    "key_blanks": ("error", _key_blanks),
+    "key_characters": ("error", _key_characters),
+    "key_length": ("error", _key_length),
+    "numeric_key": ("warning", _numeric_key),
+    "duplicate_equal": ("info", _duplicate_equal),
+    "duplicate_conflict": ("error", _duplicate_conflict),  # a warning where on_conflict says which row counts
+    # values
+    "no_text": ("error", _no_text),
+    "surrounding_blanks": ("warning", _surrounding_blanks),
+    "numeric_damage": ("warning", _numeric_damage),  # an error where digits may be lost
+    "lost_digits": ("error", _lost_digits),  # a warning outside keys, where a text can still be sent
+    "date_format": ("error", _date_format),
+    "no_such_date": ("error", _no_such_date),
+    "date_like": ("warning", _date_like),
+    "activation_status": ("error", partial(_choice, name="activation_status", choices=ActivationStatus)),
+    "blacklist_reason": ("error", partial(_choice, name="blacklist_reason", choices=BlacklistReason)),
+    "blacklist_combination": ("error", _blacklist_combination),
+    "clears": ("info", _clears),
+    "nothing_to_send": ("warning", _nothing_to_send),
+}
+
+
+# --- duplicates -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Duplicates:
+    """Rows that share their key with another row.
+
+    Attributes
+    ----------
+    equal, conflicting : array of int64
+        Positions of the rows that are merged as equal, and of those that lose or forbid a conflict.
+    other : array of int64, shape (rows,)
+        For each of these, the row to compare it with.
+    superseded : array of bool, shape (rows,)
+        The rows for which another row of the key counts.
+    """
+
+    equal: Ints
+    conflicting: Ints
+    other: Ints
+    superseded: Bools
+
+
+def _find_duplicates(table: _Table) -> _Duplicates:
+    """Group the rows by the text of their key and compare all their cells with the row that counts."""
+    size = len(table.frame)
+    groups, count = group(table.keys, size)
+    shared = np.bincount(groups[~table.blank_key], minlength=count) > 1
+    rows = np.flatnonzero(shared[groups] & ~table.blank_key) if size else np.zeros(0, np.int64)
+    contents, _ = group(list(table.columns.values()), size) if len(rows) else (groups, count)
+    key = groups[rows]
+    first, last, stranger = (np.zeros(count, np.int64) for _ in range(3))
+    first[key[::-1]] = rows[::-1]  # of repeated positions, the last assignment stays
+    last[key] = rows
+    differs = contents[rows] != contents[first[key]]
+    stranger[key[differs][::-1]] = rows[differs][::-1]
+    in_conflict = np.zeros(count, dtype=bool)
+    in_conflict[key[differs]] = True
+    in_conflict = in_conflict[key]
+    winner = np.where(in_conflict, last[key], first[key]) if table.on_conflict == "last" else first[key]
+    undecided = in_conflict & (table.on_conflict == "error")
+    loses = (rows != winner) & ~undecided
+    equal = contents[rows] == contents[winner]
+    other, superseded = np.zeros(size, np.int64), np.zeros(size, dtype=bool)
+    other[rows] = np.where(undecided & ~differs, stranger[key], winner)
+    superseded[rows] = loses
+    return _Duplicates(rows[loses & equal], rows[undecided | (loses & ~equal)], other, superseded)
+
+
+def _key_texts(table: _Table, rows: Ints) -> list[str]:
+    return [", ".join(texts) for texts in zip(*(column.take(rows) for column in table.keys), strict=True)]
+
+
+def _differences(table: _Table, rows: Ints, others: Ints) -> list[str]:
+    """Name the cells in which rows differ from others, with both values."""
+    named: list[list[str]] = [[] for _ in range(len(rows))]
+    for column in table.fields.values():
+        here, there = column.take(rows), column.take(others)
+        for at in np.flatnonzero(column.codes[rows] != column.codes[others]).tolist():
+            named[at].append(f"{column.name!r} is {_cell(here[at])} here and {_cell(there[at])} there")
+    return [" and ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "") for names in named]
+
+
+def _cell(text: str | None) -> str:
+    return "missing" if text is None else _show(text)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------
+
+# Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
+_DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
+_LONG = re.compile(r"[+-]?0*[1-9]\d{14}(\d+)", re.ASCII)  # more digits than a spreadsheet keeps
+
+
+def _judge_digits(text: str, is_key: bool) -> tuple[str, str | None]:
+    digits = None if is_key else _certain_digits(text)
+    if digits is not None:
+        return f"{_show(text)} is a number in scientific notation: write {digits!r}", digits
+    return (
+        f"{_show(text)} went through a float or a spreadsheet and may have lost digits: take it from the source",
+        None,
+    )
+
+
+def _certain_digits(text: str) -> str | None:
+    """Give the plain digits of scientific notation where none can be lost.
+
+    A spreadsheet shows six digits of a number and no zero at their end: fewer than six are all there were.
+    """
+    mantissa, _, exponent = text.lower().partition("e")
+    rounded = "." in mantissa and mantissa.endswith("0")
+    if rounded or len(mantissa.strip("+-0").replace(".", "")) > 5 or not re.fullmatch(r"\+?0?\d{1,2}", exponent):
+        return None
+    number = Decimal(text)
+    return format(number, "f") if number == number.to_integral_value() and number.adjusted() <= 14 else None
+
+
+# --- dates ------------------------------------------------------------------------------------------------------
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = rf"((?:{'|'.join(_MONTHS)})[a-z]*)\.?"
+_TIME = re.compile(
+    r"(?:T|,? )\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|[+-]\d{2}:?\d{2}))?$", re.ASCII
+)
+_SERIAL, _PACKED = "the day number of a spreadsheet", "YYYYMMDD"
+_LONGEST_DATE = 50
+_SERIALS = range(30_000, 60_001)  # 1982 to 2064
+_DAY_ZERO = dt.date(1899, 12, 30)  # day numbers count from here
+_SHAPES = tuple(
+    (re.compile(pattern, re.ASCII | re.IGNORECASE), readings)
+    for pattern, readings in (
+        (r"(\d{4})-(\d{2})-(\d{2})", {"YYYY-MM-DD": "ymd"}),
+        (r"(\d{4})-(\d{1,2})-(\d{1,2})", {"YYYY-M-D": "ymd"}),
+        (r"(\d{4})/(\d{1,2})/(\d{1,2})", {"YYYY/MM/DD": "ymd"}),
+        (r"(\d{4})\.(\d{1,2})\.(\d{1,2})", {"YYYY.MM.DD": "ymd"}),
+        (r"((?:19|20)\d{2})(\d{2})(\d{2})", {_PACKED: "ymd"}),
+        (r"(\d{1,2})/(\d{1,2})/(\d{4})", {"DD/MM/YYYY": "dmy", "MM/DD/YYYY": "mdy"}),
+        (r"(\d{1,2})-(\d{1,2})-(\d{4})", {"DD-MM-YYYY": "dmy", "MM-DD-YYYY": "mdy"}),
+        (r"(\d{1,2})\.(\d{1,2})\.(\d{4})", {"DD.MM.YYYY": "dmy"}),
+        (rf"(\d{{1,2}})(?:st|nd|rd|th|\.)?[ /-]?{_MONTH},?[ /-]?(\d{{4}})", {"D Month YYYY": "dmy"}),
+        (rf"{_MONTH} ?(\d{{1,2}})(?:st|nd|rd|th)?,? ?(\d{{4}})", {"Month D, YYYY": "mdy"}),
+    )
+)
+
+
+@dataclass(frozen=True)
+class _DateVerdict:
+    """What is wrong with a distinct text of a date column."""
+
+    text: int
+    rule: str
+    message: str
+    fix: str | None
+
+
+def _judge_dates(column: TextColumn) -> list[_DateVerdict]:
+    """Decide from the whole column which order of day and month is meant."""
+    wrong = {i: text for i, text in enumerate(column.texts) if text and not _is_iso(text)}
+    readings = {i: _readings(text) for i, text in wrong.items()}
+    orders = {name for each in readings.values() if len(each) == 2 for name in _only_one(each)}
+    return [_DateVerdict(i, *_judge_date(text, readings[i], orders)) for i, text in wrong.items()]
+
+
+def _only_one(readings: Mapping[str, dt.date | None]) -> list[str]:
+    """Give the one reading of an ambiguous shape that is a date: it shows the order for the column."""
+    real = [name for name, day in readings.items() if day is not None]
+    return real if len(real) == 1 else []
+
+
+def _judge_date(text: str, readings: Mapping[str, dt.date | None], orders: set[str]) -> tuple[str, str, str | None]:
+    """Give rule, message and fix for a text that is no ISO date."""
+    real = {name: day for name, day in readings.items() if day is not None}
+    if not readings:
+        return "date_format", f"{_show(text)} is no date that we can read: SCM dates are YYYY-MM-DD", None
+    if not real:
+        return "no_such_date", f"{_show(text)} is a date that does not exist, read as {' or '.join(readings)}", None
+    likely = [name for name in real if len(real) == 1 or name in orders]
+    if len(likely) == 1 or len(set(real.values())) == 1:
+        name = likely[0] if len(likely) == 1 else next(iter(real))
+        day = str(real[name])
+        return (
+            "date_format",
+            f"{_show(text)} is {name}{_beside(text)}, and SCM dates are YYYY-MM-DD: write {day!r}",
+            day,
+        )
+    choice = " or ".join(f"'{day}' ({name})" for name, day in real.items())
+    why = "the column holds both orders" if likely else "nothing in the column says which"
+    return "date_format", f"{_show(text)} can be {choice}, and {why}: SCM dates are YYYY-MM-DD", None
+
+
+def _beside(text: str) -> str:
+    """Say what stands beside a date."""
+    return " with a time" if _TIME.search(text.strip()) else " with blanks around it" if text != text.strip() else ""
+
+
+def _readings(text: str) -> dict[str, dt.date | None]:
+    """Give each format that a text may be in, with the day that it then means, None where that does not exist."""
+    if len(text) > _LONGEST_DATE:
+        return {}
+    bare = _TIME.sub("", text.strip())
+    for shape, readings in _SHAPES:
+        if found := shape.fullmatch(bare):
+            return {name: _day(dict(zip(order, found.groups(), strict=True))) for name, order in readings.items()}
+    serial = re.fullmatch(r"(\d{5})(?:\.\d+)?", bare, re.ASCII)
+    if serial and int(serial[1]) in _SERIALS:
+        return {_SERIAL: _DAY_ZERO + dt.timedelta(days=int(serial[1]))}
+    return {}
+
+
+def _day(parts: Mapping[str, str]) -> dt.date | None:
+    month = parts["m"]
+    number = int(month) if month.isdigit() else _MONTHS.index(month[:3].lower()) + 1
+    try:
+        return dt.date(int(parts["y"]), number, int(parts["d"]))
+    except ValueError:
+        return None
+
+
+def _is_iso(text: str) -> bool:
+    """Whether a text is a real date, YYYY-MM-DD."""
+    if len(text) != 10 or text[4] != "-" or text[7] != "-" or not text.isascii():
+        return False  # fromisoformat reads week dates, too
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_like_a_date(text: str) -> bool:
+    readings = {} if _is_iso(text) else _readings(text)
+    return any(readings.values()) and not {_SERIAL, _PACKED} & set(readings)
+
+
+# --- arguments and fixes ----------------------------------------------------------------------------------------
+
+
+def _known_fields(fields: Any) -> dict[str, str | None] | None:
+    """Give the campaign's fields with their kind, None where it is not told."""
+    if fields is None:
+        return None
+    if isinstance(fields, str | bytes | PathLike):
+        raise PlanError(f"fields is a list of names, a dict or an inventory, not {fields!r}; one field is [{fields!r}]")
+    special: dict[str, str | None] = dict.fromkeys(contract.SPECIAL_FIELDS)
+    if hasattr(fields, "columns"):
+        return {str(c): None for c in fields.columns if str(c) not in contract.CODE_COLUMNS} | special
+    kinds = {str(name): kind for name, kind in fields.items()} if isinstance(fields, Mapping) else {}
+    for name, kind in kinds.items():
+        if kind not in FIELD_KINDS:
+            near = did_you_mean(str(kind), FIELD_KINDS)
+            raise PlanError(f"field {name!r} is of kind {kind!r}{near}; a kind is one of {', '.join(FIELD_KINDS)}")
+    return special | (kinds or {str(name): None for name in fields})
+
+
+def _chosen_rules(rules: str | Iterable[str] | None) -> list[str]:
+    chosen = list(RULES) if rules is None else [rules] if isinstance(rules, str) else list(rules)
+    for rule in chosen:
+        if rule not in RULES:
+            near = nearest(rule, RULES) or ", ".join(RULES)
+            raise PlanError(f"there is no rule {rule!r}; the nearest is {near}")
+    return chosen
+
+
+def _check_unchanged(df: pd.DataFrame, found: pd.DataFrame, rows: int) -> None:
+    """Refuse a table in which a cell to fix holds something else than was validated."""
+    if len(df) != rows:
+        raise PlanError(
+            f"these findings are about a table of {plural(rows, 'row')}, not {len(df):,}: validate it again"
+        )
+    for name, fixes in found[found["fix"].notna()].groupby("column", sort=False):
+        at = fixes["row"].to_numpy(np.int64)
+        texts = text_table(df, [name])[name].take(at)
+        changed = at[texts != fixes["value"].to_numpy(dtype=object)]
+        if len(changed):
+            raise PlanError(f"row {changed[0]}, column {name!r}: the cell has changed since: validate the table again")
+
+
+def _with_texts(column: pd.Series, rows: Ints, texts: pd.Series) -> pd.Series:
+    """Give a copy of a column with some cells replaced by text; one that cannot hold text becomes object."""
+    fixed = column.copy() if pd.api.types.is_string_dtype(column.dtype) else column.astype(object)
+    fixed.iloc[rows] = texts.to_numpy(dtype=object)
+    return fixed
