@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +57,10 @@ def run(report: Path, say: Say) -> bool:
 def _validate(inventory: pd.DataFrame, say: Say) -> Findings:
     damaged = samples.damaged_table(inventory)
     findings = validate(damaged, fields=inventory)
-    say("1. A damaged table, validated before anything is sent")
-    say(_indent(findings.summary()) + "\n")
+    total, *lines = findings.summary().splitlines()
+    say(f"1. A damaged table, validated before anything is sent\n   {total}")
+    say(_indent("\n".join(textwrap.shorten(line, 130, placeholder=" ...") for line in lines[:6])))
+    say(f"   ... and {len(lines) - 6} more kinds of damage, all in the report\n")
     return findings
 
 
@@ -106,7 +109,7 @@ def _write_report(path: Path, findings: Findings, by_lot: Plan, risk: Risk, jobs
         risk.plot(),
         *(plots.job(job) for job in jobs.values()),
     ]
-    results = [findings, by_lot, risk, *jobs.values()]
+    results: list[Any] = [findings, by_lot, risk, *jobs.values()]
     path.write_text(
         display.page(
             "scmkit demo",

@@ -129,3 +129,9 @@ def _text(value: object) -> str:
 def plural(count: int, noun: str, ending: str = "s") -> str:
     """Write ``1 row`` or ``2 rows``."""
     return f"{count:,} {noun}{ending if count != 1 else ''}"
+
+
+def shown(value: Any) -> str:
+    """Show a value in a message: quoted, so that no control character gets through, and cut."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -13,7 +13,7 @@ import pandas as pd
 
 from scmkit import contract, display
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
-from scmkit.tables import TextColumn, columns_of, group, text_column, text_table
+from scmkit.texts import TextColumn, columns_of, group, text_column, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -202,20 +202,25 @@ def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
         import duckdb
     except ImportError:
         raise MissingDependencyError.of("duckdb", "large", "Counting codes in files") from None
-    reader: Any = duckdb.read_parquet if Path(path).suffix.lower() in (".parquet", ".pq") else _read_csv(duckdb)
+    is_parquet = Path(path).suffix.lower() in (".parquet", ".pq")
+    reader: Any = duckdb.read_parquet if is_parquet else _read_csv(duckdb)
     try:
-        codes = reader(path)
+        counts = _aggregate(reader(path), keys)
     except duckdb.Error as error:
         raise TableError(f"cannot read the inventory {path}: {str(error).splitlines()[0]}") from None
+    everything = np.arange(len(counts))
+    return counts.assign(**{k: text_column(counts[k], k).take(everything) for k in keys})
+
+
+def _aggregate(codes: Any, keys: list[str]) -> pd.DataFrame:
     for key in keys:
         if key not in codes.columns:
             raise MissingColumnError.of(key, codes.columns, "key")
     quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
     filled = " and ".join(f"trim(cast({name} as varchar)) <> ''" for name in quoted)
-    counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*) as codes"]), ", ".join(quoted)).df()
-    return counts.assign(**{k: text_column(counts[k], k).take(np.arange(len(counts))) for k in keys})
+    return codes.filter(filled).aggregate(", ".join([*quoted, "count(*) as codes"]), ", ".join(quoted)).df()
 
 
 def _read_csv(duckdb: Any) -> Any:
-    # Text stays text: DuckDB would read 000042 as 42 and 12E5 as 1200000.
-    return lambda path: duckdb.read_csv(path, all_varchar=True, header=True)
+    # Text stays text: DuckDB would read 000042 as 42 and 12E5 as 1200000, and guess quotes from the first lines.
+    return lambda path: duckdb.read_csv(path, all_varchar=True, header=True, quotechar='"', escapechar='"')

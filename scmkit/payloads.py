@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scmkit.tables import Ints, TextColumn
+from scmkit.texts import Ints, TextColumn
 
 _encode = msgspec.json.Encoder().encode
 

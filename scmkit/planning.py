@@ -23,7 +23,7 @@ from scmkit.estimation import Estimate, Inventory, codes_per_row
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
 from scmkit.models import Fate, Mode
-from scmkit.tables import Ints, TextColumn, columns_of, group, text_table
+from scmkit.texts import Ints, TextColumn, columns_of, group, text_table
 from scmkit.validation import Findings, validate
 
 if TYPE_CHECKING:
@@ -409,9 +409,7 @@ class _Draft:
 
     def best(self, candidates: list[Bools], mode: str) -> tuple[_Layout, float]:
         """Give the layout that is predicted to end first; an earlier one wins unless clearly beaten."""
-        layouts = [
-            self.layout(to_task, limit, mode) for to_task in candidates for limit in self._limits(to_task)
-        ]
+        layouts = [self.layout(to_task, limit, mode) for to_task in candidates for limit in self._limits(to_task)]
         timed = [(layout, self._seconds(layout)) for layout in layouts]
         best = timed[0]
         for layout, seconds in timed[1:]:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from scmkit import contract
 from scmkit.planning import Plan
-from scmkit.tables import Ints, Objects, TextColumn, group, read_table, text_column
+from scmkit.tables import read_table
+from scmkit.texts import Ints, Objects, TextColumn, group, text_column
 
 DIFFERENCE_COLUMNS = ["row", "extended_id", "field", "sent", "found"]
 

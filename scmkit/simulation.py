@@ -137,7 +137,9 @@ class _Play:
     def run(self) -> None:
         """Play all calls, then what was cut, in halves, until nothing is."""
         calls, again = self.plan.calls, []
-        columns = zip(calls["mode"], calls["rows"], calls["codes_low"], calls["codes_mid"], calls["codes_high"], strict=True)
+        columns = zip(
+            calls["mode"], calls["rows"], calls["codes_low"], calls["codes_mid"], calls["codes_high"], strict=True
+        )
         for call, (mode, rows, low, mid, high) in enumerate(columns):
             codes = self._draw_codes(low, mid, high)
             seconds = self._draw_seconds(self._all, codes, rows if mode == "sync" else 1)

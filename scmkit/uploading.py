@@ -41,7 +41,8 @@ from scmkit.planning import Plan
 from scmkit.planning import plan as make_plan
 from scmkit.policy import Do
 from scmkit.readback import compare
-from scmkit.tables import Ints, read_table
+from scmkit.tables import read_table
+from scmkit.texts import Ints
 
 GRACE_S = 5.0  # for calls under way when a job is cancelled
 FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again

@@ -6,7 +6,6 @@ looks at the distinct texts of a column and its verdicts are spread to the rows,
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,9 +23,10 @@ from numpy.typing import NDArray
 
 from scmkit import contract, display
 from scmkit.contract import ActivationStatus, BlacklistReason
-from scmkit.display import plural
+from scmkit.dates import DateVerdict, is_like_a_date, judge_dates
+from scmkit.display import plural, shown
 from scmkit.errors import PlanError, ValidationError, did_you_mean, listed, nearest
-from scmkit.tables import MISSING, Ints, Objects, TextColumn, columns_of, group, text_table
+from scmkit.texts import MISSING, Ints, Objects, TextColumn, columns_of, group, text_table
 
 Bools = NDArray[np.bool_]
 Values = Sequence[str | None] | Objects
@@ -118,7 +118,7 @@ class Findings:
             The table that was validated; it is not changed.
         rules : str or iterable of str, optional
             Apply the fixes of these rules only. Rows are dropped only when you name ``duplicate_equal`` or
-            ``duplicate_conflict``: then those that these rules found superseded.
+            ``duplicate_conflict``: then those that lose against another row of their key.
 
         Returns
         -------
@@ -141,9 +141,10 @@ class Findings:
             result.isetitem(at, _with_texts(df.iloc[:, at], last["row"].to_numpy(np.int64), last["fix"]))
         if rules is None:
             return result
-        doubles = found.loc[found["rule"].isin(DUPLICATE_RULES), "row"].to_numpy(np.int64)
-        dropped = np.isin(np.arange(self.rows), doubles) & self.superseded
-        return result[~dropped] if dropped.any() else result
+        loses = found["rule"].isin(DUPLICATE_RULES) & (found["severity"] != "error")
+        kept = np.ones(len(df), dtype=bool)
+        kept[found.loc[loses, "row"].to_numpy(np.int64)] = False
+        return result[kept]
 
     def __repr__(self) -> str:
         lines = self._lines()
@@ -272,8 +273,8 @@ class _Table:
         return [column for name, column in self.fields.items() if name not in self.date_fields]
 
     @cached_property
-    def dates(self) -> dict[str, list[_DateVerdict]]:
-        return {name: _judge_dates(column) for name, column in self.date_fields.items()}
+    def dates(self) -> dict[str, list[DateVerdict]]:
+        return {name: judge_dates(column) for name, column in self.date_fields.items()}
 
     @cached_property
     def duplicates(self) -> _Duplicates:
@@ -382,15 +383,9 @@ def _labels(index: pd.Index, rows: Ints) -> list[Any]:
 
 def _sentence(row: int, label: Any, column: str, message: str, rule: str) -> str:
     known_by_position = isinstance(label, int) and label == row
-    where = [f"row {row}" if known_by_position else f"row {row} (label {_show(label)})"] if row >= 0 else []
+    where = [f"row {row}" if known_by_position else f"row {row} (label {shown(label)})"] if row >= 0 else []
     where += [f"column {column!r}"] if column else []
     return f"{', '.join(where) or 'the table'}: {message} [{rule}]"
-
-
-def _show(value: Any) -> str:
-    """Show a value in a message: quoted, so that no control character gets through, and cut."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # --- the rules --------------------------------------------------------------------------------------------------
@@ -443,7 +438,7 @@ def _key_blanks(table: _Table) -> Iterator[_Hits]:
     for column in table.keys:
         stripped = ((i, text, text.strip()) for i, text in enumerate(column.texts))
         verdicts = {
-            i: (f"{_show(text)} has blanks around it and would match no code: write {_show(bare)}", bare)
+            i: (f"{shown(text)} has blanks around it and would match no code: write {shown(bare)}", bare)
             for i, text, bare in stripped
             if bare and bare != text
         }
@@ -456,7 +451,7 @@ def _key_characters(table: _Table) -> Iterator[_Hits]:
         wrong = {i: sorted(set(re.findall(r"[^A-Za-z0-9_-]", text))) for i, text in strange.items()}
         allowed = f"an extended_id holds only {contract.EXTENDED_ID_CHARACTERS}"
         verdicts = {
-            i: (f"{_show(strange[i])} holds {' '.join(map(_show, characters[:5]))}, and {allowed}", None)
+            i: (f"{shown(strange[i])} holds {' '.join(map(shown, characters[:5]))}, and {allowed}", None)
             for i, characters in wrong.items()
             if characters
         }
@@ -468,7 +463,7 @@ def _key_length(table: _Table) -> Iterator[_Hits]:
     low, high = contract.EXTENDED_ID_LENGTH
     for column, strange in _strange_ids(table):
         verdicts = {
-            i: (f"{_show(text)} has {plural(len(text), 'character')}, and an extended_id {low} to {high}", None)
+            i: (f"{shown(text)} has {plural(len(text), 'character')}, and an extended_id {low} to {high}", None)
             for i, text in strange.items()
             if not low <= len(text) <= high
         }
@@ -510,7 +505,7 @@ def _duplicate_equal(table: _Table) -> Iterator[_Hits]:
     """A row that repeats another one: it is merged."""
     rows = table.duplicates.equal
     texts, others = _key_texts(table, rows), table.duplicates.other[rows].tolist()
-    messages = [f"{_show(key)} is the same as row {other}: merged" for key, other in zip(texts, others, strict=True)]
+    messages = [f"{shown(key)} is the same as row {other}: merged" for key, other in zip(texts, others, strict=True)]
     yield from _of_rows(", ".join(table.key), rows, texts, messages)
 
 
@@ -524,7 +519,7 @@ def _duplicate_conflict(table: _Table) -> Iterator[_Hits]:
     else:
         advice = f"the {table.on_conflict} row counts, whole: a cell that it lacks is not sent (on_conflict)"
     messages = [
-        f"{_show(key)} is also the key of row {other}, with different cells: {differences}; {advice}"
+        f"{shown(key)} is also the key of row {other}, with different cells: {differences}; {advice}"
         for key, other, differences in zip(texts, others.tolist(), _differences(table, rows, others), strict=True)
     ]
     severity = "error" if table.on_conflict == "error" else "warning"
@@ -550,7 +545,7 @@ def _lost_digits(table: _Table) -> Iterator[_Hits]:
         # A number of 16 digits ends in 0 by chance one time in ten: where most kept their digits, it is no proof.
         severity = "error" if column.name in table.key and 2 * len(zeros) >= len(beyond) else "warning"
         message = "has only zeros after its 15th digit, as if a spreadsheet had rounded it: compare with the source"
-        yield from _of_texts(column, {i: (f"{_show(column.texts[i])} {message}", None) for i in zeros}, severity)
+        yield from _of_texts(column, {i: (f"{shown(column.texts[i])} {message}", None) for i in zeros}, severity)
 
 
 def _rounded(table: _Table, column: TextColumn) -> set[int]:
@@ -564,7 +559,7 @@ def _rounded(table: _Table, column: TextColumn) -> set[int]:
 def _of_problems(table: _Table, column: TextColumn, problems: Mapping[int, str]) -> Iterator[_Hits]:
     """Report cells without a text; they would silently count as missing, so it is always an error."""
     rows = np.fromiter(problems, np.int64, len(problems))
-    values = [_show(cell) for cell in table.cells(column.name)[rows]] if problems else []
+    values = [shown(cell) for cell in table.cells(column.name)[rows]] if problems else []
     messages = [f"{value}: {problem}" for value, problem in zip(values, problems.values(), strict=True)]
     yield from _of_rows(column.name, rows, values, messages, "error")
 
@@ -576,9 +571,9 @@ def _surrounding_blanks(table: _Table) -> Iterator[_Hits]:
         for i, text in enumerate(column.texts):
             bare = text.strip()
             if bare and bare != text:
-                verdicts[i] = f"{_show(text)} has blanks around it: write {_show(bare)}", bare
+                verdicts[i] = f"{shown(text)} has blanks around it: write {shown(bare)}", bare
             elif bare != text:
-                verdicts[i] = f"{_show(text)} is blank: leave the cell missing to keep the field, '' clears it", None
+                verdicts[i] = f"{shown(text)} is blank: leave the cell missing to keep the field, '' clears it", None
         yield from _of_texts(column, verdicts)
 
 
@@ -590,7 +585,7 @@ def _numeric_damage(table: _Table) -> Iterator[_Hits]:
         whole = {i: text.removesuffix(".0") for i, text in damaged.items() if text.endswith(".0") and len(text) <= 17}
         yield from _of_texts(
             column,
-            {i: (f"{_show(t + '.0')} is a whole number that was a float: write {t!r}", t) for i, t in whole.items()},
+            {i: (f"{shown(t + '.0')} is a whole number that was a float: write {t!r}", t) for i, t in whole.items()},
         )
         others = {i: _judge_digits(t, column.name in table.key) for i, t in damaged.items() if i not in whole}
         yield from _of_texts(column, others, "error")
@@ -617,11 +612,11 @@ def _date_like(table: _Table) -> Iterator[_Hits]:
     for column in table.other_fields:
         if (table.known or {}).get(column.name) is None:
             sample = [text for text in column.texts[:ENOUGH_TO_TELL] if text]
-            like = [text for text in sample if _is_like_a_date(text)]
+            like = [text for text in sample if is_like_a_date(text)]
             if 2 * len(like) > len(sample):
                 advice = f"if it is a date, say fields={{{column.name!r}: 'date', ...}}; SCM dates are YYYY-MM-DD"
                 yield from _of_column(
-                    column.name, f"most values look like dates, the first is {_show(like[0])}: {advice}"
+                    column.name, f"most values look like dates, the first is {shown(like[0])}: {advice}"
                 )
 
 
@@ -633,7 +628,7 @@ def _choice(table: _Table, name: str, choices: type[IntEnum]) -> Iterator[_Hits]
         listing = ", ".join(f"{number} ({word})" for number, word in allowed.items())
         wrong = {i: (text, _meant(text, choices)) for i, text in enumerate(column.texts) if text not in allowed}
         verdicts: Verdicts = {
-            i: (f"{_show(text)} is no {name}{f', write {fix!r}' if fix else ''}; it takes {listing}", fix)
+            i: (f"{shown(text)} is no {name}{f', write {fix!r}' if fix else ''}; it takes {listing}", fix)
             for i, (text, fix) in wrong.items()
         }
         yield from _of_texts(column, verdicts)
@@ -659,7 +654,7 @@ def _blacklist_combination(table: _Table) -> Iterator[_Hits]:
         rows = np.flatnonzero(wrong)
         rule = "a reason other than 0 goes with activation_status 2 in the same row (assumed, not documented)"
         values = reason.take(rows)
-        yield from _of_rows(reason.name, rows, values, [f"{_show(value)}: {rule}" for value in values])
+        yield from _of_rows(reason.name, rows, values, [f"{shown(value)}: {rule}" for value in values])
 
 
 def _clears(table: _Table) -> Iterator[_Hits]:
@@ -776,7 +771,7 @@ def _differences(table: _Table, rows: Ints, others: Ints) -> list[str]:
 
 
 def _cell(text: str | None) -> str:
-    return "missing" if text is None else _show(text)
+    return "missing" if text is None else shown(text)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------
@@ -789,9 +784,9 @@ _LONG = re.compile(r"[+-]?0*[1-9]\d{14}(\d+)", re.ASCII)  # more digits than a s
 def _judge_digits(text: str, is_key: bool) -> tuple[str, str | None]:
     digits = None if is_key else _certain_digits(text)
     if digits is not None:
-        return f"{_show(text)} is a number in scientific notation: write {digits!r}", digits
+        return f"{shown(text)} is a number in scientific notation: write {digits!r}", digits
     return (
-        f"{_show(text)} went through a float or a spreadsheet and may have lost digits: take it from the source",
+        f"{shown(text)} went through a float or a spreadsheet and may have lost digits: take it from the source",
         None,
     )
 
@@ -807,123 +802,6 @@ def _certain_digits(text: str) -> str | None:
         return None
     number = Decimal(text)
     return format(number, "f") if number == number.to_integral_value() and number.adjusted() <= 14 else None
-
-
-# --- dates ------------------------------------------------------------------------------------------------------
-
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = rf"((?:{'|'.join(_MONTHS)})[a-z]*)\.?"
-_TIME = re.compile(
-    r"(?:T|,? )\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|[+-]\d{2}:?\d{2}))?$", re.ASCII
-)
-_SERIAL, _PACKED = "the day number of a spreadsheet", "YYYYMMDD"
-_LONGEST_DATE = 50
-_SERIALS = range(30_000, 60_001)  # 1982 to 2064
-_DAY_ZERO = dt.date(1899, 12, 30)  # day numbers count from here
-_SHAPES = tuple(
-    (re.compile(pattern, re.ASCII | re.IGNORECASE), readings)
-    for pattern, readings in (
-        (r"(\d{4})-(\d{2})-(\d{2})", {"YYYY-MM-DD": "ymd"}),
-        (r"(\d{4})-(\d{1,2})-(\d{1,2})", {"YYYY-M-D": "ymd"}),
-        (r"(\d{4})/(\d{1,2})/(\d{1,2})", {"YYYY/MM/DD": "ymd"}),
-        (r"(\d{4})\.(\d{1,2})\.(\d{1,2})", {"YYYY.MM.DD": "ymd"}),
-        (r"((?:19|20)\d{2})(\d{2})(\d{2})", {_PACKED: "ymd"}),
-        (r"(\d{1,2})/(\d{1,2})/(\d{4})", {"DD/MM/YYYY": "dmy", "MM/DD/YYYY": "mdy"}),
-        (r"(\d{1,2})-(\d{1,2})-(\d{4})", {"DD-MM-YYYY": "dmy", "MM-DD-YYYY": "mdy"}),
-        (r"(\d{1,2})\.(\d{1,2})\.(\d{4})", {"DD.MM.YYYY": "dmy"}),
-        (rf"(\d{{1,2}})(?:st|nd|rd|th|\.)?[ /-]?{_MONTH},?[ /-]?(\d{{4}})", {"D Month YYYY": "dmy"}),
-        (rf"{_MONTH} ?(\d{{1,2}})(?:st|nd|rd|th)?,? ?(\d{{4}})", {"Month D, YYYY": "mdy"}),
-    )
-)
-
-
-@dataclass(frozen=True)
-class _DateVerdict:
-    """What is wrong with a distinct text of a date column."""
-
-    text: int
-    rule: str
-    message: str
-    fix: str | None
-
-
-def _judge_dates(column: TextColumn) -> list[_DateVerdict]:
-    """Decide from the whole column which order of day and month is meant."""
-    wrong = {i: text for i, text in enumerate(column.texts) if text and not _is_iso(text)}
-    readings = {i: _readings(text) for i, text in wrong.items()}
-    orders = {name for each in readings.values() if len(each) == 2 for name in _only_one(each)}
-    return [_DateVerdict(i, *_judge_date(text, readings[i], orders)) for i, text in wrong.items()]
-
-
-def _only_one(readings: Mapping[str, dt.date | None]) -> list[str]:
-    """Give the one reading of an ambiguous shape that is a date: it shows the order for the column."""
-    real = [name for name, day in readings.items() if day is not None]
-    return real if len(real) == 1 else []
-
-
-def _judge_date(text: str, readings: Mapping[str, dt.date | None], orders: set[str]) -> tuple[str, str, str | None]:
-    """Give rule, message and fix for a text that is no ISO date."""
-    real = {name: day for name, day in readings.items() if day is not None}
-    if not readings:
-        return "date_format", f"{_show(text)} is no date that we can read: SCM dates are YYYY-MM-DD", None
-    if not real:
-        return "no_such_date", f"{_show(text)} is a date that does not exist, read as {' or '.join(readings)}", None
-    likely = [name for name in real if len(real) == 1 or name in orders]
-    if len(likely) == 1 or len(set(real.values())) == 1:
-        name = likely[0] if len(likely) == 1 else next(iter(real))
-        day = str(real[name])
-        return (
-            "date_format",
-            f"{_show(text)} is {name}{_beside(text)}, and SCM dates are YYYY-MM-DD: write {day!r}",
-            day,
-        )
-    choice = " or ".join(f"'{day}' ({name})" for name, day in real.items())
-    why = "the column holds both orders" if likely else "nothing in the column says which"
-    return "date_format", f"{_show(text)} can be {choice}, and {why}: SCM dates are YYYY-MM-DD", None
-
-
-def _beside(text: str) -> str:
-    """Say what stands beside a date."""
-    return " with a time" if _TIME.search(text.strip()) else " with blanks around it" if text != text.strip() else ""
-
-
-def _readings(text: str) -> dict[str, dt.date | None]:
-    """Give each format that a text may be in, with the day that it then means, None where that does not exist."""
-    if len(text) > _LONGEST_DATE:
-        return {}
-    bare = _TIME.sub("", text.strip())
-    for shape, readings in _SHAPES:
-        if found := shape.fullmatch(bare):
-            return {name: _day(dict(zip(order, found.groups(), strict=True))) for name, order in readings.items()}
-    serial = re.fullmatch(r"(\d{5})(?:\.\d+)?", bare, re.ASCII)
-    if serial and int(serial[1]) in _SERIALS:
-        return {_SERIAL: _DAY_ZERO + dt.timedelta(days=int(serial[1]))}
-    return {}
-
-
-def _day(parts: Mapping[str, str]) -> dt.date | None:
-    month = parts["m"]
-    number = int(month) if month.isdigit() else _MONTHS.index(month[:3].lower()) + 1
-    try:
-        return dt.date(int(parts["y"]), number, int(parts["d"]))
-    except ValueError:
-        return None
-
-
-def _is_iso(text: str) -> bool:
-    """Whether a text is a real date, YYYY-MM-DD."""
-    if len(text) != 10 or text[4] != "-" or text[7] != "-" or not text.isascii():
-        return False  # fromisoformat reads week dates, too
-    try:
-        dt.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_like_a_date(text: str) -> bool:
-    readings = {} if _is_iso(text) else _readings(text)
-    return any(readings.values()) and not {_SERIAL, _PACKED} & set(readings)
 
 
 # --- arguments and fixes ----------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "server"))
 
-import plain_server  # noqa: E402 - found through the line above
+import plain_server
 
-import scmkit  # noqa: E402
+import scmkit
 
 FIELDS = ["lot_number", "wine_name", "vintage_year", "harvest_date"]
 DATA = Path(__file__).parent.parent / "data"

@@ -182,8 +182,9 @@ class Service:
             self._spawn(self._work(task_id))
 
     def stop(self) -> None:
-        """Cut off the calls that are still open; called in the loop."""
+        """Cut off the calls that are still open, and forget the documents; called in the loop."""
         self._stopping = True
+        self._documents.clear()
         for task in [*self._calls, *self._background]:
             task.cancel()
 

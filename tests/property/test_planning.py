@@ -11,8 +11,8 @@ import scmkit
 from scmkit.contract import Assumptions
 from scmkit.models import Mode
 
-names = st.sampled_from(["wine_name", "vintage_year", "über \"quoted\""])
-texts = st.one_of(st.none(), st.sampled_from(["", "red", "white", "rosé \"x\"\n"]))
+names = st.sampled_from(["wine_name", "vintage_year", 'über "quoted"'])
+texts = st.one_of(st.none(), st.sampled_from(["", "red", "white", 'rosé "x"\n']))
 
 
 @st.composite

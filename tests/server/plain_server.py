@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
     def world(self) -> PlainServer:
         return self.server.world
 
-    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+    def do_GET(self) -> None:
         path = urlsplit(self.path).path
         self.world.authorizations.append((path, self.headers.get("Authorization")))
         if path == "/file.csv":
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         }
         return self.answer(200, routes[path]) if path in routes else self.answer(404, {"detail": "Not found."})
 
-    def do_POST(self) -> None:  # noqa: N802 - the standard library's name
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.allowed():
             return self.answer(401, {"detail": "Invalid token."})

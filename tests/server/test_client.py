@@ -40,7 +40,9 @@ def test_async_calls_give_a_task_to_follow(client: Client, server: plain_server.
     assert (unknown.state, unknown.word, unknown.finished) == (None, "resting", False)
 
 
-def test_codes_are_downloaded_without_the_token(client: Client, server: plain_server.PlainServer, tmp_path: Path) -> None:
+def test_codes_are_downloaded_without_the_token(
+    client: Client, server: plain_server.PlainServer, tmp_path: Path
+) -> None:
     """The link may live on another host: it never sees the token."""
     path = client.download_codes(tmp_path / "codes.csv", campaign=1234)
     assert scmkit.count_codes(path, "lot_number")["codes"].tolist() == [100] * 7
@@ -89,8 +91,14 @@ def test_a_gateway_page_is_shown_by_its_title(client: Client, server: plain_serv
         client.upload_sync([{"extended_id": "Code_00000-"}])
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"null", b"[]", b"{}", b'{"items": {}}', b'{"items": 3, "codes_affected": 1}',
-                                  b'{"items": {}, "codes_affected": NaN}', b'{"items": {"a": "b"}, "codes_affected": 1}', b"\xff"])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>hello</html>", b"null", b"[]", b"{}", b"\xff", b'{"items": {}}',
+        b'{"items": 3, "codes_affected": 1}', b'{"items": {}, "codes_affected": NaN}',
+        b'{"items": {"a": "b"}, "codes_affected": 1}', b'{"items": {}, "codes_affected": true}',
+    ],
+)  # fmt: skip
 def test_a_200_that_cannot_be_read_is_never_success(
     client: Client, server: plain_server.PlainServer, body: bytes
 ) -> None:
@@ -147,7 +155,7 @@ def drip(connection: socket.socket) -> None:
     "behave",
     [
         lambda c: None,
-        lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"items\""),
+        lambda c: c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"items"'),
         lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
         lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"),
         lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b" " * 200_000),
@@ -170,7 +178,10 @@ def test_what_was_never_sent_says_so() -> None:
     """A refused connection is told apart from a lost answer."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with Client(f"http://127.0.0.1:{port}", "t0ken") as client, pytest.raises(errors.NotSentError, match="refused") as caught:
+    with (
+        Client(f"http://127.0.0.1:{port}", "t0ken") as client,
+        pytest.raises(errors.NotSentError, match="refused") as caught,
+    ):
         client.me()
     assert isinstance(caught.value, ConnectionError)
 

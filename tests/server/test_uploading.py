@@ -59,7 +59,7 @@ def test_unknown_keys_and_fields_are_never_plain_success(
 def test_rows_of_one_task_are_claimed_only_with_evidence(
     table: pd.DataFrame, client: scmkit.Client, server: PlainServer
 ) -> None:
-    """A task that changed fewer codes than it had keys does not say which: unverified, until the codes are read back."""
+    """A task that changed fewer codes than it had keys does not say which: unverified until read back."""
     df = table.assign(wine_name="same", vintage_year=2000)
     df.loc[3, "extended_id"] = "Unknown_code"
     job = df.scm.upload(client, mode="async", progress=False)
@@ -73,7 +73,9 @@ def test_rows_of_one_task_are_claimed_only_with_evidence(
 
 def test_fields_that_a_task_discards_are_found_out(client: scmkit.Client, server: PlainServer) -> None:
     """A task does not name discarded fields: the header of a code download does."""
-    df = pd.DataFrame({"lot_number": ["000001", "000002", "nope"], "wine_name": ["a", "b", "c"], "colour": ["r", None, "r"]})
+    df = pd.DataFrame(
+        {"lot_number": ["000001", "000002", "nope"], "wine_name": ["a", "b", "c"], "colour": ["r", None, "r"]}
+    )
     job = df.scm.upload(client, key="lot_number", progress=False)
     assert job.rows["state"].tolist() == ["applied", "applied", "unmatched"]
     assert job.rows["discarded_fields"].tolist() == [("colour",), (), ()]
@@ -134,7 +136,9 @@ def test_rows_that_a_400_names_are_rejected_at_once(
     assert len(second["items"]) == 48
 
 
-@pytest.mark.parametrize("answer", [(500, {}, {}), (502, b"", {}), (503, {}, {"Retry-After": "0"}), (200, b"<html>", {})])
+@pytest.mark.parametrize(
+    "answer", [(500, {}, {}), (502, b"", {}), (503, {}, {"Retry-After": "0"}), (200, b"<html>", {})]
+)
 def test_passing_failures_are_retried(
     table: pd.DataFrame, client: scmkit.Client, server: PlainServer, answer: tuple
 ) -> None:

@@ -11,7 +11,9 @@ from scmkit.errors import MissingColumnError, PlanError, TableError
 
 @pytest.fixture
 def lots() -> pd.DataFrame:
-    return pd.DataFrame({"lot_number": ["000042", "000042", "000007", "7", None, " ", ""], "extended_id": list("abcdefg")})
+    return pd.DataFrame(
+        {"lot_number": ["000042", "000042", "000007", "7", None, " ", ""], "extended_id": list("abcdefg")}
+    )
 
 
 def test_counts_are_exact_and_keys_stay_text(lots: pd.DataFrame) -> None:
@@ -34,7 +36,9 @@ def test_files_give_the_same_counts_as_frames(tmp_path: Path, lots: pd.DataFrame
 
 def test_several_columns_are_counted_together(lots: pd.DataFrame) -> None:
     """A compound key counts the codes that carry all of its values."""
-    counts = scmkit.count_codes(lots.assign(colour=["red", "red", "red", "white"] + [None] * 3), ["lot_number", "colour"])
+    counts = scmkit.count_codes(
+        lots.assign(colour=["red", "red", "red", "white"] + [None] * 3), ["lot_number", "colour"]
+    )
     assert counts.loc[0].to_list() == ["000042", "red", 2]
     assert len(counts) == 3
 
@@ -44,7 +48,8 @@ def test_estimate_from_inventory_is_exact(lots: pd.DataFrame) -> None:
     df = pd.DataFrame({"lot_number": ["000042", "no such lot", "000042"], "wine_name": "x"})
     known = scmkit.estimate(df, "lot_number", inventory=lots)
     assert known.frame.to_dict("list") == {
-        "lot_number": ["000042", "no such lot"], "codes": [2, 0], "low": [2, 0], "high": [2, 0], "source": ["exact"] * 2,
+        "lot_number": ["000042", "no such lot"],
+        "codes": [2, 0], "low": [2, 0], "high": [2, 0], "source": ["exact", "exact"],
     }  # fmt: skip
     assert known.total == 2
 

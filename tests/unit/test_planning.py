@@ -76,7 +76,7 @@ def test_several_key_columns_are_constraints_of_one_async_call() -> None:
 
 
 def test_what_is_planned_is_what_is_sent() -> None:
-    """A plan holds its own values: changing the table afterwards changes nothing, nor does planning change the table."""
+    """A plan holds its own values: it neither changes the table nor follows its changes."""
     df = codes_table(3, wine_name=["a", "b", "c"])
     before = df.copy(deep=True)
     plan = scmkit.plan(df)

@@ -22,7 +22,8 @@ import pytest
 
 from scmkit.contract import TaskState
 from scmkit.errors import MissingColumnError, MissingDependencyError, TableError
-from scmkit.tables import MISSING, columns_of, group, read_table, text_column, text_of, text_table
+from scmkit.tables import read_table
+from scmkit.texts import MISSING, columns_of, group, text_column, text_of, text_table
 
 NS_DAY = pd.Timestamp("2026-11-23")
 

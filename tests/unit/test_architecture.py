@@ -1,0 +1,132 @@
+"""Promises about layout: imports go down only, the two sides do not know each other, and importing is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scmkit
+
+PACKAGE = Path(scmkit.__file__).parent
+# From the ground up. A module may import what stands on a line below its own, or on the same line.
+FLOORS = [
+    {"errors", "contract"},
+    {"models", "display"},
+    {"latency", "texts", "events", "pacing", "client"},
+    {"tables", "policy", "tracking", "dates", "payloads"},
+    {"validation", "estimation"},
+    {"planning"},
+    {"simulation", "ledger", "readback"},
+    {"uploading", "plots"},
+    {"accessor", "sandbox"},
+    {"demo"},
+    {"cli", "__init__"},
+    {"__main__"},
+]
+TABLE_SIDE = {
+    "texts",
+    "tables",
+    "dates",
+    "validation",
+    "estimation",
+    "planning",
+    "simulation",
+    "payloads",
+    "readback",
+    "ledger",
+}
+WIRE_SIDE = {"client", "tracking", "pacing", "policy", "contract", "errors", "models"}
+NETWORK = {"requests", "urllib3", "http", "socket", "starlette", "uvicorn"}
+HEAVY = [
+    "matplotlib",
+    "ipywidgets",
+    "scipy",
+    "duckdb",
+    "starlette",
+    "uvicorn",
+    "pyarrow.parquet",
+    "openpyxl",
+    "tqdm",
+    "keyring",
+]
+
+
+def imports(module: str) -> set[str]:
+    """Everything that a module imports when it is loaded; a signpost inside a function may point anywhere."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    lazy = {
+        name
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.If) and not is_top_level_code(function)
+        for name in names_in(function)
+    }
+    return found - lazy
+
+
+def is_top_level_code(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test)
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {
+        name
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.ImportFrom) and inner.module
+        for name in [inner.module, *(f"{inner.module}.{alias.name}" for alias in inner.names)]
+    }
+
+
+def rooms() -> list[str]:
+    return sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def floor(room: str) -> int:
+    return next(i for i, names in enumerate(FLOORS) if room in names)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_imports_go_down_only(room: str) -> None:
+    """No room knows what stands above it."""
+    for name in imports(room):
+        parts = name.split(".")
+        if parts[0] == "scmkit" and len(parts) > 1 and (PACKAGE / f"{parts[1]}.py").exists():
+            assert floor(parts[1]) <= floor(room), f"{room} imports {parts[1]}, which stands above it"
+
+
+@pytest.mark.parametrize("room", sorted((TABLE_SIDE | WIRE_SIDE) & set(rooms())))
+def test_the_two_sides_do_not_know_each_other(room: str) -> None:
+    """The table side knows no network, the wire side no pandas."""
+    forbidden = NETWORK | {"scmkit.client"} if room in TABLE_SIDE else {"pandas"}
+    assert not {name.split(".")[0] for name in imports(room)} & forbidden
+    assert not imports(room) & forbidden
+
+
+def test_importing_is_cheap() -> None:
+    """`import scmkit` loads nothing heavy, and registers df.scm."""
+    code = (
+        f"import sys, scmkit, pandas; print([m for m in {HEAVY} if m in sys.modules], hasattr(pandas.DataFrame, 'scm'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split("\n")[0] == "[] True"
+
+
+def test_public_names_are_there() -> None:
+    """Everything in __all__ exists and has a docstring."""
+    for name in scmkit.__all__:
+        assert getattr(scmkit, name).__doc__, name
+
+
+def test_the_accessor_never_raises() -> None:
+    """An accessor whose __init__ raises breaks completion for every frame."""
+    import pandas as pd
+
+    assert "scm" in dir(pd.DataFrame())
+    assert "upload" in dir(pd.DataFrame({"scm": [1]}).rename(columns=str).drop(columns="scm").scm)
