@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scmkit import contract, display, tracking
 from scmkit import policy as policies
@@ -205,7 +206,7 @@ class Engine:
         self._stop_at: float | None = None
         self._cancelled = threading.Event()
         self._grace = GRACE_S
-        self._by_task: list[Ints] = []
+        self._by_task: list[tuple[Ints, NDArray[np.int8]]] = []
         self._stored: set[str] = set()
         self._dropped: set[str] = set()
         for number in range(len(plan)):
@@ -435,47 +436,47 @@ class Engine:
         expected = self.plan.row_codes["codes"].to_numpy()[call.rows]
         codes, keys = task.codes_affected, len(call.rows)
         if codes is None:
-            return Settled.alike(
-                call.rows, Fate.UNVERIFIED, call.number, "the task does not say how many codes it changed"
-            )
+            why = "the task does not say how many codes it changed"
+            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
         if codes == 0:
-            return Settled.alike(call.rows, Fate.UNMATCHED, call.number)
-        if keys == 1 or (self.plan.unique_key and codes == keys):
+            fates = np.full(keys, Fate.UNMATCHED, dtype=np.int8)
+        elif keys == 1 or (self.plan.unique_key and codes == keys):
             fates = np.full(keys, Fate.APPLIED, dtype=np.int8)
         elif self.plan.exact and codes == expected.sum():
             fates = np.where(expected > 0, Fate.APPLIED, Fate.UNMATCHED).astype(np.int8)
         else:
             why = f"the task changed {codes:,} codes for {keys:,} keys and does not say which"
             return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
-        self._by_task.append(call.rows[fates == Fate.APPLIED])
+        self._by_task.append((call.rows, fates))
         return Settled(call.rows, fates, call.number)
 
     def _field_evidence(self) -> Iterator[Event]:
         """A task does not say which fields it stored: take it from what else is known about the campaign."""
-        rows = np.concatenate([*self._by_task, np.zeros(0, dtype=np.int64)])
-        if not len(rows):
+        if not self._by_task:
             return
+        rows, fates = (np.concatenate(arrays) for arrays in zip(*self._by_task, strict=True))
         names = {f.name for f in self.plan.fields}
-        unclear = names - self._stored - self._dropped
         defined = self.plan.defined_fields
-        if defined is None and unclear:
+        if defined is None and names - self._stored - self._dropped:
             defined = self._fields_of(int(rows[np.argmin(self.plan.row_codes["codes"].to_numpy()[rows])]))
-        lost = names - (defined | set(contract.SPECIAL_FIELDS)) if defined is not None else self._dropped - self._stored
+        if defined is None:
+            lost = self._dropped - self._stored
+        else:
+            lost = names - defined - set(contract.SPECIAL_FIELDS)
         if lost:
-            yield self._without(rows, lost)
+            yield self._without(rows, fates, lost)
 
-    def _without(self, rows: Ints, lost: set[str]) -> Settled:
+    def _without(self, rows: Ints, fates: NDArray[np.int8], lost: set[str]) -> Settled:
+        """Take back what tasks cannot have stored. A task that changed no code may just have had no field to store."""
         sent = {f.name: ~f.missing[rows] for f in self.plan.fields}
-        gone = {name: present for name, present in sent.items() if name in lost}
+        kept = np.any([np.zeros(len(rows), bool)] + [sent[name] for name in sent if name not in lost], axis=0)
+        touched = np.any([present for name, present in sent.items() if name in lost], axis=0)
+        told = touched & ((fates == Fate.APPLIED) | ~kept)
         discarded = {
-            row: tuple(name for name, present in gone.items() if present[i]) for i, row in enumerate(rows.tolist())
+            int(rows[i]): tuple(name for name in sent if name in lost and sent[name][i]) for i in np.flatnonzero(told)
         }
-        kept = np.any(
-            [np.zeros(len(rows), bool)] + [present for name, present in sent.items() if name not in lost], axis=0
-        )
-        touched = np.array([bool(discarded[row]) for row in rows.tolist()])
-        fates = np.where(touched & ~kept, Fate.DISCARDED, Fate.APPLIED).astype(np.int8)
-        return Settled(rows, fates, None, discarded)
+        after = np.where(kept, Fate.APPLIED, Fate.DISCARDED).astype(np.int8)
+        return Settled(rows[told], after[told], None, discarded)
 
     # The end
 

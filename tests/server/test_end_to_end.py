@@ -88,6 +88,14 @@ def test_several_constraints_all_hold(sandbox: scmkit.Sandbox, inventory: pd.Dat
     assert (held["origin"] == "here").to_numpy().tolist() == (inventory["pallet"] == pallet["pallet"]).tolist()
 
 
+def test_a_task_of_unknown_fields_is_discarded_and_not_unmatched(sandbox: scmkit.Sandbox) -> None:
+    """A task that changed no code may have had no field to store: the campaign's header tells the two apart."""
+    df = pd.DataFrame({"lot_number": ["000042", "nope"], "colour": ["red", None], "origin": [None, "here"]})
+    job = df.scm.upload(key="lot_number", mode="async", progress=False)
+    assert job.rows["state"].tolist() == ["discarded", "unmatched"]
+    assert job.rows["discarded_fields"].tolist() == [("colour",), ()]
+
+
 def test_the_default_pace_is_used_and_never_exceeded(inventory: pd.DataFrame) -> None:
     """At the default speed: not a single 429, never more than 10 in a second, and at least 90 % of them used."""
     rows = 60
