@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import re
+import socket
+import ssl
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +25,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
 
 from scmkit import contract
 from scmkit.errors import (
@@ -35,8 +42,10 @@ from scmkit.errors import (
     UnreadableAnswerError,
 )
 from scmkit.models import AsyncAnswer, SyncAnswer, Task
+from scmkit.pacing import Claims
 
 _CHUNK = 1 << 16
+_FILE_DEADLINE_S = 3600.0
 _WORDS = 300  # characters of the service's own words that an error repeats
 
 
@@ -100,6 +109,79 @@ class _TokenAuth(AuthBase):
         return request
 
 
+class _Until(io.RawIOBase):
+    """The incoming side of a socket until a deadline: a timeout of the socket alone starts anew with every byte."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, end: float, read_s: float) -> None:
+        self._raw, self._sock, self._end, self._read_s = raw, sock, end, read_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer was not complete at the deadline")
+        self._sock.settimeout(min(left, self._read_s))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, end: float, read_s: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Until(self.fp.detach(), sock, end, read_s))
+
+
+class _Timed(HTTPConnection):
+    """A connection whose exchanges have a deadline, headers included, and that tells "not sent" from "lost"."""
+
+    def __init__(self, *args: Any, read_s: float, deadline_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._read_s, self._deadline_s = read_s, deadline_s
+
+    def connect(self) -> None:
+        self.response_class = HTTPResponse  # for the answer of a proxy
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError:
+            raise
+        except OSError as error:  # a handshake that failed: no byte of the request went out
+            raise NewConnectionError(self, str(error)) from error
+
+    def request(self, *args: Any, **options: Any) -> None:
+        if self.is_closed:
+            self.connect()
+        end = time.monotonic() + self._deadline_s
+        self.response_class = partial(_Response, end=end, read_s=self._read_s)  # type: ignore[assignment]
+        self.timeout = self._read_s  # a large body may take longer to send than a connection to make
+        super().request(*args, **options)
+
+
+class _TimedTls(_Timed, HTTPSConnection):
+    pass
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, read_s: float, deadline_s: float) -> None:
+        self._times = {"read_s": read_s, "deadline_s": deadline_s}
+        super().__init__(pool_maxsize=64, max_retries=0)  # a retry below the journal would hide its 504
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        kind = _TimedTls if pool.scheme == "https" else _Timed
+        pool.ConnectionCls = partial(kind, **self._times)  # type: ignore[attr-defined]
+        return pool
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Ignore redirects: even when it must not follow, requests reads all of their body and parses the target."""
+
+
 class Client:
     """A connection to the Scantrust API, or to anything that speaks its contract.
 
@@ -135,6 +217,7 @@ class Client:
         self.base_url = _checked_url(base_url or os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL)
         self.limits = limits or Limits()
         self.assumptions = assumptions
+        self.claims = Claims()  # of this client's jobs, see there
         self._ca_file = None if ca_file is None else os.fspath(ca_file)
         self._session = self._new_session()
         self._session.auth = _TokenAuth(_find_token(token, self.base_url))
@@ -252,12 +335,12 @@ class Client:
     def __reduce__(self) -> Any:
         raise TypeError("a client is not pickled or copied: it holds a token")
 
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
+    def _new_session(self, deadline_s: float | None = None) -> requests.Session:
+        session = _Session()
         session.trust_env = False  # neither .netrc nor a proxy for plain http; a proxy for https is taken on purpose
         session.proxies = {k: v for k, v in urllib.request.getproxies().items() if k == "https"}
         session.verify = self._ca_file or True
-        adapter = HTTPAdapter(pool_maxsize=64, max_retries=0)  # a retry below the journal would hide its 504
+        adapter = _Adapter(self.limits.read_s, deadline_s or self.limits.deadline_s)
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter)
         return session
@@ -268,7 +351,7 @@ class Client:
         if status == 200:
             try:
                 return msgspec.json.decode(content)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             raise _unreadable(path, "not JSON: " + _plain(content))
         raise _service_error(status, headers, content, f"{method} {path}")
@@ -284,21 +367,19 @@ class Client:
                 allow_redirects=False, timeout=(self.limits.connect_s, self.limits.read_s),
             ) as response:  # fmt: skip
                 pieces: list[bytes] = []
-                self._read(response, pieces.append, self.limits.answer_bytes, self.limits.deadline_s)
+                self._read(response, pieces.append, self.limits.answer_bytes)
                 return response.status_code, response.headers, b"".join(pieces)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = _connection_error(error, self.base_url)
         raise failure  # outside the handler: what it caught carries the request, and with it the token
 
-    def _read(self, response: requests.Response, write: Callable[[bytes], Any], most: int, deadline_s: float) -> None:
-        """Read piece by piece, so that neither a drip nor a flood goes on for ever."""
-        end, size = time.monotonic() + deadline_s, 0
+    def _read(self, response: requests.Response, write: Callable[[bytes], Any], most: int) -> None:
+        """Read piece by piece, so that a flood does not go on for ever."""
+        size = 0
         while piece := response.raw.read1(_CHUNK, decode_content=True):
             size += len(piece)
             if size > most:
                 raise AnswerLostError(f"the answer is larger than {most:,} bytes and was not read")
-            if time.monotonic() > end:
-                raise AnswerLostError(f"the answer was not complete after {deadline_s:g} s")
             write(piece)
 
     def _await_document(self, key: str, wait_s: float, sleep: Callable[[float], None]) -> None:
@@ -321,7 +402,7 @@ class Client:
         failure: ScmkitError
         try:
             with (
-                self._new_session() as session,
+                self._new_session(_FILE_DEADLINE_S) as session,
                 session.get(
                     link,
                     stream=True,
@@ -332,7 +413,7 @@ class Client:
                 if response.status_code != 200:
                     raise ServiceError(response.status_code, where="the download link")
                 with path.open("wb") as file:
-                    self._read(response, file.write, self.limits.file_bytes, 3600.0)
+                    self._read(response, file.write, self.limits.file_bytes)
                 return path
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failure = _connection_error(error, "the download link")
@@ -411,15 +492,23 @@ def _is_loopback(host: str) -> bool:
 
 def _connection_error(error: Exception, where: str) -> ScmkitError:
     """Tell what never reached the service from what may have."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return ConfigurationError(f"the certificate of {where} is not trusted: {_reason(error)}")
     reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, requests.exceptions.SSLError) and _has(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(f"the certificate of {where} is not trusted: {_reason(error)}")
     refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or isinstance(reason, refused):
         return NotSentError(f"cannot reach {where}: {_reason(error)}")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return ConfigurationError(f"the URL cannot be used: {where}")
     return AnswerLostError(f"{where} did not answer completely: {_reason(error)}")
+
+
+def _has(error: BaseException | None, kind: type[Exception]) -> bool:
+    """Tell whether an error came from one of this kind."""
+    while error is not None and not isinstance(error, kind):
+        inner = getattr(error, "reason", None) or next((a for a in error.args if isinstance(a, Exception)), None)
+        error = inner or error.__cause__ or error.__context__
+    return error is not None
 
 
 def _reason(error: Exception) -> str:
@@ -453,7 +542,7 @@ def retry_after(header: str | None, words: str) -> float | None:
 def _decoded(content: bytes) -> object:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

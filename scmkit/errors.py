@@ -85,6 +85,10 @@ class JournalError(ScmkitError, OSError):
     """The journal cannot be used; it is left as it is."""
 
 
+class ServiceChangedWarning(UserWarning):
+    """The service became faster or slower: what was learnt about it is out of date."""
+
+
 class NotSentError(ScmkitError, ConnectionError):
     """No connection: nothing reached the service."""
 

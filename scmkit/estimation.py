@@ -1,18 +1,20 @@
-"""How many codes each key value selects: exact from an inventory, else what is known without one."""
+"""How many codes each key value selects: counted in an inventory, or estimated from what else is known."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scmkit import contract, display
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
+from scmkit.fanout import Bounds, Growth, from_sample, learn_growth, sum_bounds, total_from_sample
 from scmkit.texts import TextColumn, columns_of, group, text_column, text_table
 
 if TYPE_CHECKING:
@@ -36,14 +38,18 @@ class Estimate:
         The key's columns.
     frame : DataFrame
         A line per distinct key value: the key under its own name, ``codes``, ``low``, ``high`` (int64) and
-        ``source``: ``exact`` (counted in a complete inventory) or ``prior`` (no evidence).
+        ``source``: ``exact`` (counted in a complete inventory), ``sample`` (seen in a random sample), ``history``
+        (from earlier calls), or ``prior`` (no evidence of its own: what is usual, a guess, or a default).
     level : float
         The probability with which ``low`` to ``high`` holds the true count.
+    total_interval : tuple of int
+        The interval of ``total``: a sum of uncertain counts is more certain than the sum of their bounds.
     """
 
     key: tuple[str, ...]
     frame: pd.DataFrame
     level: float = 0.95
+    total_interval: tuple[int, int] = (0, 0)
 
     @property
     def total(self) -> int:
@@ -60,9 +66,11 @@ class Estimate:
         """Say in a sentence what is known."""
         sources = ", ".join(f"{n:,} {s}" for s, n in self.frame["source"].value_counts().items())
         largest = int(self.frame["codes"].max()) if len(self.frame) else 0
+        low, high = self.total_interval
+        interval = f" ({low:,} to {high:,} with {self.level:.0%})" if high > low else ""
         return (
-            f"{len(self.frame):,} values of {' + '.join(self.key)} select about {self.total:,} codes "
-            f"(largest {largest:,}; {sources or 'no values'})"
+            f"{len(self.frame):,} values of {' + '.join(self.key)} select about {self.total:,} codes{interval}; "
+            f"largest {largest:,}; {sources or 'no values'}"
         )
 
     def __repr__(self) -> str:
@@ -111,9 +119,13 @@ def estimate(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
     inventory: Inventory | None = None,
+    sample_fraction: float = 1.0,
+    history: pd.DataFrame | None = None,
     default: int | tuple[int, int] | None = None,
     level: float = 0.95,
+    *,
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
+    now: pd.Timestamp | None = None,
 ) -> Estimate:
     """Estimate how many codes each key value of a table selects.
 
@@ -124,30 +136,112 @@ def estimate(
     key : str or list of str
         The column or columns that select codes.
     inventory : DataFrame or path, optional
-        All codes, one a line: gives exact counts, 0 for a key value that no code carries.
+        Codes, one a line. All of them (``sample_fraction=1``) give exact counts, 0 for a key value that no code
+        carries.
+    sample_fraction : float, default 1.0
+        The probability with which a code is in ``inventory``, if that is a random sample of all codes.
+    history : DataFrame, optional
+        Earlier calls, as `scmkit.history` gives them: ``key_value`` and ``codes_affected``, and where known ``key``
+        and ``at``. How counts grew between calls tells how far they may have grown since.
     default : int or (low, high), optional
         Your own guess for key values about which nothing else is known.
     level : float, default 0.95
         The probability with which ``low`` to ``high`` shall hold the truth.
+    now : Timestamp, optional
+        The time for which the estimate holds; by default the present.
 
     Returns
     -------
     Estimate
-        A line per distinct key value, in order of appearance. Without inventory and guess, a unique key
-        (``extended_id``) selects at most one code, and any other key an unknown number up to 50,000.
+        A line per distinct key value, in order of appearance. Sources combine: an earlier call tells what to expect
+        of a sample. Without any, a unique key (``extended_id``) selects at most one code, and any other key an unknown
+        number up to 50,000.
+
+    Raises
+    ------
+    MissingColumnError, PlanError
     """
     keys = columns_of(df, key)
-    if not 0 < level < 1:
-        raise PlanError(f"level is a probability between 0 and 1, not {level}")
+    _check_share(level, "level", below_one=True)
+    _check_share(sample_fraction, "sample_fraction", below_one=False)
     frame = _distinct_keys(df, keys)
-    codes, low, high = _prior(keys, default, assumptions)
-    frame = frame.assign(codes=codes, low=low, high=high, source="prior")
-    if inventory is not None:
-        counts = count_codes(inventory, keys).set_index(keys)["codes"]
-        wanted = pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
-        exact = counts.reindex(wanted, fill_value=0).to_numpy(dtype=np.int64)
-        frame = frame.assign(codes=exact, low=exact, high=exact, source="exact")
-    return Estimate(tuple(keys), frame.astype({"codes": "int64", "low": "int64", "high": "int64"}), level)
+    unique = any(k in assumptions.unique_keys for k in keys)
+    seen = None if inventory is None else _seen(frame, keys, inventory)
+    if seen is not None and sample_fraction == 1:
+        return _estimate(keys, frame, Bounds(seen, seen, seen), "exact", level)
+    earlier = _from_history(frame, keys, history, level, now)
+    guess = Bounds(*(np.full(len(frame), float(v)) for v in _prior(keys, default, assumptions)))
+    if seen is None or unique:
+        found = np.zeros(len(frame)) if seen is None else np.minimum(seen, 1.0)
+        known = Bounds(*(np.where(np.isfinite(e), e, g) for e, g in zip(earlier, guess, strict=True)))
+        known = Bounds(known.codes, np.maximum(known.low, found), known.high)
+        source = np.select([found > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
+        return _estimate(keys, frame, known, source, level)
+    source = np.select([seen > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
+    expected = earlier
+    if default is not None:  # a guess speaks where nothing was seen
+        expected = Bounds(*(np.where(source == "prior", g, e) for g, e in zip(guess, earlier, strict=True)))
+    known = from_sample(seen.astype(np.int64), sample_fraction, level, expected)
+    estimated = _estimate(keys, frame, known, source, level)
+    if np.isfinite(expected.codes).any():
+        return estimated
+    _, low, high = total_from_sample(int(seen.sum()), sample_fraction, level)
+    return replace(estimated, total_interval=(round(low), round(high)))
+
+
+def _estimate(keys: list[str], frame: pd.DataFrame, known: Bounds, source: Any, level: float) -> Estimate:
+    codes, low, high = (np.round(values).astype(np.int64) for values in known)
+    frame = frame.assign(codes=codes, low=low, high=high, source=source)
+    shared = (frame["source"] == "prior").to_numpy()
+    total = sum_bounds(known, shared, np.array([0, len(frame)]))
+    return Estimate(tuple(keys), frame, level, (round(total.low[0]), round(total.high[0])))
+
+
+def _seen(frame: pd.DataFrame, keys: list[str], inventory: Inventory) -> NDArray[np.float64]:
+    counts = count_codes(inventory, keys).set_index(keys)["codes"]
+    wanted = pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
+    return np.asarray(counts.reindex(wanted, fill_value=0), dtype=float)
+
+
+def _from_history(
+    frame: pd.DataFrame, keys: list[str], history: pd.DataFrame | None, level: float, now: pd.Timestamp | None
+) -> Bounds:
+    """Project the last known count of each key value to the present; NaN where there is none."""
+    nothing = np.full(len(frame), np.nan)
+    if history is None or len(keys) > 1 or not len(history):
+        return Bounds(nothing, nothing, nothing)
+    for name in ("key_value", "codes_affected"):
+        if name not in history.columns:
+            raise MissingColumnError.of(name, history.columns, "history's column")
+    known = history[history["codes_affected"].notna() & history["key_value"].notna()]
+    if "key" in known.columns:
+        known = known[known["key"] == keys[0]]
+    present = pd.Timestamp.now(tz="UTC") if now is None else pd.Timestamp(now)
+    at = pd.to_datetime(known["at"], utc=True) if "at" in known.columns else pd.Series(present, index=known.index)
+    present = present.tz_localize("UTC") if present.tzinfo is None else present
+    days = (present - at).dt.total_seconds() / 86_400
+    values = text_column(known["key_value"], "key_value").take(np.arange(len(known)))
+    calls = pd.DataFrame({"value": values, "age": days.to_numpy(), "codes": known["codes_affected"].to_numpy(float)})
+    if (calls["codes"] < 0).any():
+        raise PlanError("history holds a negative number of codes_affected")
+    calls = calls.sort_values("age", ascending=False, kind="stable")
+    growth = _growth(calls)
+    last = calls.drop_duplicates("value", keep="last").set_index("value").reindex(pd.Index(frame[keys[0]]))
+    return growth.project(last["codes"].to_numpy(float), last["age"].to_numpy(float), level)
+
+
+def _growth(calls: pd.DataFrame) -> Growth:
+    """Learn from calls for the same key value how counts change with time."""
+    pairs = calls.assign(
+        days=-calls.groupby("value")["age"].diff(), before=calls.groupby("value")["codes"].shift()
+    ).dropna()
+    pairs = pairs[(pairs["days"] > 0) & (pairs["codes"] > 0) & (pairs["before"] > 0)]
+    return learn_growth(np.log(pairs["codes"] / pairs["before"]).to_numpy(), pairs["days"].to_numpy())
+
+
+def _check_share(value: float, name: str, *, below_one: bool) -> None:
+    if not (0 < value < 1 or (value == 1 and not below_one)):
+        raise PlanError(f"{name} is above 0 and {'below' if below_one else 'at most'} 1, not {value!r}")
 
 
 def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.DataFrame:
@@ -178,10 +272,10 @@ def _prior(
     keys: list[str], default: int | tuple[int, int] | None, assumptions: contract.Assumptions
 ) -> tuple[int, int, int]:
     if default is not None:
-        low, high = (default, default) if isinstance(default, int) else default
+        low, high = (default, default) if isinstance(default, int | np.integer) else default
         if not 0 <= low <= high:
             raise PlanError(f"default is a count or (low, high) with 0 <= low <= high, not {default}")
-        return round((low + high) / 2), low, high
+        return round((low + high) / 2), int(low), int(high)
     if any(k in assumptions.unique_keys for k in keys):
         return 1, 0, 1
     return PRIOR_CODES, 0, PRIOR_HIGH

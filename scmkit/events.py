@@ -14,6 +14,18 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
+class Sending:
+    """A call is about to go out, and does when everybody who was told has taken note."""
+
+    call: int
+    mode: Mode
+    rows: Ints
+    body: bytes = field(repr=False)
+    parent: int | None = None
+    resent: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Attempted:
     """A call was made once; ``status`` is the HTTP status, None when there was no answer."""
 
@@ -72,7 +84,7 @@ class Ended:
     error: Exception | None = None
 
 
-Event = Attempted | Settled | TaskSeen | Paused | Ended
+Event = Sending | Attempted | Settled | TaskSeen | Paused | Ended
 
 
 class Listener(Protocol):

@@ -8,30 +8,52 @@ draws, so that every prediction averages over what is not known about them.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scmkit import contract
-from scmkit.errors import PlanError
+from scmkit.errors import PlanError, ServiceChangedWarning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
-# The documented prior. The service says that fewer than 1,000 codes a call are recommended and that above 20,000 a call
-# is in the danger zone of the 60 s gateway [seed]. These constants put the median of a call of 20,000 codes at 46 s,
-# and 1,000 codes below 3 s; the split between base, codes and items is ours [assumed].
-DOCUMENTED_BASE_S = 0.3
-DOCUMENTED_PER_CODE_S = 46.0 / contract.DANGER_CODES
-DOCUMENTED_PER_ITEM_S = 0.0005
-DOCUMENTED_NOISE = 0.25  # log-sd of one call around its median [assumed]
-DOCUMENTED_UNCERTAINTY = 0.35  # log-sd of what we do not know about the service's speed as a whole [assumed]
-_DRAWS = 401
+_NAMES = ("base_s", "per_code_s", "per_item_s", "noise")
 _NO_NOISE = 1e-12  # stands for 0 where a division by it must not fail
+FEW_CALLS = 10  # below this, the prior says more than the calls [assumed]
+CHANGED_Z = 3.5  # a drift this many standard errors large does not happen by itself
+
+
+@dataclass(frozen=True)
+class FitCheck:
+    """How well observed calls agree with the model that was fitted to them.
+
+    Attributes
+    ----------
+    calls, timed_out : int
+        Observations, and how many of them are right-censored.
+    residual_sd : float
+        Standard deviation of the standardised residuals; near 1 when the noise is described well.
+    wild : int
+        Observations that have nothing to do with the model.
+    drift_z : float
+        How much slower the later half was than the earlier one, in standard errors.
+    """
+
+    calls: int
+    timed_out: int
+    residual_sd: float
+    wild: int
+    drift_z: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether the service became faster or slower while the calls were made."""
+        return abs(self.drift_z) > CHANGED_Z
 
 
 @dataclass(frozen=True)
@@ -57,10 +79,11 @@ class ServiceTime:
     per_item_s: Floats
     noise: Floats
     source: str = field(default="given")
+    check: FitCheck | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(a, float)) for a in self._parameters))
-        for name, values in zip(("base_s", "per_code_s", "per_item_s", "noise"), arrays, strict=True):
+        for name, values in zip(_NAMES, arrays, strict=True):
             if not np.all(np.isfinite(values)) or np.any(values < 0):
                 raise PlanError(f"ServiceTime: {name} must be finite and not negative")
             object.__setattr__(self, name, values)
@@ -78,14 +101,55 @@ class ServiceTime:
         1,000 codes are safe (risk below 0.1 %), 20,000 codes are in the danger zone (risk between 10 % and
         60 %) of the 60 s gateway. Source of both figures: "Synchronous vs. Asynchronous Uploads" [seed].
         """
-        from scipy.special import ndtri
+        from scmkit.fitting import prior_draws
 
-        middle_of_strata = (np.arange(_DRAWS) + 0.5) / _DRAWS
-        speed = np.exp(DOCUMENTED_UNCERTAINTY * ndtri(middle_of_strata))
-        return cls(
-            DOCUMENTED_BASE_S * speed, DOCUMENTED_PER_CODE_S * speed, DOCUMENTED_PER_ITEM_S * speed,
-            np.full(_DRAWS, DOCUMENTED_NOISE), source="documented",
-        )  # fmt: skip
+        return cls._of(prior_draws(), "documented")
+
+    @classmethod
+    def fit(cls, calls: Any, kind: str | None = None) -> ServiceTime:
+        """Update the documented prior with observed calls.
+
+        Parameters
+        ----------
+        calls : DataFrame or mapping of columns
+            ``codes``, ``items``, ``seconds`` and ``timed_out`` of each call, oldest first, such as ``job.calls`` or
+            `scmkit.history`. A timed-out call is right-censored at its ``seconds``: it would have taken longer. Where
+            there is a column ``mode``, async calls are left out; where there is ``outcome``, calls without a known
+            end are.
+        kind : str, optional
+            Use the calls of this ``key`` only: ``extended_id`` and SCM keys may differ.
+
+        Returns
+        -------
+        ServiceTime
+            With few calls the prior speaks, with many the data; ``source`` says which, ``check`` how well they agree.
+
+        Raises
+        ------
+        PlanError
+            Columns are missing, no call was completed, or values are negative or missing.
+
+        Warns
+        -----
+        ServiceChangedWarning
+            The later calls were much slower or faster than the earlier ones.
+        """
+        from scmkit.fitting import Observations, posterior_draws
+
+        columns = _observed(calls, kind)
+        observed = Observations(**columns)
+        draws = posterior_draws(observed)
+        check = _check(observed, draws)
+        if check.changed:
+            way = "slower" if check.drift_z > 0 else "faster"
+            warnings.warn(
+                f"the service became {way} while these {check.calls} calls were made: fit the recent ones alone",
+                ServiceChangedWarning,
+                stacklevel=2,
+            )
+        few = ", too few to say much: the documented prior speaks" if check.calls < FEW_CALLS else ""
+        source = f"fitted to {check.calls:,} calls, {check.timed_out:,} of them timed out{few}"
+        return cls._of(draws, source, check)
 
     @classmethod
     def fixed(
@@ -93,6 +157,19 @@ class ServiceTime:
     ) -> ServiceTime:
         """Make a service whose parameters are known; the sandbox runs on one."""
         return cls(np.array([base_s]), np.array([per_code_s]), np.array([per_item_s]), np.array([noise]), "fixed")
+
+    @classmethod
+    def _of(cls, draws: Floats, source: str, check: FitCheck | None = None) -> ServiceTime:
+        base_s, per_code_s, per_item_s, noise = draws.T
+        return cls(base_s, per_code_s, per_item_s, noise, source, check)
+
+    @property
+    def parameters(self) -> dict[str, dict[str, float]]:
+        """Give for each parameter its ``median``, ``low`` and ``high`` (95 %), and ``log_se``.
+
+        ``log_se`` is the standard deviation of the parameter's logarithm, 0 where it is known.
+        """
+        return {name: _spread(values) for name, values in zip(_NAMES, self._parameters, strict=True)}
 
     def median_s(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
         """Give the median seconds under each draw of the parameters, shape (..., draws)."""
@@ -191,3 +268,61 @@ def _positive(value: float, name: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise PlanError(f"{name} must be a positive number of seconds, not {value}")
     return value
+
+
+def _spread(values: Floats) -> dict[str, float]:
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
+    known = np.ptp(values) == 0
+    log_se = 0.0 if known else float(np.log(values).std())
+    return {"median": float(middle), "low": float(low), "high": float(high), "log_se": log_se}
+
+
+def _observed(calls: Any, kind: str | None) -> dict[str, NDArray[Any]]:
+    """Take the columns of calls that say something about the service, and refuse what cannot be."""
+    missing = [name for name in ("codes", "items", "seconds", "timed_out") if name not in calls]
+    if missing:
+        raise PlanError(f"calls lack {', '.join(missing)}: codes, items, seconds and timed_out are needed")
+    timed_out = np.asarray(calls["timed_out"], dtype=bool)
+    use = np.ones(len(timed_out), dtype=bool)
+    if "mode" in calls:
+        use &= np.asarray(calls["mode"]) == "sync"
+    if "outcome" in calls:
+        use &= timed_out | (np.asarray(calls["outcome"]) == "applied")
+    if kind is not None:
+        use &= np.asarray(calls["key"]) == kind
+    columns = {name: _numbers(calls[name], name, use) for name in ("codes", "items", "seconds")}
+    if not np.any(~timed_out[use]):
+        raise PlanError("no completed call among the observations: nothing says how long the service takes")
+    return {**columns, "timed_out": timed_out[use]}
+
+
+def _numbers(values: Any, name: str, use: NDArray[np.bool_]) -> Floats:
+    chosen = [value for value, used in zip(values, use, strict=True) if used]
+    numbers = np.array([math.nan if value is None or value != value else float(value) for value in map(_plain, chosen)])
+    least = 0.0 if name != "seconds" else np.nextafter(0, 1)
+    wrong = np.flatnonzero(~(np.isfinite(numbers) & (numbers >= least)))
+    if len(wrong):
+        at = int(np.flatnonzero(use)[wrong[0]])
+        raise PlanError(f"call {at}: {name} is {chosen[wrong[0]]!r}, and must be a number above or equal to 0")
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    """Turn pandas' missing value, which refuses comparison, into None."""
+    return None if type(value).__name__ == "NAType" else value
+
+
+def _check(observed: Any, draws: Floats) -> FitCheck:
+    """Compare the calls with the middle of the posterior; a censored one counts with what is expected beyond."""
+    from scipy.special import log_ndtr
+
+    z = observed.residuals(np.log(np.median(draws, axis=0))[None])[0][0]
+    beyond = np.exp(-0.5 * z**2 - log_ndtr(-z)) / math.sqrt(2 * math.pi)
+    residuals = np.clip(np.where(observed.timed_out, beyond, z), -4, 4)
+    half = len(residuals) // 2
+    drift = 0.0
+    if half >= FEW_CALLS // 2:
+        early, late = residuals[:half], residuals[half:]
+        drift = (late.mean() - early.mean()) / math.sqrt(1 / len(early) + 1 / len(late))
+    wild = int((np.abs(z[~observed.timed_out]) > 5).sum())
+    return FitCheck(len(z), int(observed.timed_out.sum()), float(residuals.std()), wild, float(drift))

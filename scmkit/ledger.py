@@ -126,7 +126,7 @@ class Ledger:
             "mode": event.mode.value,
             "rows": len(event.rows),
             "items": len(event.rows) if event.mode is Mode.SYNC else 1,
-            "codes": pd.NA if event.codes is None else event.codes,
+            "codes": self._codes_of(event),
             "attempts": before["attempts"] + (event.outcome is not Outcome.NOT_SENT or event.status is not None),
             "outcome": event.outcome.value,
             "status": pd.NA if event.status is None else event.status,
@@ -138,6 +138,12 @@ class Ledger:
             "message": event.message,
         }
         self._calls_of_rows[event.rows] = event.call
+
+    def _codes_of(self, event: Attempted) -> Any:
+        """Say how many codes a call changed, or, if the gateway cut it, would have changed by the estimate."""
+        if event.codes is None and event.mode is Mode.SYNC and event.status == 504:
+            return int(self.plan.row_codes["codes"].to_numpy()[event.rows].sum())
+        return pd.NA if event.codes is None else event.codes
 
     def _settle(self, event: Settled) -> None:
         self._fates[event.rows] = event.fates

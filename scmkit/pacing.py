@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 # A twentieth below the allowed rate, so that a call which travels up to 5 % of a second slower than the eleventh
 # after it still leaves ten in any second at the server.
@@ -40,6 +42,79 @@ class Pace:
     def recover(self) -> None:
         """Come back to the normal pace, a tenth of the way with each success."""
         self._interval = max(self._normal, self._interval * 0.9)
+
+
+class Budget:
+    """Repeats that a job may still make: an allowance, and part of a repeat for each call that succeeds.
+
+    Where hardly anything succeeds, more calls only add to the trouble.
+    """
+
+    def __init__(self, allowance: float = 100.0, per_success: float = 0.5) -> None:
+        self._most, self._left, self._per_success = allowance, allowance, per_success
+
+    def spend(self) -> bool:
+        """Take one repeat, if there is one."""
+        self._left -= 1
+        return self._left >= 0
+
+    def earn(self) -> None:
+        """Note a success."""
+        self._left = min(self._most, max(0.0, self._left) + self._per_success)
+
+
+@dataclass(eq=False)
+class Claim:
+    """What a job may still change.
+
+    Parameters
+    ----------
+    keys : dict of str to frozenset of str
+        The values with which it selects codes, by the name of the key.
+    fields : frozenset of str
+    until : float
+        When the last of its calls can no longer take effect; for ever while it runs.
+    """
+
+    keys: dict[str, frozenset[str]]
+    fields: frozenset[str]
+    until: float = float("inf")
+
+    def meets(self, other: Claim) -> bool:
+        """Whether both may change one field of one code; different keys may select the same code."""
+        alike = self.keys.keys() == other.keys.keys()
+        apart = alike and any(values.isdisjoint(other.keys[key]) for key, values in self.keys.items())
+        return not apart and not self.fields.isdisjoint(other.fields)
+
+
+class Claims:
+    """Who changes what: a job waits until no earlier one can put an older value over its own."""
+
+    def __init__(self) -> None:
+        self._claims: list[Claim] = []
+        self._lock = threading.Lock()
+
+    def enter(self, claim: Claim) -> None:
+        """Take a place behind the claims that are there."""
+        with self._lock:
+            self._claims.append(claim)
+
+    def leave(self, claim: Claim, until: float) -> None:
+        """Note that its job has ended; a lost call of it may still take effect up to a moment."""
+        with self._lock:
+            claim.until = until
+
+    def held_until(self, claim: Claim, now: float) -> float:
+        """Give the moment from which no earlier claim stands in the way; for ever while its job runs."""
+        with self._lock:
+            self._claims = [c for c in self._claims if c.until > now]
+            earlier = self._claims[: self._claims.index(claim)]
+            return max((c.until for c in earlier if c.meets(claim)), default=now)
+
+
+def probe_pause_s(failures: int, random: Callable[[], float], speed: float = 1.0) -> float:
+    """Wait before the next probe of a service that is down: as `backoff_s`, but never less than half of its bound."""
+    return backoff_s(failures + 1, lambda: 0.5 + 0.5 * random(), speed)
 
 
 def backoff_s(attempt: int, random: Callable[[], float], speed: float = 1.0) -> float:

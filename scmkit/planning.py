@@ -7,8 +7,7 @@ made from columns when a call goes out. Nothing here touches the network.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,10 @@ from scmkit.errors import PlanError
 from scmkit.estimation import Estimate, Inventory, codes_per_row
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
+from scmkit.layout import Bools, Draft, Layout, Why, predict_seconds
 from scmkit.models import Fate, Mode
-from scmkit.texts import Ints, TextColumn, columns_of, group, text_table
+from scmkit.playing import Schedule
+from scmkit.texts import Ints, TextColumn, columns_of, text_table
 from scmkit.validation import Findings, validate
 
 if TYPE_CHECKING:
@@ -31,24 +32,7 @@ if TYPE_CHECKING:
 
     from scmkit.uploading import UploadJob
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-
 WORKERS = 8
-# A layout with more calls or more tasks must save a tenth of the time, and a second, to be taken: fewer calls are
-# easier to follow, and a sync answer names each row's fate where a task only counts codes.
-WORTH_IT, WORTH_IT_S = 0.9, 1.0
-
-
-class Why(IntEnum):
-    """The reason for which a call is what it is."""
-
-    SHARED_SYNC = 0
-    TOO_RISKY = 1
-    EQUAL_ROWS = 2
-    ALONE = 3
-    ASKED_SYNC = 4
-    COMPOUND = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,20 +108,18 @@ class Plan:
     @cached_property
     def calls(self) -> pd.DataFrame:
         """A line per call: mode, rows, codes low/mid/high, bytes, timeout risk, seconds and why."""
+        codes = self.schedule.codes
         sizes = np.diff(self.offsets)
-        sums = {c: self._sum(self.row_codes[c].to_numpy()) for c in ("low", "codes", "high")}
-        high = sums["high"]
-        risk = np.where(self.is_async, 0.0, self.service_time.timeout_risk(high, sizes, self.timeout_s))
-        seconds = self.service_time.median_s(sums["codes"], sizes).mean(axis=-1)
+        seconds = self.service_time.median_s(codes.codes, np.where(self.is_async, 1, sizes)).mean(axis=-1)
         calls = pd.DataFrame(
             {
                 "mode": np.where(self.is_async, Mode.ASYNC.value, Mode.SYNC.value),
                 "rows": sizes,
-                "codes_low": sums["low"],
-                "codes_mid": sums["codes"],
-                "codes_high": high,
+                "codes_low": np.floor(codes.low).astype(np.int64),
+                "codes_mid": np.round(codes.codes).astype(np.int64),
+                "codes_high": np.ceil(codes.high).astype(np.int64),
                 "bytes": self._bytes(),
-                "timeout_risk": risk,
+                "timeout_risk": np.where(self.is_async, 0.0, self.schedule.timeout_risk()),
                 "seconds": seconds,
             }
         )
@@ -156,11 +138,26 @@ class Plan:
         return frame
 
     @cached_property
+    def schedule(self) -> Schedule:
+        """The calls as the simulation plays them."""
+        return self._draft.schedule(Layout(self.order, self.offsets, self.is_async, self.whys))
+
+    @cached_property
     def seconds(self) -> float:
         """The predicted seconds from the first call to the last task's end."""
-        sizes = np.diff(self.offsets)
-        seconds = self.service_time.median_s(self._sum(self.row_codes["codes"].to_numpy()), sizes).mean(axis=-1)
-        return predict_seconds(seconds[~self.is_async], seconds[self.is_async], self.workers, self.assumptions)
+        return predict_seconds(self.schedule)
+
+    def otherwise(self, mode: str, batch: int | None = None) -> Plan:
+        """Plan the same rows in another way: a mode, and for ``sync`` optionally a fixed number of rows a call."""
+        layout, choice = self._draft.choose(mode, batch)
+        return replace(self, **vars(layout), mode=mode, choice=choice)
+
+    @property
+    def _draft(self) -> Draft:
+        return Draft(
+            self.keys, self.fields, self.row_codes, np.sort(self.order), self.service_time, self.risk, self.timeout_s,
+            self.workers, self.assumptions,
+        )  # fmt: skip
 
     def summary(self) -> str:
         """Say in a few lines what will happen."""
@@ -210,16 +207,11 @@ class Plan:
             display.table(self.calls),
         )
 
-    def _sum(self, per_row: NDArray[Any]) -> NDArray[Any]:
-        return _sums(per_row[self.order], self.offsets)
-
     def _bytes(self) -> Ints:
-        items = self._sum(payloads.item_bytes(self.keys[0], self.fields))
-        sync = items + payloads.sync_envelope_bytes(self.keys[0])
-        return np.array(
-            [len(self.body(Mode.ASYNC, self.rows_of(c))) if self.is_async[c] else sync[c] for c in range(len(self))],
-            dtype=np.int64,
-        )
+        items = np.concatenate([[0], np.cumsum(payloads.item_bytes(self.keys[0], self.fields)[self.order])])
+        sync = items[self.offsets[1:]] - items[self.offsets[:-1]] + payloads.sync_envelope_bytes(self.keys[0])
+        tasks = {c: len(self.body(Mode.ASYNC, self.rows_of(c))) for c in np.flatnonzero(self.is_async).tolist()}
+        return np.array([tasks.get(c, size) for c, size in enumerate(sync.tolist())], dtype=np.int64)
 
     def _why(self, call: int, line: pd.Series) -> str:
         value = " + ".join(str(k.take(self.rows_of(call)[:1])[0]) for k in self.keys)
@@ -248,7 +240,10 @@ def plan(
     fields: Any = None,
     on_conflict: str = "error",
     errors: str = "raise",
+    sample_fraction: float = 1.0,
+    history: pd.DataFrame | None = None,
     default: int | tuple[int, int] | None = None,
+    batch: int | None = None,
     workers: int = WORKERS,
     timeout_s: float = contract.GATEWAY_TIMEOUT_S,
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
@@ -278,8 +273,10 @@ def plan(
         Which of several rows with one key and different values counts.
     errors : {"raise", "reject"}
         Whether findings of severity ``error`` forbid the plan, or only leave their rows out.
-    default : int or (low, high), optional
-        Your guess of the codes per key value, where nothing is known.
+    sample_fraction, history, default : see `estimate`
+        What else is known about the codes per key value.
+    batch : int, optional
+        With ``mode="sync"``: so many rows a call, whatever the risk.
     workers : int, default 8
         Calls that are under way at a time.
     timeout_s : float, default 60
@@ -294,7 +291,7 @@ def plan(
     ------
     MissingColumnError, ValidationError, PlanError
     """
-    _check_options(mode, errors, risk, workers)
+    _check_options(mode, errors, risk, workers, batch)
     keys = columns_of(df, key)
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
@@ -304,224 +301,18 @@ def plan(
     columns = text_table(df)
     selectors = tuple(columns[k] for k in keys)
     values = tuple(c for name, c in columns.items() if name not in keys)
-    known = estimate or estimate_codes(df, keys, inventory=inventory, default=default, assumptions=assumptions)
+    known = estimate or estimate_codes(df, keys, inventory, sample_fraction, history, default, assumptions=assumptions)
     fates = _fates(findings, values, len(df))
-    draft = _Draft(
+    draft = Draft(
         selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(fates == Fate.PENDING),
         service_time or ServiceTime.documented(), risk, timeout_s, workers, assumptions,
     )  # fmt: skip
-    layout, choice = draft.choose(mode)
+    layout, choice = draft.choose(mode, batch)
     return Plan(
         tuple(keys), selectors, values, df.index, layout.order, layout.offsets, layout.is_async, layout.whys,
         draft.codes, fates, findings, known, draft.service_time, risk, timeout_s, workers, mode, choice, assumptions,
         _defined_fields(fields, inventory),
     )  # fmt: skip
-
-
-def predict_seconds(sync_s: Floats, async_s: Floats, workers: int, assumed: contract.Assumptions) -> float:
-    """Predict the seconds of a set of calls: pace, workers and the service's tasks, whichever takes longest.
-
-    Async calls go out first, so that their tasks run while sync calls are made.
-    """
-    pace = (len(sync_s) + len(async_s)) / contract.UPDATES_PER_SECOND
-    submitted = len(async_s) / contract.UPDATES_PER_SECOND
-    sync = max(sync_s.sum() / workers, np.max(sync_s)) if len(sync_s) else 0.0
-    tasks = (
-        assumed.task_overhead_s + max(async_s.sum() / assumed.parallel_tasks, np.max(async_s)) if len(async_s) else 0
-    )
-    return float(max(pace, submitted + sync, submitted + tasks))
-
-
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """Calls as arrays."""
-
-    order: Ints
-    offsets: Ints
-    is_async: Bools
-    whys: NDArray[np.int8]
-
-
-@dataclass(frozen=True, eq=False)
-class _Draft:
-    """What a plan is chosen from."""
-
-    keys: tuple[TextColumn, ...]
-    fields: tuple[TextColumn, ...]
-    codes: pd.DataFrame
-    live: Ints
-    service_time: ServiceTime
-    risk: float
-    timeout_s: float
-    workers: int
-    assumptions: contract.Assumptions
-
-    @cached_property
-    def high(self) -> Floats:
-        return np.asarray(self.codes["high"], dtype=float)
-
-    @cached_property
-    def weight(self) -> Floats:
-        """Each row's upper codes plus what an item costs, in codes."""
-        per_code = max(float(self.service_time.per_code_s.mean()), 1e-12)
-        return np.asarray(self.high + float(self.service_time.per_item_s.mean()) / per_code)
-
-    @cached_property
-    def limit(self) -> float:
-        """The weight that one sync call may have within the risk."""
-        return float(self.service_time.max_codes(self.risk, self.timeout_s, items=0))
-
-    @cached_property
-    def item_bytes(self) -> Ints:
-        return payloads.item_bytes(self.keys[0], self.fields)
-
-    @cached_property
-    def sharing(self) -> Ints:
-        """Number the sets of rows that one async call can carry: equal values, and equal keys but the first.
-
-        Where a key value selects an unknown number of codes, a task of several could not say which of them
-        matched; then each row has its own.
-        """
-        if not self._can_share:
-            return np.arange(len(self.high))
-        return group([*self.fields, *self.keys[1:]], len(self.high))[0]
-
-    @property
-    def _can_share(self) -> bool:
-        unique = any(k.name in self.assumptions.unique_keys for k in self.keys)
-        return unique or bool((self.codes["source"] == "exact").all())
-
-    @cached_property
-    def equal(self) -> Ints:
-        """Number the sets of rows with equal values."""
-        return group(self.fields, len(self.high))[0]
-
-    def choose(self, mode: str) -> tuple[_Layout, str]:
-        """Give the layout for a mode, and in words why it was chosen."""
-        if mode == "async" or len(self.keys) > 1:
-            words = "mode='async' was asked for" if mode == "async" else "several key columns need async calls"
-            return self.layout(np.full(len(self.live), True), self.limit, mode), words
-        if mode == "sync":
-            return self.best([np.full(len(self.live), False)], mode)[0], "mode='sync' was asked for"
-        layout, seconds = self.best(self._candidates(), mode)
-        all_async = self._seconds(self.layout(np.full(len(self.live), True), self.limit, "async"))
-        return layout, f"auto: {seconds:,.0f} s predicted, all async {all_async:,.0f} s"
-
-    def best(self, candidates: list[Bools], mode: str) -> tuple[_Layout, float]:
-        """Give the layout that is predicted to end first; an earlier one wins unless clearly beaten."""
-        layouts = [self.layout(to_task, limit, mode) for to_task in candidates for limit in self._limits(to_task)]
-        timed = [(layout, self._seconds(layout)) for layout in layouts]
-        best = timed[0]
-        for layout, seconds in timed[1:]:
-            if seconds < min(best[1] * WORTH_IT, best[1] - WORTH_IT_S):
-                best = layout, seconds
-        return best
-
-    def layout(self, to_task: Bools, limit: float, mode: str) -> _Layout:
-        """Lay out the calls: async first, then sync from the heaviest to the lightest."""
-        rows_async, rows_sync = self.live[to_task], self.live[~to_task]
-        a_order, a_sizes = self._task_calls(rows_async)
-        s_order, s_sizes = self._sync_calls(rows_sync, limit)
-        sizes = np.concatenate([a_sizes, s_sizes])
-        is_async = np.arange(len(sizes)) < len(a_sizes)
-        order = np.concatenate([a_order, s_order])
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        return _Layout(order, offsets, is_async, self._whys(order, offsets, is_async, mode))
-
-    def _candidates(self) -> list[Bools]:
-        """Which live rows go to tasks: those too risky for sync, and sets of equal rows from some size on."""
-        forced = self.weight[self.live] > self.limit
-        _, inverse, counts = np.unique(self.sharing[self.live], return_inverse=True, return_counts=True)
-        size = counts[inverse] if len(self.live) else np.zeros(0, dtype=np.int64)
-        return [forced | (size >= least) for least in (np.inf, 1000, 100, 10, 2)]
-
-    def _limits(self, to_task: Bools) -> list[float]:
-        """The weights of a sync call worth trying: as much as the risk bears, or an even share for the workers."""
-        total = float(self.weight[self.live[~to_task]].sum())
-        shares = [total / (self.workers * waves) for waves in (1, 2, 4)]
-        return [self.limit, *(share for share in shares if 1 <= share < self.limit)]
-
-    def _task_calls(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Rows that can share a task go together, as many as a body holds."""
-        order = rows[np.argsort(self.sharing[rows], kind="stable")]
-        envelope = int(np.max(self.item_bytes[self.live], initial=0)) + 200  # one row's values, names and brackets
-        room = [float(self.assumptions.max_body_bytes - envelope)]
-        key_bytes = np.cumsum(payloads.text_bytes(self.keys[0])[order] + 1)
-        return order, _pack(self.sharing[order], [key_bytes], room, room, apart=True)
-
-    def _sync_calls(self, rows: Ints, limit: float) -> tuple[Ints, Ints]:
-        """The heaviest first, rows with equal values together; a call holds at most ``limit`` weight."""
-        equal = self.equal[rows]
-        heaviest = -np.bincount(equal, self.weight[rows])[equal] if len(rows) else equal
-        order = rows[np.lexsort((rows, equal, heaviest))]
-        room = float(self.assumptions.max_body_bytes - payloads.sync_envelope_bytes(self.keys[0]))
-        sizes = [np.cumsum(self.item_bytes[order]), np.cumsum(self.weight[order])]
-        return order, _pack(self.equal[order], sizes, [room, limit], [room, self.limit], apart=False)
-
-    def _seconds(self, layout: _Layout) -> float:
-        codes = _sums(self.codes["codes"].to_numpy(dtype=float)[layout.order], layout.offsets)
-        seconds = self.service_time.median_s(codes, np.diff(layout.offsets)).mean(axis=-1)
-        return predict_seconds(seconds[~layout.is_async], seconds[layout.is_async], self.workers, self.assumptions)
-
-    def _whys(self, order: Ints, offsets: Ints, is_async: Bools, mode: str) -> NDArray[np.int8]:
-        sizes = np.diff(offsets)
-        first = order[offsets[:-1]]
-        risky = self.weight[first] > self.limit
-        whys = np.select(
-            [
-                ~is_async & risky,
-                ~is_async,
-                np.full(len(sizes), len(self.keys) > 1),
-                (sizes == 1) & risky,
-                sizes > 1,
-            ],
-            [Why.ASKED_SYNC, Why.SHARED_SYNC, Why.COMPOUND, Why.TOO_RISKY, Why.EQUAL_ROWS],
-            default=Why.ALONE,
-        )
-        return whys.astype(np.int8)
-
-
-def _pack(groups: Ints, sizes: list[NDArray[Any]], soft: list[float], hard: list[float], *, apart: bool) -> Ints:
-    """Cut ordered rows into calls and give the rows of each.
-
-    Parameters
-    ----------
-    groups : array of int64
-        Rows of one group lie side by side and stay together where the hard limits allow it.
-    sizes : list of array
-        Cumulative sizes (bytes, weights) of the rows.
-    soft, hard : list of float
-        For each of ``sizes``, what a call should and what it may hold; a single row is always a call.
-    apart : bool
-        Whether different groups need different calls.
-    """
-    begins = np.diff(groups, prepend=-1) != 0
-    group_start = np.flatnonzero(begins)[np.cumsum(begins) - 1]
-    group_end = np.append(np.flatnonzero(begins)[1:], len(groups))[np.cumsum(begins) - 1]
-
-    def furthest(start: int, limits: list[float]) -> int:
-        used = [cumulative[start - 1] if start else 0 for cumulative in sizes]
-        ends = [
-            int(np.searchsorted(cumulative, before + limit * (1 + 1e-9), side="right"))
-            for cumulative, before, limit in zip(sizes, used, limits, strict=True)
-        ]
-        return max(start + 1, min(ends))
-
-    ends, start = [0], 0
-    while start < len(groups):
-        end, whole = furthest(start, soft), int(group_end[start])
-        if apart or end < whole:
-            end = min(whole, furthest(start, hard))
-        elif end < len(groups) and group_start[end] > start:
-            end = int(group_start[end])
-        ends.append(end)
-        start = end
-    return np.diff(ends).astype(np.int64)
-
-
-def _sums(per_row: NDArray[Any], offsets: Ints) -> NDArray[Any]:
-    total = np.concatenate([[0], np.cumsum(per_row)])
-    return np.asarray(total[offsets[1:]] - total[offsets[:-1]])
 
 
 def _fates(findings: Findings, fields: Sequence[TextColumn], rows: int) -> NDArray[np.int8]:
@@ -543,7 +334,7 @@ def _defined_fields(fields: Any, inventory: Any) -> frozenset[str] | None:
     return None
 
 
-def _check_options(mode: str, errors: str, risk: float, workers: int) -> None:
+def _check_options(mode: str, errors: str, risk: float, workers: int, batch: int | None) -> None:
     if mode not in ("auto", "sync", "async"):
         raise PlanError(f"mode is 'auto', 'sync' or 'async', not {mode!r}")
     if errors not in ("raise", "reject"):
@@ -552,3 +343,5 @@ def _check_options(mode: str, errors: str, risk: float, workers: int) -> None:
         raise PlanError(f"risk is a probability between 0 and 1, not {risk!r}")
     if workers < 1:
         raise PlanError(f"workers is 1 or more, not {workers!r}")
+    if batch is not None and (mode != "sync" or batch < 1):
+        raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")

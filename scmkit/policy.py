@@ -92,11 +92,11 @@ def decide(error: Exception, attempt: Attempt, random: Callable[[], float], spee
             return Decision(Outcome.NOT_APPLIED, Do.SPLIT if attempt.rows > 1 else Do.GO_ASYNC)
         case errors.ThrottledError():
             asked = error.retry_after_s
-            wait = THROTTLED_WAITS_S[min(attempt.throttled, 3) - 1] if asked is None else asked
+            wait = THROTTLED_WAITS_S[min(attempt.throttled, 3) - 1] / speed if asked is None else asked
             do = Do.RETRY if attempt.elapsed_s < PATIENCE_S else Do.GIVE_UP
             return Decision(Outcome.NOT_APPLIED, do, wait + 0.25 * random() / speed, everybody=True)
         case errors.BadRequestError():
-            named = named_items(error.body, attempt.rows)
+            named = named_items(error.body, attempt.rows) if attempt.mode is Mode.SYNC else ()
             do = Do.REJECT if named or attempt.rows == 1 else Do.SPLIT
             return Decision(Outcome.NOT_APPLIED, do, named=named)
         case errors.TooLargeError():
@@ -124,8 +124,14 @@ def _again(
 
 
 def named_items(body: object, rows: int) -> tuple[int, ...]:
-    """Read which items a 400 names: ``{"items": {"3": ["..."]}}`` [assumed shape]; none when all or none are named."""
+    """Read which items a 400 names; nothing when not all that it names can be read.
+
+    Two shapes are known from the service's web framework [assumed]: messages by position, ``{"items": {"3": [...]}}``,
+    and one entry per item, empty where nothing is wrong, ``{"items": [{}, {"lot_number": [...]}, ...]}``.
+    """
     items = body.get("items") if isinstance(body, dict) else None
+    if isinstance(items, list) and len(items) == rows and all(isinstance(item, dict) for item in items):
+        return tuple(position for position, item in enumerate(items) if item)
     if not isinstance(items, dict):
         return ()
     named = sorted({int(position) for position in items if str(position).isdecimal() and int(position) < rows})

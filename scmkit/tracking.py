@@ -28,6 +28,8 @@ class Watch:
         Seconds until the time after that.
     last : Task or None
         What the service said last.
+    missing : bool
+        Whether it answered the last question with 404.
     """
 
     task_id: str
@@ -36,6 +38,7 @@ class Watch:
     due: float
     interval: float
     last: Task | None = None
+    missing: bool = False
 
     @classmethod
     def begin(cls, task_id: str, call: int, now: float, speed: float = 1.0) -> Watch:
@@ -43,15 +46,19 @@ class Watch:
         interval = FIRST_POLL_S / speed
         return cls(task_id, call, now, now + interval, interval)
 
-    def asked(self, now: float, task: Task | None, speed: float = 1.0, wait_s: float = 0.0) -> Watch:
+    def asked(
+        self, now: float, task: Task | None, speed: float = 1.0, wait_s: float = 0.0, *, missing: bool = False
+    ) -> Watch:
         """Note an answer, or that there was none, and plan the next question."""
         interval = min(self.interval * POLL_GROWTH, LAST_POLL_S / speed)
-        return replace(self, due=now + max(interval, wait_s), interval=interval, last=task or self.last)
+        return replace(
+            self, due=now + max(interval, wait_s), interval=interval, last=task or self.last, missing=missing
+        )
 
     def lost(self, now: float, speed: float = 1.0) -> str | None:
         """Say why there is no point in asking on, or None."""
         age = (now - self.since) * speed
-        if self.last is None and age > NOT_FOUND_PATIENCE_S:
+        if self.missing and self.last is None and age > NOT_FOUND_PATIENCE_S:
             return f"task {self.task_id} was accepted, but cannot be found after {age:,.0f} s"
         if age > PENDING_PATIENCE_S:
             word = self.last.word if self.last else "unknown"

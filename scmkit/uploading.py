@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ from scmkit.errors import (
 from scmkit.events import Attempted, Ended, Event, Listener, Paused, Settled, TaskSeen
 from scmkit.ledger import Ledger
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
-from scmkit.pacing import Pace
+from scmkit.pacing import Budget, Claim, Pace, probe_pause_s
 from scmkit.planning import Plan
 from scmkit.planning import plan as make_plan
 from scmkit.policy import Do
@@ -48,6 +48,7 @@ from scmkit.texts import Ints
 GRACE_S = 5.0  # for calls under way when a job is cancelled
 FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
 POLLS_AT_ONCE = 2
+LOOK_AGAIN_S = 0.2  # while an earlier job is in the way
 
 
 @dataclass(eq=False)
@@ -177,6 +178,8 @@ class Engine:
         The pace, and the speed of the service's clock.
     fields_of : callable
         Asks the service which fields the campaign of a row defines; None when it cannot say.
+    held_until : callable
+        Gives the moment from which no earlier job can put an older value over ours.
     random : callable
         Gives numbers between 0 and 1, for jitter.
     """
@@ -187,10 +190,11 @@ class Engine:
         transport: Transport,
         limits: Limits,
         fields_of: Callable[[int], frozenset[str] | None] = lambda row: None,
+        held_until: Callable[[float], float] = lambda now: now,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.plan, self.transport, self.limits = plan, transport, limits
-        self._fields_of, self._random = fields_of, random
+        self._fields_of, self._held_until, self._random = fields_of, held_until, random
         self._pace = Pace(limits.updates_per_second)
         self._poll_pace = Pace(contract.OTHER_CALLS_PER_MINUTE / 60 * limits.speed)
         self._numbers = itertools.count(len(plan))
@@ -199,13 +203,15 @@ class Engine:
         self._polls: list[tuple[float, int, tracking.Watch]] = []
         self._calls: dict[int, Call] = {}
         self._posting: set[Call] = set()
-        self._polling: set[str] = set()
+        self._polling: dict[int, tracking.Watch] = {}
         self._failures = 0
+        self._budget = Budget()
+        self._slowed_at = float("-inf")
         self._ceiling = float("inf")  # bytes: a 413 was answered to a body of this size
         self._error: Exception | None = None
         self._stop_at: float | None = None
-        self._cancelled = threading.Event()
-        self._grace = GRACE_S
+        self._cancel_by = float("inf")
+        self.late_until = 0.0  # until then, a lost call may still take effect
         self._by_task: list[tuple[Ints, NDArray[np.int8]]] = []
         self._stored: set[str] = set()
         self._dropped: set[str] = set()
@@ -215,24 +221,32 @@ class Engine:
 
     def cancel(self, grace_s: float = GRACE_S) -> None:
         """Send nothing more; calls under way have this long to end. May be called from any thread."""
-        self._grace = grace_s
-        self._cancelled.set()
+        self._cancel_by = min(self._cancel_by, self.transport.now() + grace_s)
         self.transport.wake()
 
     def run(self) -> Iterator[Event]:
         """Do the work; each event is a fact that will not change."""
+        yield from self._wait_for_earlier()
         while not self._over():
             yield from self._send_ready()
             self._poll_due()
             reply = self.transport.wait(self._idle_s())
             if reply is not None:
                 yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
-        yield from self._leftovers()
+        yield from self.leftovers()
         if self._stop_at is None:
             yield from self._field_evidence()
         yield Ended(self._state(), self._error)
 
     # Feeding
+
+    def _wait_for_earlier(self) -> Iterator[Event]:
+        told = False
+        while not self._over() and (until := self._held_until(self.transport.now())) > self.transport.now():
+            if not told:
+                yield Paused(0.0, "an earlier job may still change the same codes: waiting until it cannot")
+            told = True
+            self.transport.wait(min(until - self.transport.now(), LOOK_AGAIN_S))
 
     def _enqueue(self, call: Call, due: float) -> None:
         self._calls[call.number] = call
@@ -243,8 +257,8 @@ class Engine:
         return Call(next(self._numbers), mode, rows, parent.number, maybe_applied=maybe, **facts)
 
     def _over(self) -> bool:
-        if self._cancelled.is_set() and self._stop_at is None:
-            self._stop_at = self.transport.now() + self._grace
+        if self._cancel_by < float("inf"):
+            self._stop_at = self._cancel_by if self._stop_at is None else min(self._stop_at, self._cancel_by)
         if self._stop_at is not None:
             return not self._posting or self.transport.now() >= self._stop_at
         return not (self._ready or self._posting or self._polls or self._polling)
@@ -275,7 +289,7 @@ class Engine:
             if max(self._polls[0][0], self._poll_pace.ready_at) > now:
                 return
             watch = heapq.heappop(self._polls)[2]
-            self._polling.add(watch.task_id)
+            self._polling[watch.call] = watch
             self._poll_pace.take(now)
             self.transport.start(Poll(watch))
 
@@ -302,6 +316,7 @@ class Engine:
             yield from self._on_failure(call, reply)
             return
         self._failures = 0
+        self._budget.earn()
         self._pace.recover()
         if isinstance(answer, AsyncAnswer):
             yield self._attempted(call, reply, Outcome.APPLIED, 200, task_id=answer.task_id)
@@ -320,16 +335,25 @@ class Engine:
             call.mode, len(call.rows), call.attempts, call.throttled, (now - call.began) * self.limits.speed
         )
         decision = policies.decide(error, attempt, self._random, self.limits.speed)
-        infrastructure = decision.do is Do.RETRY and not throttled
+        if decision.do is Do.RETRY and not throttled and not self._budget.spend():
+            decision = replace(decision, do=Do.STOP)
+        infrastructure = decision.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN)
         self._failures = self._failures + 1 if infrastructure else 0
         timed_out = isinstance(error, ServiceError) and error.status == 504
-        call.maybe_applied |= decision.outcome is Outcome.UNKNOWN or timed_out
+        if decision.outcome is Outcome.UNKNOWN or timed_out:
+            call.maybe_applied, self.late_until = True, self._too_late()
         status = error.status if isinstance(error, ServiceError) else None
         yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not Do.RETRY)
         if decision.everybody:
             self._pace.pause(now, decision.wait_s)
-            self._pace.slow_down()
-            yield Paused(decision.wait_s, str(error))
+            if now - reply.seconds >= self._slowed_at:  # else it was sent before the pause: the same storm
+                self._pace.slow_down()
+                self._slowed_at = now
+                yield Paused(decision.wait_s, str(error))
+        if self._failures >= FAILURES_BEFORE_PROBE:
+            pause = probe_pause_s(self._failures - FAILURES_BEFORE_PROBE, self._random, self.limits.speed)
+            self._pace.pause(now, pause)
+            yield Paused(pause, f"{self._failures} failures in a row, one call will probe: {error}")
         if status == 413:
             self._ceiling = min(self._ceiling, len(reply.work.body))  # type: ignore[union-attr]
         yield from self._carry_out(decision, call, error, now)
@@ -358,10 +382,11 @@ class Engine:
 
     def _reject(self, call: Call, named: Sequence[int], why: str) -> Iterator[Event]:
         at_fault = call.rows[list(named)] if named else call.rows
+        why += "; an earlier attempt may have been applied" if call.maybe_applied else ""
         yield Settled.alike(at_fault, Fate.REJECTED, call.number, why)
         rest = np.delete(call.rows, list(named)) if named else call.rows[:0]
         if len(rest):
-            self._enqueue(self._child(call, call.mode, rest), self.transport.now())
+            self._enqueue(self._child(call, call.mode, rest, resent=call.resent), self.transport.now())
 
     def _stop(self, call: Call, error: Exception, now: float) -> Iterator[Event]:
         """Stop feeding; calls under way may still end well. What was not sent stays unsent."""
@@ -380,7 +405,7 @@ class Engine:
         for i, (row, key) in enumerate(zip(call.rows.tolist(), keys, strict=True)):
             stored = answer.items.get(key)
             if stored is None:
-                fates[i] = Fate.UNMATCHED
+                fates[i] = Fate.UNKNOWN if self._may_have_moved(call) else Fate.UNMATCHED
                 continue
             asked = [name for name, present in sent.items() if present[i]]
             lost = tuple(name for name in asked if name not in stored)
@@ -391,6 +416,10 @@ class Engine:
                 fates[i] = Fate.DISCARDED if len(lost) == len(asked) else Fate.APPLIED
         return Settled(call.rows, fates, call.number, discarded)
 
+    def _may_have_moved(self, call: Call) -> bool:
+        """Whether an earlier attempt may have taken the codes to another campaign, where this key does not find them."""
+        return call.maybe_applied and not self.plan.unique_key and any(f.name == "product" for f in self.plan.fields)
+
     # Tasks
 
     def _watch(self, watch: tracking.Watch) -> None:
@@ -399,13 +428,14 @@ class Engine:
     def _on_poll(self, reply: Reply) -> Iterator[Event]:
         assert isinstance(reply.work, Poll)  # noqa: S101 - told apart by the caller
         watch, now, speed = reply.work.watch, self.transport.now(), self.limits.speed
-        self._polling.discard(watch.task_id)
+        self._polling.pop(watch.call, None)
         if isinstance(reply.error, AuthenticationError | PermissionDeniedError):
             self._watch(watch)
             yield from self._stop_polling(reply.error, now)
             return
         task = reply.answer if isinstance(reply.answer, Task) else None
-        watch = watch.asked(now, task, speed, getattr(reply.error, "retry_after_s", None) or 0.0)
+        missing = isinstance(reply.error, NotFoundError)
+        watch = watch.asked(now, task, speed, getattr(reply.error, "retry_after_s", None) or 0.0, missing=missing)
         if task is not None and (reply.work.watch.last != task):
             yield TaskSeen(task, watch.call)
         if task is not None and task.finished:
@@ -413,7 +443,7 @@ class Engine:
         elif (why := watch.lost(now, speed)) is not None:
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
         else:
-            if reply.error is not None and not isinstance(reply.error, NotFoundError):
+            if reply.error is not None and not missing:
                 self._poll_pace.pause(now, 1.0 / speed)
             self._watch(watch)
 
@@ -437,6 +467,9 @@ class Engine:
         codes, keys = task.codes_affected, len(call.rows)
         if codes is None:
             why = "the task does not say how many codes it changed"
+            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
+        if codes == 0 and self._may_have_moved(call):
+            why = "the task changed no code, but an attempt before it may have"
             return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
         if codes == 0:
             fates = np.full(keys, Fate.UNMATCHED, dtype=np.int8)
@@ -480,13 +513,15 @@ class Engine:
 
     # The end
 
-    def _leftovers(self) -> Iterator[Event]:
+    def leftovers(self) -> Iterator[Event]:
         """Say of everything that has no end yet what the evidence is."""
+        if self._posting:
+            self.late_until = self._too_late()
         for call in self._posting:
             yield Settled.alike(call.rows, Fate.UNKNOWN, call.number, "sent, and the job ended before the answer came")
         for _, _, call in self._ready:
             yield self._unsent(call, "")
-        for _, _, watch in self._polls:
+        for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
             word = watch.last.word if watch.last else "not asked yet"
             message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)
@@ -502,7 +537,11 @@ class Engine:
     def _state(self) -> str:
         if self._error is not None:
             return "suspended"
-        return "cancelled" if self._cancelled.is_set() and self._stop_at is not None else "complete"
+        return "cancelled" if self._stop_at is not None else "complete"
+
+    def _too_late(self) -> float:
+        """Give the moment from which a call that was lost until now can no longer take effect."""
+        return self.transport.now() + contract.GATEWAY_TIMEOUT_S / self.limits.speed
 
     def _attempted(
         self, call: Call, reply: Reply, outcome: Outcome, status: int | None, *, final: bool = True,
@@ -537,7 +576,10 @@ class UploadJob:
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
-        self._engine = Engine(plan, self._transport, client.limits, self._defined_fields)
+        self._claim = Claim(
+            {k.name: frozenset(k.take(plan.order)) for k in plan.keys}, frozenset(f.name for f in plan.fields)
+        )
+        self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until)
         self._thread = threading.Thread(target=self._run, name=f"scmkit-{self.id}", daemon=True)
 
     @property
@@ -674,6 +716,7 @@ class UploadJob:
         return display.card(f"Upload {self.id}", {"result": self.summary(), "ok": self.ok}, *parts)
 
     def _start(self) -> UploadJob:
+        self._client.claims.enter(self._claim)
         self._thread.start()
         return self
 
@@ -686,10 +729,23 @@ class UploadJob:
                 self.verify()
         except BaseException as failure:  # noqa: BLE001 - shown by result(), in the caller's thread
             self._failure = failure
-            self._ledger.state = "suspended" if self._ledger.state == "running" else self._ledger.state
+            if self._ledger.state == "running":
+                self._break_off(failure)
         finally:
+            self._client.claims.leave(self._claim, self._engine.late_until)
             self._transport.close()
             self._ended.set()
+
+    def _break_off(self, failure: BaseException) -> None:
+        """A listener failed, or the engine did: no row stays without an end."""
+        for event in self._engine.leftovers():
+            self._ledger(event)
+        pending = self._ledger.positions(Fate.PENDING)
+        self._ledger(Settled.alike(pending, Fate.UNKNOWN, message=f"the job broke off: {failure}"))
+        self._ledger.state = "suspended"
+
+    def _held_until(self, now: float) -> float:
+        return self._client.claims.held_until(self._claim, now)
 
     def _compare(self, rows: Ints, filters: dict[str, Any]) -> Any:
         path = self._client.download_codes(**filters)

@@ -13,13 +13,15 @@ PACKAGE = Path(scmkit.__file__).parent
 # From the ground up. A module may import what stands on a line below its own, or on the same line.
 FLOORS = [
     {"errors", "contract"},
-    {"models", "display"},
-    {"latency", "texts", "events", "pacing", "client"},
-    {"tables", "policy", "tracking", "dates", "payloads"},
-    {"validation", "estimation"},
+    {"models", "display", "fitting"},
+    {"latency", "texts", "events", "pacing", "client", "sharing"},
+    {"fanout", "tables", "policy", "tracking", "dates", "payloads", "journal"},
+    {"validation", "estimation", "playing"},
+    {"layout"},
     {"planning"},
-    {"simulation", "ledger", "readback"},
+    {"simulation", "ledger", "readback", "records"},
     {"uploading", "plots"},
+    {"resuming"},
     {"accessor", "sandbox"},
     {"demo"},
     {"cli", "__init__"},
@@ -37,7 +39,7 @@ TABLE_SIDE = {
     "readback",
     "ledger",
 }
-WIRE_SIDE = {"client", "tracking", "pacing", "policy", "contract", "errors", "models"}
+WIRE_SIDE = {"client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "sharing"}
 NETWORK = {"requests", "urllib3", "http", "socket", "starlette", "uvicorn"}
 HEAVY = [
     "matplotlib",

@@ -85,6 +85,13 @@ def test_bad_input_is_a_clear_error(lots: pd.DataFrame, tmp_path: Path) -> None:
         scmkit.estimate(lots, "lot_number", default=(5, 1))
     with pytest.raises(PlanError, match="level"):
         scmkit.estimate(lots, "lot_number", level=95)
+    for fraction in (0, -0.1, 1.5, float("nan")):
+        with pytest.raises(PlanError, match="sample_fraction is above 0 and at most 1"):
+            scmkit.estimate(lots, "lot_number", lots, sample_fraction=fraction)
+    with pytest.raises(KeyError, match="codes_affected"):
+        scmkit.estimate(lots, "lot_number", history=pd.DataFrame({"key_value": ["a"]}))
+    with pytest.raises(PlanError, match="negative"):
+        scmkit.estimate(lots, "lot_number", history=pd.DataFrame({"key_value": ["a"], "codes_affected": [-1]}))
 
 
 def test_results_show_themselves(lots: pd.DataFrame) -> None:

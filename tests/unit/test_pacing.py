@@ -76,6 +76,6 @@ def test_polls_come_later_and_later() -> None:
 )  # fmt: skip
 def test_patience_with_tasks_ends(task: Task | None, age: float, lost: bool) -> None:
     """A task that is never found is given up after 200 s, one that never ends after an hour."""
-    watch = Watch.begin("t", 0, 0.0).asked(1.0, task)
+    watch = Watch.begin("t", 0, 0.0).asked(1.0, task, missing=task is None)
     assert (watch.lost(float(age)) is not None) == lost
     assert watch.lost(age / 20, speed=20) == watch.lost(float(age))

@@ -1,0 +1,472 @@
+"""The journal: what was meant, sent and answered, in one SQLite file that survives a killed process.
+
+Facts, not queues: a job's columns and calls, each attempt (the intent before the call, the result after it), the tasks,
+and what became of rows. What is unfinished is a question to these facts. The token is not among them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from scmkit.contract import TaskState
+from scmkit.errors import JournalError, did_you_mean
+from scmkit.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
+from scmkit.models import Fate, Mode, Outcome, Task
+from scmkit.pacing import HEADROOM
+from scmkit.sharing import FileLock, Turnstile, is_held
+
+VARIABLE = "SCMKIT_JOURNAL"
+APPLICATION, SCHEMA = 0x53434D4B, 1  # "SCMK", and the version of the tables below
+BUSY_S = 5.0  # how long a write waits for another job's write
+UNFINISHED = (Fate.PENDING, Fate.CANCELLED, Fate.UNKNOWN)  # of a job that is not complete
+_HEADER = 100  # bytes; the SQLite file format holds the version at 60 and the application at 68
+_TABLES = """
+create table jobs (id text primary key, created real, service text, state text, error text, rows integer) strict;
+create table parts (job text, name text, kind text, data blob, primary key (job, name)) strict;
+create table calls (job text, number integer, mode text, parent integer, resent integer, rows blob,
+    primary key (job, number)) strict;
+create table attempts (id integer primary key, job text, call integer, at real, bytes integer, body blob,
+    outcome text, status integer, seconds real, codes integer, task text, final integer, message text) strict;
+create table tasks (job text, id text, call integer, seen blob, primary key (job, id)) strict;
+create table settled (id integer primary key, job text, call integer, rows blob, fates blob, discarded blob,
+    message text) strict;
+create index attempts_of on attempts (job, call);
+create index settled_of on settled (job);
+"""
+
+
+class NoLocksError(Exception):
+    """The file system cannot keep two processes apart; there is no journal then."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A call as the journal knows it, its attempts folded into what is known about it.
+
+    Attributes
+    ----------
+    maybe_applied : bool
+        An attempt has no result, or one that leaves open whether the codes changed.
+    status : int or None
+        With which the service ended the call for good.
+    task_id : str or None
+        The task that it made.
+    body : bytes or None
+        The SHA-256 of what was sent last.
+    """
+
+    number: int
+    mode: Mode
+    rows: Ints
+    parent: int | None
+    resent: bool
+    maybe_applied: bool = False
+    status: int | None = None
+    task_id: str | None = None
+    body: bytes | None = None
+
+
+class Journal:
+    """An open journal.
+
+    Parameters
+    ----------
+    path : path, optional
+        Default: ``SCMKIT_JOURNAL``, else a file in the user's folder for application state.
+
+    Raises
+    ------
+    JournalError
+        The file is damaged, not a journal, of a newer scmkit, a link, or somebody else's; it is left as it is.
+    NoLocksError
+        The file system has no locks.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = place(path)
+        with translated(self.path):
+            _make(self.path)
+            _check(self.path)
+            self.db = _connect(self.path)
+            self._set_up()
+
+    def create(
+        self, job: str, service: str, rows: int, parts: Mapping[str, Any], calls: Iterable[tuple[Mode, Ints]]
+    ) -> Record:
+        """Write down a new job, whole or not at all."""
+        record = self._record(job)
+        try:
+            with self.transaction():
+                self.db.execute(
+                    "insert into jobs values (?, ?, ?, 'running', null, ?)", (job, time.time(), service, rows)
+                )
+                self.db.executemany(
+                    "insert into parts values (?, ?, ?, ?)", ((job, n, *_packed(v)) for n, v in parts.items())
+                )
+                self.db.executemany(
+                    "insert into calls values (?, ?, ?, null, 0, ?)",
+                    ((job, number, mode.value, _squeezed(at)) for number, (mode, at) in enumerate(calls)),
+                )
+        except BaseException:
+            record.close()
+            raise
+        return record
+
+    def reopen(self, job: str) -> Record:
+        """Take hold of a job that no living process works on."""
+        if job not in (known := [line[0] for line in self.query("select id from jobs order by created")]):
+            raise JournalError(f"{self.path} knows no job {job!r}{did_you_mean(job, known)}; scmkit.jobs() lists them")
+        return self._record(job)
+
+    def query(self, sql: str, *values: Any) -> list[Any]:
+        """Ask the journal."""
+        with translated(self.path):
+            return self.db.execute(sql, values).fetchall()
+
+    def parts(self, job: str) -> dict[str, Any]:
+        """Give what was stored with the job."""
+        lines = self.query("select name, kind, data from parts where job = ?", job)
+        with translated(self.path):
+            return {name: _unpacked(kind, data) for name, kind, data in lines}
+
+    def traces(self, job: str) -> list[Trace]:
+        """Give the job's calls, by number."""
+        attempts: dict[int, list[Any]] = {}
+        for call, *facts in self.query(
+            "select call, outcome, status, final, task, body from attempts where job = ? order by id", job
+        ):
+            attempts.setdefault(call, []).append(facts)
+        lines = self.query("select number, mode, rows, parent, resent from calls where job = ? order by number", job)
+        with translated(self.path):
+            return [_trace(line, attempts.get(line[0], [])) for line in lines]
+
+    def events(self, job: str) -> Iterator[Event]:
+        """Tell again what happened so far: all attempts, then the tasks, then what became of rows."""
+        calls = {trace.number: trace for trace in self.traces(job)}
+        sql = "select call, outcome, status, seconds, bytes, codes, task, final, message from attempts"
+        for call, outcome, status, seconds, size, codes, task, final, message in self.query(
+            f"{sql} where job = ? order by id", job
+        ):
+            trace = calls[call]
+            yield Attempted(
+                call, trace.mode, trace.rows, 0, Outcome(outcome or Outcome.UNKNOWN), status, seconds or 0.0, size,
+                codes, task, message or ("" if outcome else "no answer is on record"), bool(final), trace.parent,
+            )  # fmt: skip
+        for call, seen in self.query("select call, seen from tasks where job = ?", job):
+            yield TaskSeen(_task(seen), call)
+        yield from self.settled(job)
+
+    def settled(self, job: str) -> Iterator[Settled]:
+        """Tell again what became of rows, in the order in which it was learned."""
+        for call, rows, fates, discarded, message in self.query(
+            "select call, rows, fates, discarded, message from settled where job = ? order by id", job
+        ):
+            with translated(self.path):
+                lost = {int(row): tuple(names) for row, names in msgspec.json.decode(discarded).items()}
+                yield Settled(_spread(rows), _spread(fates, "|i1"), call, lost, message)
+
+    def fates(self, job: str) -> NDArray[np.int8]:
+        """Give what is known to have become of each row."""
+        ((kind, data),) = self.query("select kind, data from parts where job = ? and name = 'fates'", job)
+        fates: NDArray[np.int8] = _unpacked(kind, data)
+        for event in self.settled(job):
+            fates[event.rows] = event.fates
+        return fates
+
+    def is_running(self, job: str) -> bool:
+        """Tell whether a living process works on the job."""
+        return is_held(self._lock_path(job))
+
+    def prune(self, before: float) -> int:
+        """Forget jobs made before this time that are complete or cancelled; say how many."""
+        with self.transaction():
+            old = self.query("select id from jobs where created < ? and state in ('complete', 'cancelled')", before)
+            for (job,) in old:
+                self.db.execute("delete from jobs where id = ?", (job,))
+                for table in ("parts", "calls", "attempts", "tasks", "settled"):
+                    self.db.execute(f"delete from {table} where job = ?", (job,))  # noqa: S608 - our own words
+        if old:
+            with translated(self.path):
+                self.db.execute("vacuum")
+        return len(old)
+
+    def turnstile(self, service: str, per_second: float) -> Turnstile:
+        """Give what spaces the calls of all processes that use this journal for this service."""
+        name = hashlib.sha256(service.encode()).hexdigest()[:12]
+        return Turnstile(self.path.with_name(f"{self.path.name}-pace-{name}"), 1 / (per_second * HEADROOM))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all of it, durably, or nothing."""
+        with translated(self.path):
+            self.db.execute("begin immediate")
+            try:
+                yield
+                self.db.execute("commit")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self.db.execute("rollback")
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _set_up(self) -> None:
+        with self.transaction():
+            if self.db.execute("pragma user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";")[:-1]:
+                    self.db.execute(statement)
+                self.db.execute(f"pragma application_id = {APPLICATION}")
+                self.db.execute(f"pragma user_version = {SCHEMA}")
+        # After the tables, so that the file's own header tells from the first moment whose it is.
+        if self.db.execute("pragma journal_mode = wal").fetchone()[0] != "wal":
+            raise NoLocksError(f"no write-ahead log on the file system of {self.path}")
+
+    def _lock_path(self, job: str) -> Path:
+        name = hashlib.sha256(job.encode()).hexdigest()[:12]
+        return self.path.with_name(f"{self.path.name}-job-{name}")
+
+    def _record(self, job: str) -> Record:
+        lock = FileLock(self._lock_path(job))
+        try:
+            free = lock.acquire()
+        except OSError as error:
+            raise NoLocksError(f"no locks on the file system of {self.path}: {error.strerror}") from None
+        if not free:
+            raise JournalError(f"job {job} is running in another process or thread: wait for it, or end it first")
+        return Record(self, job, lock)
+
+
+class Record:
+    """A job's own page: takes note of its events, from one thread, until it is closed.
+
+    An intent is on disk before its call goes out, a result before anybody hears of it.
+    """
+
+    def __init__(self, journal: Journal, job: str, lock: FileLock) -> None:
+        self.journal, self.job = journal, job
+        self._db, self._lock = journal.db, lock
+        self._waiting: list[Event] = []
+        self._intents: dict[int, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event.
+
+        Raises
+        ------
+        JournalError
+            The disk is full, or the file is locked: nothing more may be sent.
+        """
+        self._waiting.append(event)
+        if _can_wait(event):
+            return
+        with self.journal.transaction():
+            for noted in self._waiting:
+                self._write(noted)
+        self._waiting.clear()
+
+    def set_state(self, state: str, error: str | None = None) -> None:
+        """Write down how the job stands."""
+        with self.journal.transaction():
+            self._set_state(state, error)
+
+    def close(self) -> None:
+        """Let the job go, and close the journal."""
+        self.journal.close()
+        self._lock.release()
+
+    def _write(self, event: Event) -> None:
+        match event:
+            case Sending():
+                self._intend(event)
+            case Attempted():
+                self._conclude(event)
+            case Settled():
+                lost = {str(row): names for row, names in event.discarded.items()}
+                self._db.execute(
+                    "insert into settled (job, call, rows, fates, discarded, message) values (?, ?, ?, ?, ?, ?)",
+                    (self.job, event.call, _squeezed(event.rows), _squeezed(event.fates, "|i1"),
+                     msgspec.json.encode(lost), _plain(event.message)),
+                )  # fmt: skip
+            case TaskSeen():
+                seen = msgspec.json.encode(asdict(event.task))
+                self._db.execute(
+                    "insert or replace into tasks values (?, ?, ?, ?)", (self.job, event.task.id, event.call, seen)
+                )
+            case Ended():
+                self._set_state(event.state, None if event.error is None else str(event.error))
+
+    def _set_state(self, state: str, error: str | None) -> None:
+        self._db.execute(
+            "update jobs set state = ?, error = ? where id = ?", (state, error and _plain(error), self.job)
+        )
+
+    def _intend(self, event: Sending) -> None:
+        self._db.execute(
+            "insert or ignore into calls values (?, ?, ?, ?, ?, ?)",
+            (self.job, event.call, event.mode.value, event.parent, event.resent, _squeezed(event.rows)),
+        )
+        intent = self._db.execute(
+            "insert into attempts (job, call, at, bytes, body) values (?, ?, ?, ?, ?)",
+            (self.job, event.call, time.time(), len(event.body), hashlib.sha256(event.body).digest()),
+        )
+        self._intents[event.call] = intent.lastrowid or 0
+
+    def _conclude(self, event: Attempted) -> None:
+        self._db.execute(
+            "update attempts set outcome = ?, status = ?, seconds = ?, codes = ?, task = ?, final = ?, message = ? "
+            "where id = ?",
+            (event.outcome.value, event.status, event.seconds, event.codes, event.task_id, event.final,
+             _plain(event.message), self._intents.pop(event.call)),
+        )  # fmt: skip
+
+
+def place(path: str | os.PathLike[str] | None = None) -> Path:
+    """Say where the journal is."""
+    from platformdirs import user_state_dir
+
+    chosen = path or os.environ.get(VARIABLE)
+    return Path(chosen).absolute() if chosen else Path(user_state_dir("scmkit", False)) / "journal.sqlite3"
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system say into one sentence that says what to do."""
+    try:
+        yield
+    except (sqlite3.Error, zlib.error, msgspec.MsgspecError, OSError) as error:
+        if isinstance(error, JournalError):
+            raise
+        raise JournalError(f"the journal {path} cannot be used: {error}. {_way_out(str(error))}") from None
+
+
+def _way_out(words: str) -> str:
+    if "locked" in words:
+        return "Another program holds it: close that, then scmkit.resume() carries on"
+    if "full" in words:
+        return "Make room on the disk, then scmkit.resume() carries on"
+    if "malformed" in words or "not a database" in words or "decompressing" in words:
+        return "It is damaged and was left as it is: move it away, or give another with journal=path"
+    return f"Give another with journal=path or {VARIABLE}, or do without: journal=False"
+
+
+def _make(path: Path) -> None:
+    """Make what is not there yet, for this user alone, whatever the umask."""
+    for folder in reversed([f for f in path.parents if not f.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _check(path: Path) -> None:
+    """Refuse what is not a sound journal of this user, without changing it."""
+    for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+        with suppress(FileNotFoundError):
+            found = name.lstat()
+            if not stat.S_ISREG(found.st_mode):
+                raise JournalError(f"{name} is a link or no plain file, and a journal is never written through one")
+            if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+                raise JournalError(f"{name} belongs to another user: give a journal of your own with journal=path")
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if not header:
+        return
+    if header[:16] != b"SQLite format 3\0" or int.from_bytes(header[68:72]) != APPLICATION:
+        raise JournalError(f"{path} is not a journal of scmkit: give another path")
+    if (version := int.from_bytes(header[60:64])) > SCHEMA:
+        raise JournalError(f"{path} is of a newer scmkit (schema {version}, this one knows {SCHEMA}): upgrade scmkit")
+    with _reader(path) as db:
+        found = [line[0] for line in db.execute("pragma quick_check(1)")]
+    if found != ["ok"]:
+        raise sqlite3.DatabaseError(f"malformed: {found[0]}")
+    if path.stat().st_mode & 0o077 and os.name == "posix":
+        path.chmod(0o600)
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Made in the caller's thread, then used by the job's own only.
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    for pragma in ("synchronous = full", "fullfsync = on", "trusted_schema = off"):
+        db.execute(f"pragma {pragma}")
+    return db
+
+
+def _can_wait(event: Event) -> bool:
+    """Tell what need not be on disk at once: nothing is believed because of it, or the next event belongs to it."""
+    match event:
+        case Attempted(mode=Mode.SYNC, outcome=Outcome.APPLIED):
+            return True
+        case Settled():
+            return bool(np.isin(event.fates, UNFINISHED).all())
+        case Sending() | Attempted() | TaskSeen() | Ended():
+            return False
+    return True
+
+
+def _trace(line: Sequence[Any], attempts: list[Any]) -> Trace:
+    number, mode, rows, parent, resent = line
+    call = (number, Mode(mode), _spread(rows), parent, bool(resent))
+    if not attempts:
+        return Trace(*call)
+    open_ended = (None, Outcome.UNKNOWN.value)
+    maybe = any(outcome in open_ended or status == 504 for outcome, status, *_ in attempts)
+    _, status, final, task, body = attempts[-1]
+    return Trace(*call, maybe, status if final else None, task, body)
+
+
+def _task(seen: bytes) -> Task:
+    facts = msgspec.json.decode(seen)
+    return Task(**facts | {"state": facts["state"] and TaskState(facts["state"])})
+
+
+def _packed(value: Any) -> tuple[str, bytes]:
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, _squeezed(value, value.dtype.str)
+    return "json", zlib.compress(msgspec.json.encode(value), 1)
+
+
+def _unpacked(kind: str, data: bytes) -> Any:
+    return msgspec.json.decode(zlib.decompress(data)) if kind == "json" else _spread(data, kind)
+
+
+def _squeezed(array: NDArray[Any], kind: str = "<i8") -> bytes:
+    return zlib.compress(np.ascontiguousarray(array, dtype=kind).tobytes(), 1)
+
+
+def _spread(data: bytes, kind: str = "<i8") -> NDArray[Any]:
+    return np.frombuffer(zlib.decompress(data), dtype=kind).copy()
+
+
+def _plain(text: str) -> str:
+    """Half a character that the service sent back has no place in a database."""
+    return text.encode("utf-8", "backslashreplace").decode()

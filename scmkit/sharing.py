@@ -1,0 +1,144 @@
+"""What the processes of one machine share: locks that die with their process, and the pace of one service."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+# Turns are a tenth of a second or so apart: one that is further away was noted before the machine was started again.
+FURTHEST_TURN_S = 10.0
+_ASK_AGAIN_S = 0.002
+_TURN_AT = 8  # bytes: behind the one that Windows locks
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _locked(file: int) -> bool:
+        os.lseek(file, 0, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _locked(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class FileLock:
+    """A lock that the operating system lets go when the process ends, however it ends.
+
+    Parameters
+    ----------
+    path : Path
+        A file made for this purpose; `release` removes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free.
+
+        Raises
+        ------
+        OSError
+            The file system has no locks.
+        """
+        while True:
+            file = os.open(self.path, _OPEN, 0o600)
+            try:
+                free = _locked(file)
+            except OSError:
+                os.close(file)
+                raise
+            if free and _is_at(file, self.path):
+                self._file = file
+                return True
+            os.close(file)
+            if not free:
+                return False  # else its last owner removed the file in between: there is a new one
+
+    def release(self) -> None:
+        """Let it go, and remove the file."""
+        if self._file is None:
+            return
+        if sys.platform != "win32":  # which removes no open file: there it stays, empty
+            self.path.unlink(missing_ok=True)
+        os.close(self._file)
+        self._file = None
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a living process holds the lock."""
+    try:
+        file = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        return False
+    try:
+        return not _locked(file)
+    finally:
+        os.close(file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+class Turnstile:
+    """Lets one call through at a time, evenly spaced, whichever process it comes from.
+
+    A file holds the time of the next turn, on the clock that all processes of a machine share. Only the spacing is
+    shared; a pause after a 429 is each job's own.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    interval_s : float
+        Seconds between two calls.
+    """
+
+    def __init__(
+        self, path: Path, interval_s: float,
+        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        self._path, self._interval = path, interval_s
+        self._clock, self._sleep = clock, sleep
+
+    def wait(self) -> None:
+        """Wait for the next turn, and take it."""
+        while (pause := self._try()) > 0:
+            self._sleep(pause)
+
+    def _try(self) -> float:
+        """Take the turn if it has come; else say after how many seconds to ask again."""
+        file = os.open(self._path, _OPEN, 0o600)
+        try:
+            if not _locked(file):
+                return _ASK_AGAIN_S
+            os.lseek(file, _TURN_AT, os.SEEK_SET)
+            noted, now = os.read(file, 8), self._clock()
+            turn = struct.unpack("<d", noted)[0] if len(noted) == 8 else now
+            if now < turn <= now + FURTHEST_TURN_S:
+                return float(turn - now)
+            os.lseek(file, _TURN_AT, os.SEEK_SET)
+            os.write(file, struct.pack("<d", now + self._interval))
+            return 0.0
+        finally:
+            os.close(file)

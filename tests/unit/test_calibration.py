@@ -1,0 +1,236 @@
+"""Promised probabilities happen: on worlds that differ from the defaults, with seeds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scmkit
+from scmkit import fitting
+from scmkit.fanout import from_sample
+
+LEVEL = 0.95
+
+
+def fan_outs(kind: str, keys: int, mean: float, rng: np.random.Generator) -> np.ndarray:
+    """Codes per key value of a made-up world."""
+    if kind == "zipf":
+        shape = rng.permutation(1 / np.arange(1, keys + 1) ** 1.1)
+        return np.maximum(1, np.round(shape / shape.mean() * mean)).astype(int)
+    spread = {"equal": 0.0, "lognormal": 1.3}[kind]
+    return np.maximum(1, np.round(mean * np.exp(spread * rng.standard_normal(keys) - spread**2 / 2))).astype(int)
+
+
+@pytest.mark.parametrize("kind", ["zipf", "lognormal", "equal"])
+@pytest.mark.parametrize("fraction", [0.1, 0.3])
+def test_intervals_of_a_sample_cover_what_they_say(kind: str, fraction: float) -> None:
+    """95 % intervals hold 93 to 97 % of the true counts, and the mean over all keys is unbiased."""
+    covered, ratio = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        true = fan_outs(kind, 200, 400.0, rng)
+        known = from_sample(rng.binomial(true, fraction), fraction, LEVEL)
+        covered.append(((known.low <= true) & (true <= known.high)).mean())
+        ratio.append(known.codes.sum() / true.sum())
+    assert 0.93 <= np.mean(covered) <= 0.97
+    assert np.mean(ratio) == pytest.approx(1.0, abs=0.01)
+
+
+def estimated(true: np.ndarray, fraction: float, rng: np.random.Generator) -> scmkit.Estimate:
+    """Estimate a world from a sampled inventory, as a user would."""
+    lots = np.array([f"{i:06d}" for i in range(len(true))])
+    codes = np.repeat(lots, true)
+    sample = pd.DataFrame({"lot_number": codes[rng.random(len(codes)) < fraction]})
+    return scmkit.estimate(pd.DataFrame({"lot_number": lots}), "lot_number", sample, sample_fraction=fraction)
+
+
+def test_the_interval_of_the_sum_covers_what_it_says() -> None:
+    """The sum over keys is more certain than the sum of the bounds, and its interval still holds 95 %."""
+    held, narrower = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        true = fan_outs(["zipf", "lognormal", "equal"][seed % 3], 40, 120.0, rng)
+        known = estimated(true, 0.1, rng)
+        low, high = known.total_interval
+        held.append(low <= true.sum() <= high)
+        narrower.append((high - low) / (known.frame["high"] - known.frame["low"]).sum())
+    assert np.mean(held) == pytest.approx(LEVEL, abs=3 * np.sqrt(0.95 * 0.05 / 200))
+    assert np.mean(narrower) < 0.5
+
+
+def test_key_values_that_the_sample_never_saw_get_a_sensible_answer() -> None:
+    """Unseen key values are small, not zero and not unknown: the fan-outs of the others tell."""
+    rng = np.random.default_rng(4)
+    true = fan_outs("lognormal", 400, 30.0, rng)
+    known = estimated(true, 0.05, rng)
+    unseen = known.frame["source"] == "prior"
+    assert unseen.sum() > 50
+    assert known.frame.loc[unseen, "codes"].mean() == pytest.approx(true[unseen.to_numpy()].mean(), rel=0.3)
+    held = (known.frame["low"] <= true) & (true <= known.frame["high"])
+    assert held[unseen].mean() > 0.9
+
+
+def test_intervals_from_history_cover_what_they_say() -> None:
+    """Counts that grow at random between calls are projected with an interval that holds 95 %."""
+    held = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        keys, drift, spread = 60, rng.normal(0, 0.01), rng.uniform(0.01, 0.06)
+        days = [0, 20, 30, 45]
+        steps = drift * np.diff(days) + spread * np.sqrt(np.diff(days)) * rng.standard_normal((keys, 3))
+        codes = np.round(2_000 * np.exp(np.cumsum(np.column_stack([np.zeros(keys), steps]), axis=1)))
+        lots = [f"{i:06d}" for i in range(keys)]
+        at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(days, unit="D")
+        history = pd.DataFrame(
+            {"key_value": lots * 3, "codes_affected": codes[:, :3].T.ravel(), "at": np.repeat(at[:3], keys)}
+        )
+        df = pd.DataFrame({"lot_number": lots})
+        known = scmkit.estimate(df, "lot_number", history=history, now=at[3]).frame
+        assert set(known["source"]) == {"history"}
+        held.append(((known["low"] <= codes[:, 3]) & (codes[:, 3] <= known["high"])).mean())
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+def test_sources_combine() -> None:
+    """A sample and an earlier call together are more certain than either alone."""
+    lots = [f"{i:06d}" for i in range(50)]
+    df, rng = pd.DataFrame({"lot_number": lots}), np.random.default_rng(0)
+    sample = pd.DataFrame({"lot_number": np.repeat(lots, rng.binomial(1_000, 0.02, 50))})
+    history = pd.DataFrame(
+        {"key_value": lots[:25], "codes_affected": 1_000, "at": pd.Timestamp("2026-01-01", tz="UTC")}
+    )
+    now = pd.Timestamp("2026-01-11", tz="UTC")
+    both = scmkit.estimate(df, "lot_number", sample, 0.02, history, now=now).frame
+    alone = scmkit.estimate(df, "lot_number", sample, 0.02).frame
+    width = (both["high"] - both["low"])[:25] / (alone["high"] - alone["low"])[:25]
+    assert width.max() < 0.9
+    assert (both["codes"][:25] - 1_000).abs().mean() < (alone["codes"][:25] - 1_000).abs().mean()
+
+
+# Service times
+
+
+def world(rng: np.random.Generator) -> scmkit.ServiceTime:
+    """A service unlike the documented one: other constants, heavier noise."""
+    base, item = np.array([0.3, 0.0005]) * np.exp(0.7 * rng.standard_normal(2))
+    return scmkit.ServiceTime.fixed(base, 0.0023 * np.exp(rng.uniform(-0.7, 0.7)), item, rng.uniform(0.2, 0.6))
+
+
+def observe(service: scmkit.ServiceTime, calls: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Make calls of many sizes, about a fifth of which run into the gateway."""
+    largest = 3.2 * 60 / service.per_code_s[0]
+    codes = np.round(np.exp(rng.uniform(np.log(300), np.log(largest), calls)))
+    items = rng.integers(1, 50, calls)
+    seconds = service.draw(codes, items, rng)
+    return pd.DataFrame(
+        {"codes": codes, "items": items, "seconds": np.minimum(seconds, 60.0), "timed_out": seconds > 60}
+    )
+
+
+def calibration_error(risks: np.ndarray, happened: np.ndarray) -> float:
+    """The expected calibration error over ten bins of equal width."""
+    at = np.minimum((risks * 10).astype(int), 9)
+    gaps = [abs(risks[at == i].mean() - happened[at == i].mean()) * (at == i).mean() for i in np.unique(at)]
+    return float(sum(gaps))
+
+
+@pytest.mark.parametrize(("calls", "most"), [(15, 0.035), (50, 0.025)])
+def test_predicted_risks_happen_as_often_as_they_say(calls: int, most: float) -> None:
+    """After a few observed calls, a fifth of them censored, a predicted 10 % happens 10 % of the time."""
+    risks, happened, censored = [], [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        service = world(rng)
+        seen = observe(service, calls, rng)
+        new = observe(service, 40, rng)
+        risks.append(scmkit.ServiceTime.fit(seen).timeout_risk(new["codes"], new["items"]))
+        happened.append(new["timed_out"])
+        censored.append(seen["timed_out"].mean())
+    assert 0.15 < np.mean(censored) < 0.25
+    assert calibration_error(np.concatenate(risks), np.concatenate(happened)) <= most
+
+
+def test_the_censored_fit_recovers_the_truth_and_dropping_does_not() -> None:
+    """Within three standard errors in 95 % of 200 worlds; without the timed-out calls the risk looks far too small."""
+    within, kept, dropped = [], [], []
+    for seed in range(200):
+        rng = np.random.default_rng(1_000 + seed)
+        service = world(rng)
+        calls = observe(service, 60, rng)
+        model = scmkit.ServiceTime.fit(calls)
+        z = [
+            (np.log(truth["median"]) - np.log(found["median"])) / found["log_se"]
+            for truth, found in zip(service.parameters.values(), model.parameters.values(), strict=True)
+        ]
+        within.append(np.abs(z) <= 3)
+        codes = np.round(57 / service.per_code_s[0])
+        truth = service.timeout_risk(codes)
+        kept.append(model.timeout_risk(codes) - truth)
+        dropped.append(scmkit.ServiceTime.fit(calls[~calls["timed_out"]]).timeout_risk(codes) - truth)
+    assert np.mean(within, axis=0).min() >= 0.95
+    assert abs(np.mean(kept)) < 0.02
+    assert np.mean(dropped) < -0.05
+
+
+def test_a_few_wild_observations_change_little() -> None:
+    """A sleeping laptop or a lucky cache does not move the model."""
+    rng = np.random.default_rng(5)
+    service = world(rng)
+    calls = observe(service, 60, rng)
+    clean = scmkit.ServiceTime.fit(calls)
+    calls.loc[[7, 31], "seconds"] *= [0.001, 0.002]
+    wild = scmkit.ServiceTime.fit(calls)
+    assert wild.check is not None
+    assert wild.check.wild >= 1
+    codes = np.array([5_000, 15_000, 25_000])
+    assert wild.timeout_risk(codes) == pytest.approx(clean.timeout_risk(codes), abs=0.05)
+
+
+def test_a_service_that_changed_is_noticed() -> None:
+    """When the later calls are slower, the fit says so; when they are not, it is silent."""
+    rng = np.random.default_rng(6)
+    service = scmkit.ServiceTime.fixed(noise=0.2)
+    calls = observe(service, 60, rng)
+    assert not scmkit.ServiceTime.fit(calls).check.changed
+    slower = calls.assign(seconds=np.where(np.arange(60) < 30, calls["seconds"], calls["seconds"] * 2.5))
+    slower = slower.assign(timed_out=slower["seconds"] >= 60, seconds=slower["seconds"].clip(upper=60))
+    with pytest.warns(scmkit.errors.ServiceChangedWarning, match="slower"):
+        scmkit.ServiceTime.fit(slower)
+
+
+def test_few_calls_say_that_they_are_few() -> None:
+    """Three calls hardly move the prior, and the source says so; a hundred do."""
+    rng = np.random.default_rng(7)
+    service = scmkit.ServiceTime.fixed(per_code_s=0.006, noise=0.2)
+    few, many = (scmkit.ServiceTime.fit(observe(service, n, rng)) for n in (3, 100))
+    assert "too few" in few.source
+    assert "too few" not in many.source
+    assert many.parameters["per_code_s"]["low"] < 0.006 < many.parameters["per_code_s"]["high"]
+    assert few.parameters["per_code_s"]["log_se"] > 2 * many.parameters["per_code_s"]["log_se"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"timed_out": True}, "no completed call"),
+        ({"seconds": float("nan")}, "call 0: seconds"),
+        ({"seconds": 0.0}, "call 0: seconds"),
+        ({"codes": -1}, "call 0: codes"),
+        ({"codes": None}, "call 0: codes"),
+        ({"mode": "async"}, "no completed call"),
+    ],
+)
+def test_observations_that_cannot_be_are_clear_errors(change: dict, words: str) -> None:
+    """Never a silent NaN in a risk."""
+    calls = observe(scmkit.ServiceTime.fixed(), 5, np.random.default_rng(1)).assign(**change)
+    with pytest.raises(scmkit.errors.PlanError, match=words):
+        scmkit.ServiceTime.fit(calls)
+    with pytest.raises(scmkit.errors.PlanError, match="lack seconds"):
+        scmkit.ServiceTime.fit(calls.drop(columns="seconds"))
+
+
+def test_the_same_calls_give_the_same_model() -> None:
+    """A fit draws random numbers, but always the same ones."""
+    calls = observe(scmkit.ServiceTime.fixed(), 20, np.random.default_rng(2))
+    first, again = (scmkit.ServiceTime.fit(calls) for _ in range(2))
+    assert np.array_equal(first.per_code_s, again.per_code_s)
+    assert np.array_equal(fitting.prior_draws(), fitting.prior_draws())

@@ -1,0 +1,321 @@
+"""The journal alone: what it keeps, who may open it, and what it does when the disk says no."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scmkit import contract, events, sharing
+from scmkit import journal as journals
+from scmkit.errors import JournalError
+from scmkit.journal import Journal, NoLocksError, Record
+from scmkit.models import Fate, Mode, Outcome, Task
+
+SERVICE = "https://api.example.com"
+ROWS = np.arange(6)
+POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "state" / "journal.sqlite3"
+
+
+def new_job(path: Path, job: str = "job-1") -> Record:
+    parts = {"fates": np.zeros(6, dtype=np.int8), "plan": {"key": ["lot"], "héllo": None}}
+    calls = [(Mode.SYNC, ROWS[:4]), (Mode.ASYNC, ROWS[4:])]
+    return Journal(path).create(job, SERVICE, 6, parts, calls)
+
+
+def sending(call: int, rows: Any, mode: Mode = Mode.SYNC, **facts: Any) -> events.Sending:
+    return events.Sending(call, mode, rows, f"body {call}".encode(), **facts)
+
+
+def attempted(call: int, rows: Any, mode: Mode = Mode.SYNC, **facts: Any) -> events.Attempted:
+    facts = {"outcome": Outcome.APPLIED, "status": 200, "seconds": 0.5, "bytes": 6} | facts
+    return events.Attempted(call, mode, rows, 1, **facts)
+
+
+def in_a_process(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    start = f"import sys\nfrom scmkit.journal import *\npath = {str(path)!r}\n"
+    return subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=False)
+
+
+def test_facts_come_back_as_they_went_in(path: Path) -> None:
+    """Columns, calls, attempts, tasks and fates are the same after the file was closed and opened again."""
+    record = new_job(path)
+    task = Task("t1", contract.TaskState.COMPLETE, "success", codes_affected=7, started_at="2026-11-23T10:00:00Z")
+    told: list[Any] = [
+        sending(0, ROWS[:4]),
+        attempted(0, ROWS[:4], codes=4),
+        events.Settled(ROWS[:4], np.array([1, 1, 2, 3], dtype=np.int8), 0, {2: ("colour",)}, "because"),
+        sending(1, ROWS[4:], Mode.ASYNC),
+        attempted(1, ROWS[4:], Mode.ASYNC, task_id="t1"),
+        events.TaskSeen(task, 1),
+    ]
+    for event in told:
+        record(event)
+    record.close()
+    with Journal(path) as again:
+        parts = again.parts("job-1")
+        first, second, seen, settled = again.events("job-1")
+        fates = again.fates("job-1")
+    assert parts["plan"] == {"key": ["lot"], "héllo": None}
+    assert parts["fates"].dtype == np.int8
+    assert (first.codes, first.seconds, first.outcome, first.final) == (4, 0.5, Outcome.APPLIED, True)
+    assert (second.task_id, second.mode, second.rows.tolist()) == ("t1", Mode.ASYNC, [4, 5])
+    assert seen == events.TaskSeen(task, 1)
+    assert (settled.discarded, settled.message) == ({2: ("colour",)}, "because")
+    assert fates.tolist() == [1, 1, 2, 3, 0, 0]
+
+
+def test_an_intent_without_a_result_may_have_been_applied(path: Path) -> None:
+    """Whoever is killed between intent and result leaves a call that is known to be in doubt."""
+    record = new_job(path)
+    record(sending(0, ROWS[:4]))
+    record(sending(1, ROWS[4:], Mode.ASYNC))
+    record(attempted(1, ROWS[4:], Mode.ASYNC, outcome=Outcome.NOT_APPLIED, status=401))
+    record(sending(2, ROWS[:2], parent=0, resent=True))
+    record.close()
+    with Journal(path) as again:
+        traces = again.traces("job-1")
+    assert [t.maybe_applied for t in traces] == [True, False, True]
+    assert [t.status for t in traces] == [None, 401, None]
+    assert (traces[2].parent, traces[2].resent, traces[2].rows.tolist()) == (0, True, [0, 1])
+
+
+def test_an_intent_is_on_disk_when_the_call_goes_out(path: Path) -> None:
+    """Another connection sees the intent as soon as the record has taken note, and the result with the fates."""
+    record = new_job(path)
+    with Journal(path) as other:
+        record(sending(0, ROWS[:4]))
+        assert other.query("select count(*) from attempts where outcome is null") == [(1,)]
+        record(attempted(0, ROWS[:4]))
+        record(events.Settled.alike(ROWS[:4], Fate.APPLIED, 0))
+        assert other.query("select outcome from attempts") == [("applied",)]
+        assert other.fates("job-1").tolist() == [1, 1, 1, 1, 0, 0]
+    assert record.journal.query("pragma journal_mode") == [("wal",)]
+    assert record.journal.query("pragma synchronous") == [(2,)]
+    record.close()
+
+
+@POSIX
+def test_the_journal_is_for_its_owner_alone(path: Path) -> None:
+    """Files are 0600 and folders 0700, even when the umask allows everything."""
+    before = os.umask(0)
+    try:
+        record = new_job(path)
+        record(sending(0, ROWS[:4]))
+        record.journal.turnstile(SERVICE, 10).wait()
+        found = {p.name: stat.S_IMODE(p.stat().st_mode) for p in path.parent.iterdir()}
+        record.close()
+    finally:
+        os.umask(before)
+    assert len(found) >= 5  # the file, -wal, -shm, the job's lock and the pace
+    assert set(found.values()) == {0o600}
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (path.parent, path.parent.parent)} == {0o700}
+
+
+@POSIX
+def test_a_journal_that_others_could_read_is_closed_to_them(path: Path) -> None:
+    """A file of ours that was made readable is made private again."""
+    new_job(path).close()
+    path.chmod(0o644)
+    Journal(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def damaged(content: bytes, at: int, by: bytes) -> bytes:
+    return content[:at] + by + content[at + len(by) :]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c[: len(c) // 2], "move it away"),
+        (lambda c: c[:50], "not a journal"),
+        (lambda c: damaged(c, 4096, b"\xff" * 4096), "move it away"),
+        (lambda c: damaged(c, 60, (99).to_bytes(4)), "upgrade scmkit"),
+        (lambda c: damaged(c, 68, bytes(4)), "not a journal"),
+        (lambda c: b"extended_id,lot\nA,1\n", "not a journal"),
+    ],
+    ids=["truncated", "cut short", "damaged", "newer", "another application's", "a table"],
+)
+def test_an_unsound_file_is_refused_untouched(path: Path, change: Any, words: str) -> None:
+    """What is damaged, newer or not ours stays as it is, byte for byte, and the error says what to do."""
+    new_job(path).close()
+    path.write_bytes(change(path.read_bytes()))
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=words):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+def test_another_database_is_not_taken_over(tmp_path: Path) -> None:
+    """The SQLite file of somebody else is refused, untouched."""
+    path = tmp_path / "music.sqlite3"
+    db = sqlite3.connect(path)
+    db.execute("create table songs (name)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="not a journal of scmkit"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+@POSIX
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_link_is_not_followed(path: Path, tmp_path: Path, end: str) -> None:
+    """Neither the journal nor what lies beside it may point to another file."""
+    new_job(path).close()
+    target = tmp_path / "target"
+    target.write_bytes(b"" if end else path.read_bytes())
+    link = path.with_name(path.name + end)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+    before = target.read_bytes()
+    with pytest.raises(JournalError, match="link"):
+        Journal(path)
+    assert target.read_bytes() == before
+
+
+@POSIX
+def test_the_journal_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes into the file of somebody else may be tricked into it."""
+    new_job(path).close()
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(JournalError, match="another user"):
+        Journal(path)
+
+
+def test_a_full_disk_is_said_and_leaves_the_rest_intact(path: Path) -> None:
+    """A write that finds no room fails whole; what was there before is still there, and sound."""
+    record = new_job(path)
+    record(sending(0, ROWS[:4]))
+    pages = record.journal.query("pragma page_count")[0][0]
+    record.journal.query(f"pragma max_page_count = {pages}")
+    with pytest.raises(JournalError, match="Make room"):
+        record(sending(1, np.random.default_rng(0).integers(0, 1 << 60, 9_999), Mode.ASYNC))
+    record.close()
+    with Journal(path) as again:
+        assert again.query("pragma integrity_check") == [("ok",)]
+        assert [t.maybe_applied for t in again.traces("job-1")] == [True, False]
+
+
+def test_a_locked_journal_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that another program holds up for too long is an error, not a wait without end."""
+    monkeypatch.setattr(journals, "BUSY_S", 0.05)
+    record = new_job(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    with pytest.raises(JournalError, match="Another program"):
+        record(sending(0, ROWS[:4]))
+    other.execute("rollback")
+    record(sending(1, ROWS[4:], Mode.ASYNC))
+    assert record.journal.query("select call from attempts") == [(0,), (1,)]
+    other.close()
+    record.close()
+
+
+def test_a_job_has_one_owner(path: Path) -> None:
+    """A second process, and a second thread, are refused while the job runs; afterwards they are not."""
+    record = new_job(path)
+    code = "Journal(path).reopen('job-1')"
+    assert "is running" in in_a_process(code, path).stderr
+    with Journal(path) as again, pytest.raises(JournalError, match="is running"):
+        again.reopen("job-1")
+    with Journal(path) as again:
+        assert again.is_running("job-1")
+    record.close()
+    assert in_a_process(code, path).returncode == 0
+    with Journal(path) as again:
+        assert not again.is_running("job-1")
+
+
+def test_a_killed_process_lets_its_job_go(path: Path) -> None:
+    """The lock of a process that was killed is nobody's; what it had written is there."""
+    code = (
+        "import os, signal, numpy as np\nfrom scmkit.models import Mode\nfrom scmkit.events import Sending\n"
+        "record = Journal(path).create('job-1', 'u', 1, {'fates': np.zeros(1, 'i1')}, [(Mode.SYNC, np.arange(1))])\n"
+        "record(Sending(0, Mode.SYNC, np.arange(1), b'x'))\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert in_a_process(code, path).returncode < 0
+    with Journal(path) as again:
+        assert not again.is_running("job-1")
+        assert again.traces("job-1")[0].maybe_applied
+        again.reopen("job-1").close()
+
+
+def test_an_unknown_job_is_told_with_the_nearest(path: Path) -> None:
+    """A wrong id names the job that was probably meant."""
+    new_job(path, "20261123-101500-abcdef").close()
+    with Journal(path) as again, pytest.raises(JournalError, match="did you mean '20261123-101500-abcdef'"):
+        again.reopen("20261123-101500-abcdee")
+
+
+def test_without_locks_there_is_no_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot keep two processes apart is noticed before anything is written about a job."""
+
+    def no_locks(file: int) -> bool:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(sharing, "_locked", no_locks)
+    with pytest.raises(NoLocksError):
+        new_job(path)
+
+
+def test_pruning_forgets_only_what_is_settled(path: Path) -> None:
+    """Old jobs that are complete go, with all their facts; unfinished and recent ones stay."""
+    for job, state in (("done", "complete"), ("stuck", "suspended"), ("recent", "complete")):
+        record = new_job(path, job)
+        record(sending(0, ROWS[:4]))
+        record(events.Ended(state))
+        record.close()
+    with Journal(path) as again:
+        again.db.execute("update jobs set created = created - 864000 where id <> 'recent'")
+        (now,) = again.query("select unixepoch()")[0]
+        assert again.prune(now - 5 * 86400) == 1
+        assert {j for (j,) in again.query("select distinct job from attempts")} == {"stuck", "recent"}
+        assert {j for (j,) in again.query("select id from jobs")} == {"stuck", "recent"}
+
+
+def test_the_place_is_the_users_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A path wins over the variable, and the variable over the user's folder."""
+    monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "b"))
+    assert journals.place(tmp_path / "a") == tmp_path / "a"
+    assert journals.place() == tmp_path / "b"
+    monkeypatch.delenv("SCMKIT_JOURNAL")
+    assert journals.place().name == "journal.sqlite3"
+    assert "scmkit" in str(journals.place())
+
+
+def test_half_a_character_from_the_service_does_not_stop_a_job(path: Path) -> None:
+    """Words that are not proper text are kept in a readable form."""
+    record = new_job(path)
+    record(sending(0, ROWS[:4]))
+    record(attempted(0, ROWS[:4], outcome=Outcome.UNKNOWN, status=500, message="bad \ud800"))
+    assert record.journal.query("select message from attempts") == [("bad \\ud800",)]
+    record.close()
+
+
+def test_turns_are_spaced_across_files_handles(tmp_path: Path) -> None:
+    """Whoever asks, the next turn is an interval after the last; a turn from before a restart is ignored."""
+    now, naps = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        now[0] += seconds
+
+    one, two = (sharing.Turnstile(tmp_path / "pace", 0.1, lambda: now[0], sleep) for _ in range(2))
+    for turnstile in (one, two, one, two):
+        turnstile.wait()
+    assert naps == pytest.approx([0.1, 0.1, 0.1])
+    now[0] = 5.0  # the machine was started again
+    one.wait()
+    assert len(naps) == 3
