@@ -1,6 +1,7 @@
 """Supply-chain data onto Scantrust codes from a DataFrame: estimate, simulate, plan, upload, prove."""
 
 from scmkit import accessor as _accessor  # noqa: F401 - registers df.scm
+from scmkit import capacity
 from scmkit.client import Client, Limits, use
 from scmkit.contract import Assumptions
 from scmkit.errors import ScmkitError
@@ -27,6 +28,7 @@ __all__ = [
     "ScmkitError",
     "ServiceTime",
     "UploadJob",
+    "capacity",
     "count_codes",
     "estimate",
     "plan",

@@ -11,6 +11,7 @@ from scmkit import contract
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from scmkit.capacity import Curve
     from scmkit.estimation import Estimate
     from scmkit.latency import ServiceTime
     from scmkit.planning import Plan
@@ -110,6 +111,27 @@ def risk(result: Risk, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="seconds from the first call to the last end", ylabel="trials (number)")
     ax.set_title(f"{result.trials:,} trials, {result.expected_resends:.2g} resends expected")
     ax.legend()
+    return ax
+
+
+def curve(result: Curve, ax: Axes | None = None) -> Axes:
+    """Draw a curve of capacity planning: its band, its limit, and the best choice."""
+    ax = new_axes(ax)
+    frame = result.frame
+    if {"low", "high"} <= set(frame.columns):
+        ax.fill_between(frame[result.x], frame["low"], frame["high"], color=BLUE, alpha=0.2, label="90 % of trials")
+    ax.plot(frame[result.x], frame[result.y], color=BLUE, marker="o", markersize=3)
+    if result.limit is not None:
+        ax.axhline(result.limit, color=BLACK, linestyle="--", label=f"limit, {result.limit:g}")
+    if result.best is not None:
+        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"best, {result.best:,.0f}")
+    probability = result.y == "timeout_risk"
+    ax.set(xlabel=result.labels[0], ylabel=result.labels[1], title=result.title, yscale="log")
+    ax.set_xscale("log" if frame[result.x].max() > 20 else "linear")
+    if probability:
+        ax.set_ylim(1e-6, 2)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
     return ax
 
 

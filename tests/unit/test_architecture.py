@@ -19,7 +19,7 @@ FLOORS = [
     {"validation", "estimation", "playing"},
     {"layout"},
     {"planning"},
-    {"simulation", "ledger", "readback", "records"},
+    {"simulation", "ledger", "readback", "capacity", "records"},
     {"uploading", "plots"},
     {"resuming"},
     {"accessor", "sandbox"},
@@ -28,6 +28,11 @@ FLOORS = [
     {"__main__"},
 ]
 TABLE_SIDE = {
+    "fanout",
+    "fitting",
+    "playing",
+    "layout",
+    "capacity",
     "texts",
     "tables",
     "dates",

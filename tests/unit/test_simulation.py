@@ -83,7 +83,7 @@ def simpy_makespans(plan: scmkit.Plan, trials: int, seed: int) -> np.ndarray:
         which = rng.integers(len(model.noise))
         todo = [
             ("async" if a else "sync", c, r)
-            for a, c, r in zip(plan.is_async, plan.schedule.codes.codes, plan.schedule.rows)
+            for a, c, r in zip(plan.is_async, plan.schedule.codes.codes, plan.schedule.rows, strict=True)
         ]
         permit = [0.0]
 
