@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from scmkit.uploading import UploadJob
 
 WORKERS = 8
+REASONS = {
+    Why.SHARED_SYNC: "{rows:,} rows share a sync call of at most {codes:,} codes: risk {risk:.2%}",
+    Why.TOO_RISKY: "{value!r} may select {codes:,} codes: a sync call would time out with {risk:.0%}",
+    Why.EQUAL_ROWS: "{rows:,} rows with equal values share a task",
+    Why.ALONE: "async: no other row whose evidence could be told apart has the values of {value!r}",
+    Why.ASKED_SYNC: "mode='sync' was asked for: {value!r} may select {codes:,} codes, risk {risk:.0%}",
+    Why.COMPOUND: "several constraints exist in async calls only",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +131,7 @@ class Plan:
                 "seconds": seconds,
             }
         )
-        calls["why"] = [self._why(c, calls.loc[c]) for c in range(len(self))]
+        calls["why"] = self._reasons(sizes, calls["codes_high"].to_numpy())
         return calls.rename_axis("call")
 
     @cached_property
@@ -213,19 +221,13 @@ class Plan:
         tasks = {c: len(self.body(Mode.ASYNC, self.rows_of(c))) for c in np.flatnonzero(self.is_async).tolist()}
         return np.array([tasks.get(c, size) for c, size in enumerate(sync.tolist())], dtype=np.int64)
 
-    def _why(self, call: int, line: pd.Series) -> str:
-        value = " + ".join(str(k.take(self.rows_of(call)[:1])[0]) for k in self.keys)
-        rows, high = int(line["rows"]), int(line["codes_high"])
-        # What a sync call of a single key value would risk, for the calls that are async because of it.
-        risk = self.service_time.timeout_risk(high, rows, self.timeout_s)
-        return {
-            Why.SHARED_SYNC: f"{rows:,} rows share a sync call of at most {high:,} codes: risk {risk:.2%}",
-            Why.TOO_RISKY: f"{value!r} may select {high:,} codes: a sync call would time out with {risk:.0%}",
-            Why.EQUAL_ROWS: f"{rows:,} rows with equal values share a task",
-            Why.ALONE: f"async: no other row whose evidence could be told apart has the values of {value!r}",
-            Why.ASKED_SYNC: f"mode='sync' was asked for: {value!r} may select {high:,} codes, risk {risk:.0%}",
-            Why.COMPOUND: f"several constraints ({', '.join(self.key)}) exist in async calls only",
-        }[Why(int(self.whys[call]))]
+    def _reasons(self, sizes: Ints, high: Ints) -> list[str]:
+        """Say of each call why it is what it is; of an async one, what it would risk as a sync call."""
+        risks = np.atleast_1d(self.service_time.timeout_risk(high, sizes, self.timeout_s))
+        first = [k.take(self.order[self.offsets[:-1]]) for k in self.keys]
+        values = [" + ".join(map(str, value)) for value in zip(*first, strict=True)]
+        facts = zip(self.whys.tolist(), values, sizes.tolist(), high.tolist(), risks.tolist(), strict=True)
+        return [REASONS[Why(why)].format(value=v, rows=r, codes=c, risk=p) for why, v, r, c, p in facts]
 
 
 def plan(

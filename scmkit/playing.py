@@ -22,8 +22,10 @@ Ints = NDArray[np.int64]
 Cut = tuple[Ints, Floats, Floats]  # the trials in which the gateway cut a call, its codes and its rows there
 
 ASYNC_ANSWER_S = 0.1  # an async call is answered at once [seed]; what "at once" is, is assumed
+_INTERVAL_S = 1 / contract.UPDATES_PER_SECOND
 _Z975 = 1.959964
 STRATA = 15
+BLOCK = 64  # calls whose random numbers are drawn at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +82,25 @@ class Played:
 def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Played:
     """Play a schedule in many trials at once."""
     table = _Table(schedule, trials, rng)
-    spread = code_spread(schedule.codes)
-    mean_s, p95_s = np.zeros(len(spread)), np.zeros(len(spread))
+    calls = len(schedule.rows)
+    mean_s, p95_s = np.zeros(calls), np.zeros(calls)
     cut: list[Cut] = []
-    for call, rows in enumerate(schedule.rows):
-        codes = schedule.codes.codes[call] * np.exp(spread[call] * rng.standard_normal(trials))
-        is_async = bool(schedule.is_async[call])
-        seconds = table.draw_seconds(table.all, codes, 1 if is_async else rows)
-        mean_s[call], p95_s[call] = seconds.mean(), np.quantile(seconds, 0.95)
-        if is_async:
-            table.submit(table.all, seconds)
-        else:
-            cut.append(table.send(table.all, codes, np.full(trials, rows), seconds))
+    for first in range(0, calls, BLOCK):
+        block = slice(first, min(first + BLOCK, calls))
+        codes, seconds = table.draw_block(block)
+        mean_s[block] = seconds.mean(axis=1)
+        p95_s[block] = np.partition(seconds, int(0.95 * (trials - 1)), axis=1)[:, int(0.95 * (trials - 1))]
+        timed_out = seconds > schedule.timeout_s
+        for i, is_async in enumerate(schedule.is_async[block].tolist()):
+            if is_async:
+                table.submit(table.all, seconds[i])
+            elif timed_out[i].any():
+                cut.append(table.send(table.all, codes[i], np.full(trials, schedule.rows[first + i]), seconds[i]))
+            else:
+                table.make_all(seconds[i])
     while cut := [each for each in cut if len(each[0])]:
         cut = [half for each in cut for half in table.resend(*each)]
-    return Played(table.end, table.resends, table.wasted, mean_s, p95_s)
+    return Played(np.maximum(table.end, table.free.max(axis=0)), table.resends, table.wasted, mean_s, p95_s)
 
 
 def code_spread(codes: Bounds) -> Floats:
@@ -109,13 +115,34 @@ class _Table:
     def __init__(self, schedule: Schedule, trials: int, rng: np.random.Generator) -> None:
         self.schedule, self.rng = schedule, rng
         self.all = np.arange(trials)
-        self.free = np.zeros((trials, schedule.workers))
-        self.servers = np.zeros((trials, schedule.assumed.parallel_tasks))
+        self.free = np.zeros((schedule.workers, trials))
+        self.servers = np.zeros((schedule.assumed.parallel_tasks, trials))
+        self._spread = code_spread(schedule.codes)
         self.permit, self.end, self.resends, self.wasted = (np.zeros(trials) for _ in range(4))
         which = rng.integers(len(schedule.model.noise), size=trials)
         model = schedule.model
         self.base, self.per_code = model.base_s[which], model.per_code_s[which]
         self.per_item, self.noise = model.per_item_s[which], model.noise[which]
+
+    def draw_block(self, block: slice) -> tuple[Floats, Floats]:
+        """Draw codes and seconds of some calls in all trials, both of shape (calls, trials)."""
+        schedule = self.schedule
+        rows = np.where(schedule.is_async[block], 1.0, schedule.rows[block])[:, None]
+        codes = np.broadcast_to(schedule.codes.codes[block, None], (len(rows), len(self.all)))
+        spread = self._spread[block, None]
+        if spread.any():
+            codes = codes * np.exp(spread * self.rng.standard_normal(codes.shape))
+        noise = np.exp(self.noise * self.rng.standard_normal(codes.shape))
+        return codes, (self.base + self.per_code * codes + self.per_item * rows) * noise
+
+    def make_all(self, seconds: Floats) -> Floats:
+        """Take, in all trials, the first free worker at the next permit; give the time of the answer."""
+        worker = self.free.argmin(axis=0)
+        start = np.maximum(self.free[worker, self.all], self.permit)
+        self.permit = start + _INTERVAL_S
+        done = start + seconds
+        self.free[worker, self.all] = done
+        return done
 
     def send(self, trials: Ints, codes: Floats, rows: Floats, seconds: Floats) -> Cut:
         """Make a sync call in these trials; give back those in which the gateway cut it."""
@@ -140,9 +167,9 @@ class _Table:
     def submit(self, trials: Ints, seconds: Floats) -> None:
         """Make an async call: the answer comes at once, and the task takes its turn."""
         answered = self._occupy(trials, np.full(len(trials), ASYNC_ANSWER_S))
-        server = self.servers[trials].argmin(axis=1)
-        done = np.maximum(self.servers[trials, server], answered) + seconds
-        self.servers[trials, server] = done
+        server = self.servers[:, trials].argmin(axis=0)
+        done = np.maximum(self.servers[server, trials], answered) + seconds
+        self.servers[server, trials] = done
         self.end[trials] = np.maximum(self.end[trials], done + self.schedule.assumed.task_overhead_s)
 
     def draw_seconds(self, trials: Ints, codes: Floats, items: Floats | float) -> Floats:
@@ -152,10 +179,9 @@ class _Table:
 
     def _occupy(self, trials: Ints, seconds: Floats) -> Floats:
         """Take the first free worker at the next permit, and give the time of the answer."""
-        worker = self.free[trials].argmin(axis=1)
-        start = np.maximum(self.free[trials, worker], self.permit[trials])
-        self.permit[trials] = start + 1 / contract.UPDATES_PER_SECOND
+        worker = self.free[:, trials].argmin(axis=0)
+        start = np.maximum(self.free[worker, trials], self.permit[trials])
+        self.permit[trials] = start + _INTERVAL_S
         done = start + seconds
-        self.free[trials, worker] = done
-        self.end[trials] = np.maximum(self.end[trials], done)
+        self.free[worker, trials] = done
         return np.asarray(done)

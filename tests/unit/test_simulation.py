@@ -1,5 +1,7 @@
 """The simulation agrees with closed forms where they exist."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,47 +79,44 @@ def simpy_makespans(plan: scmkit.Plan, trials: int, seed: int) -> np.ndarray:
 
     model, rng, assumed = plan.service_time, np.random.default_rng(seed), plan.assumptions
     ends = np.zeros(trials)
-    for trial in range(trials):
-        env = simpy.Environment()
-        servers = simpy.Resource(env, assumed.parallel_tasks)
-        which = rng.integers(len(model.noise))
-        todo = [
-            ("async" if a else "sync", c, r)
-            for a, c, r in zip(plan.is_async, plan.schedule.codes.codes, plan.schedule.rows, strict=True)
-        ]
-        permit = [0.0]
 
-        def seconds(codes: float, items: float, which: int = which) -> float:
+    def one_trial(trial: int) -> None:
+        env = simpy.Environment()
+        workers, servers = simpy.Resource(env, plan.workers), simpy.Resource(env, assumed.parallel_tasks)
+        which, permit = rng.integers(len(model.noise)), [0.0]
+
+        def seconds(codes: float, items: float) -> float:
             median = model.base_s[which] + model.per_code_s[which] * codes + model.per_item_s[which] * items
             return median * np.exp(model.noise[which] * rng.standard_normal())
 
-        def task(
-            env: simpy.Environment, codes: float, servers: simpy.Resource = servers, trial: int = trial, seconds=seconds
-        ):
+        def task(codes: float) -> Iterator[object]:
             with servers.request() as turn:
                 yield turn
                 yield env.timeout(seconds(codes, 1))
-                ends[trial] = max(ends[trial], env.now + assumed.task_overhead_s)
+            ends[trial] = max(ends[trial], env.now + assumed.task_overhead_s)
 
-        def worker(env: simpy.Environment, todo=todo, permit=permit, trial: int = trial, seconds=seconds, task=task):
-            while todo:
-                mode, codes, rows = todo.pop(0)
+        def call(is_async: bool, codes: float, rows: float) -> Iterator[object]:
+            with workers.request() as turn:
+                yield turn
                 start = max(env.now, permit[0])
                 permit[0] = start + 1 / UPDATES_PER_SECOND
-                yield env.timeout(start - env.now)
-                took = ASYNC_ANSWER_S if mode == "async" else seconds(codes, rows)
-                yield env.timeout(min(took, plan.timeout_s))
-                ends[trial] = max(ends[trial], env.now)
-                if mode == "async":
-                    env.process(task(env, codes))
-                elif took > plan.timeout_s:
-                    halves = [("sync", codes / 2, np.ceil(rows / 2)), ("sync", codes / 2, np.floor(rows / 2))]
-                    todo += [("async", codes, 1)] if rows <= 1 else halves
-                    env.process(worker(env))
+                took = ASYNC_ANSWER_S if is_async else seconds(codes, rows)
+                yield env.timeout(start - env.now + min(took, plan.timeout_s))
+            ends[trial] = max(ends[trial], env.now)
+            if is_async:
+                env.process(task(codes))
+            elif took > plan.timeout_s and rows <= 1:
+                env.process(call(True, codes, 1))
+            elif took > plan.timeout_s:
+                for size in (np.ceil(rows / 2), np.floor(rows / 2)):
+                    env.process(call(False, codes / 2, size))
 
-        for _ in range(plan.workers):
-            env.process(worker(env))
+        for facts in zip(plan.is_async, plan.schedule.codes.codes, plan.schedule.rows, strict=True):
+            env.process(call(*facts))
         env.run()
+
+    for trial in range(trials):
+        one_trial(trial)
     return ends
 
 
