@@ -135,3 +135,9 @@ def shown(value: Any) -> str:
     """Show a value in a message: quoted, so that no control character gets through, and cut."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def side_by_side(*bodies: Html) -> Html:
+    """Put pieces of HTML beside each other, as many as the window holds."""
+    cells = "".join(f'<div style="flex:1 1 30em;max-width:44em">{body}</div>' for body in bodies)
+    return Html(f'<div style="display:flex;flex-wrap:wrap;gap:1em">{cells}</div>')
