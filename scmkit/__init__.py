@@ -7,11 +7,13 @@ from scmkit.contract import Assumptions
 from scmkit.errors import ScmkitError
 from scmkit.estimation import Estimate, count_codes, estimate
 from scmkit.latency import ServiceTime
-from scmkit.planning import Plan, plan
+from scmkit.planning import Plan
+from scmkit.records import history, jobs
+from scmkit.resuming import resume
 from scmkit.sandbox import Sandbox
 from scmkit.simulation import Risk, simulate
 from scmkit.tables import read_table
-from scmkit.uploading import UploadJob, upload
+from scmkit.uploading import UploadJob, plan, upload
 from scmkit.validation import Findings, validate
 
 __version__ = "0.1.0"
@@ -31,8 +33,11 @@ __all__ = [
     "capacity",
     "count_codes",
     "estimate",
+    "history",
+    "jobs",
     "plan",
     "read_table",
+    "resume",
     "simulate",
     "upload",
     "use",

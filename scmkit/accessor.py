@@ -26,7 +26,7 @@ class ScmAccessor:
 
     def plan(self, *args: Any, **options: Any) -> planning.Plan:
         """See `scmkit.plan`."""
-        return planning.plan(self._df, *args, **options)
+        return uploading.plan(self._df, *args, **options)
 
     def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:
         """Plan, then see `scmkit.simulate`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ import click
 from scmkit import __version__, contract
 from scmkit.client import Client
 from scmkit.errors import ScmkitError
+from scmkit.journal import Journal
 from scmkit.planning import Plan
 from scmkit.planning import plan as make_plan
+from scmkit.records import jobs as list_jobs
+from scmkit.resuming import resume as resume_job
 from scmkit.tables import read_table
 from scmkit.uploading import UploadJob
 from scmkit.uploading import upload as upload_plan
@@ -116,6 +120,36 @@ def upload(verify: bool, report: Path | None, base_url: str | None, **options: A
     if report is not None:
         job.report(report)
         click.echo(f"report: {report}")
+    sys.exit(0 if job.ok else 1)
+
+
+@main.command()
+@click.option(
+    "--prune",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Forget jobs older than this that are complete or cancelled.",
+)
+@click.option("--journal", type=click.Path(path_type=Path), help="Instead of SCMKIT_JOURNAL or the user's own.")
+def jobs(prune: float | None, journal: Path | None) -> None:
+    """List the uploads in the journal, newest last."""
+    if prune is not None:
+        with Journal(journal) as book:
+            click.echo(f"forgot {book.prune(time.time() - prune * 86_400):,} jobs")
+    known = list_jobs(journal)
+    click.echo(known.drop(columns="service").to_string(index=False) if len(known) else "no uploads yet")
+
+
+@main.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--verify", is_flag=True, help="Download the codes afterwards and compare.")
+@click.option("--journal", type=click.Path(path_type=Path), help="Instead of SCMKIT_JOURNAL or the user's own.")
+@click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
+@click.option("--anyway", is_flag=True, help="Although a later upload may have changed the same codes.")
+def resume(job_id: str, verify: bool, journal: Path | None, base_url: str | None, anyway: bool) -> None:
+    """Carry an upload to its end that was killed, cancelled or stopped by an error."""
+    job = resume_job(job_id, Client(base_url), journal, verify=verify, anyway=anyway)
+    _show(job)
     sys.exit(0 if job.ok else 1)
 
 

@@ -219,6 +219,8 @@ class Client:
         self.assumptions = assumptions
         self.claims = Claims()  # of this client's jobs, see there
         self._ca_file = None if ca_file is None else os.fspath(ca_file)
+        if self._ca_file is not None and not Path(self._ca_file).exists():
+            raise ConfigurationError(f"there is no file of certificates at {self._ca_file!r}")
         self._session = self._new_session()
         self._session.auth = _TokenAuth(_find_token(token, self.base_url))
 
@@ -434,6 +436,13 @@ def default_client() -> Client:
     return _default if _default is not None else Client()
 
 
+def current_service() -> str:
+    """Give the base URL of the client that `default_client` would give, without making one."""
+    if _default is not None:
+        return _default.base_url
+    return os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL
+
+
 def _find_token(token: str | Token | None, base_url: str) -> Token:
     if isinstance(token, Token):
         return token
@@ -503,20 +512,24 @@ def _connection_error(error: Exception, where: str) -> ScmkitError:
     return AnswerLostError(f"{where} did not answer completely: {_reason(error)}")
 
 
-def _has(error: BaseException | None, kind: type[Exception]) -> bool:
-    """Tell whether an error came from one of this kind."""
+def _inner(error: Exception) -> Exception | None:
+    """Give the error that this one is made of; a reason that is text is not one."""
+    held = (getattr(error, "reason", None), *error.args)
+    return next((inner for inner in held if isinstance(inner, Exception)), None)
+
+
+def _has(error: Exception | None, kind: type[Exception]) -> bool:
+    """Tell whether an error is made of one of this kind."""
     while error is not None and not isinstance(error, kind):
-        inner = getattr(error, "reason", None) or next((a for a in error.args if isinstance(a, Exception)), None)
-        error = inner or error.__cause__ or error.__context__
+        error = _inner(error)
     return error is not None
 
 
 def _reason(error: Exception) -> str:
     """Give the innermost words of a connection error, without addresses of objects."""
-    inner: Any = error
-    while getattr(inner, "reason", None) or (inner.args and isinstance(inner.args[0], Exception)):
-        inner = getattr(inner, "reason", None) or inner.args[0]
-    words = re.sub(r"<[^>]*>:? ?", "", str(inner))
+    while (inner := _inner(error)) is not None:
+        error = inner
+    words = re.sub(r"<[^>]*>:? ?", "", str(error))
     return words.rsplit("Failed to establish a new connection: ", 1)[-1][:_WORDS]
 
 

@@ -28,6 +28,7 @@ PRIOR_LOG_SD = np.array([1.0, 0.5, 1.0, 0.4])
 WILD = 0.02  # probability that an observation has nothing to do with the model [assumed]
 WILD_LOG_RANGE = 10.0  # a wild one is anywhere within this many e-foldings [assumed]
 DRAWS = 400
+ENOUGH_DRAWS = 40  # effective ones that an update leaves; fewer, and the posterior is computed anew
 _PROPOSALS = 8_000
 _TAILS = 5.0  # degrees of freedom of the proposals, heavier than the posterior
 
@@ -83,6 +84,17 @@ def posterior_draws(observed: Observations, count: int = DRAWS, seed: int = 0) -
     steps = (np.arange(count) + rng.random()) / count
     chosen = np.searchsorted(np.cumsum(weight) / weight.sum(), steps)
     return np.asarray(np.exp(proposals[np.minimum(chosen, _PROPOSALS - 1)]))
+
+
+def updated_draws(draws: Floats, observed: Observations) -> Floats:
+    """Update given draws with new calls: in proportion to how well they explain them, or, where hardly any does, anew."""
+    log_weight = observed.log_likelihood(np.log(draws))
+    weight = np.exp(log_weight - np.max(log_weight))
+    weight /= weight.sum()
+    if 1 / (weight**2).sum() < ENOUGH_DRAWS:
+        return posterior_draws(observed)
+    steps = (np.arange(len(draws)) + 0.5) / len(draws)
+    return np.asarray(draws[np.minimum(np.searchsorted(np.cumsum(weight), steps), len(draws) - 1)])
 
 
 def _mode(observed: Observations) -> tuple[Floats, Floats]:

@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
-import stat
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from scmkit import storage
 from scmkit.contract import TaskState
 from scmkit.errors import JournalError, did_you_mean
 from scmkit.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.pacing import HEADROOM
 from scmkit.sharing import FileLock, Turnstile, is_held
+from scmkit.storage import NoLocksError
 
 VARIABLE = "SCMKIT_JOURNAL"
 APPLICATION, SCHEMA = 0x53434D4B, 1  # "SCMK", and the version of the tables below
-BUSY_S = 5.0  # how long a write waits for another job's write
 UNFINISHED = (Fate.PENDING, Fate.CANCELLED, Fate.UNKNOWN)  # of a job that is not complete
-_HEADER = 100  # bytes; the SQLite file format holds the version at 60 and the application at 68
 _TABLES = """
 create table jobs (id text primary key, created real, service text, state text, error text, rows integer) strict;
 create table parts (job text, name text, kind text, data blob, primary key (job, name)) strict;
@@ -47,10 +46,6 @@ create table settled (id integer primary key, job text, call integer, rows blob,
 create index attempts_of on attempts (job, call);
 create index settled_of on settled (job);
 """
-
-
-class NoLocksError(Exception):
-    """The file system cannot keep two processes apart; there is no journal then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,17 +93,17 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = place(path)
-        with translated(self.path):
-            _make(self.path)
-            _check(self.path)
-            self.db = _connect(self.path)
-            self._set_up()
+        self.db = storage.opened(self.path, APPLICATION, SCHEMA, _TABLES)
 
     def create(
         self, job: str, service: str, rows: int, parts: Mapping[str, Any], calls: Iterable[tuple[Mode, Ints]]
     ) -> Record:
-        """Write down a new job, whole or not at all."""
-        record = self._record(job)
+        """Write down a new job, whole or not at all; its record closes the journal."""
+        try:
+            record = self._record(job)
+        except BaseException:
+            self.close()
+            raise
         try:
             with self.transaction():
                 self.db.execute(
@@ -127,20 +122,23 @@ class Journal:
         return record
 
     def reopen(self, job: str) -> Record:
-        """Take hold of a job that no living process works on."""
-        if job not in (known := [line[0] for line in self.query("select id from jobs order by created")]):
-            raise JournalError(f"{self.path} knows no job {job!r}{did_you_mean(job, known)}; scmkit.jobs() lists them")
-        return self._record(job)
+        """Take hold of a job that no living process works on; its record closes the journal."""
+        try:
+            self._check_known(job)
+            return self._record(job)
+        except BaseException:
+            self.close()
+            raise
 
     def query(self, sql: str, *values: Any) -> list[Any]:
         """Ask the journal."""
-        with translated(self.path):
+        with storage.translated(self.path):
             return self.db.execute(sql, values).fetchall()
 
-    def parts(self, job: str) -> dict[str, Any]:
-        """Give what was stored with the job."""
-        lines = self.query("select name, kind, data from parts where job = ?", job)
-        with translated(self.path):
+    def parts(self, job: str, name: str = "%") -> dict[str, Any]:
+        """Give what was stored with the job: all of it, or one part."""
+        lines = self.query("select name, kind, data from parts where job = ? and name like ?", job, name)
+        with storage.translated(self.path):
             return {name: _unpacked(kind, data) for name, kind, data in lines}
 
     def traces(self, job: str) -> list[Trace]:
@@ -151,7 +149,7 @@ class Journal:
         ):
             attempts.setdefault(call, []).append(facts)
         lines = self.query("select number, mode, rows, parent, resent from calls where job = ? order by number", job)
-        with translated(self.path):
+        with storage.translated(self.path):
             return [_trace(line, attempts.get(line[0], [])) for line in lines]
 
     def events(self, job: str) -> Iterator[Event]:
@@ -166,23 +164,26 @@ class Journal:
                 call, trace.mode, trace.rows, 0, Outcome(outcome or Outcome.UNKNOWN), status, seconds or 0.0, size,
                 codes, task, message or ("" if outcome else "no answer is on record"), bool(final), trace.parent,
             )  # fmt: skip
-        for call, seen in self.query("select call, seen from tasks where job = ?", job):
+        for call, seen in self.query("select call, seen from tasks where job = ? order by rowid", job):
             yield TaskSeen(_task(seen), call)
         yield from self.settled(job)
+
+    def tasks(self, job: str) -> dict[str, Task]:
+        """Give the job's tasks by their ids, as the service last described them."""
+        return {task: _task(seen) for task, seen in self.query("select id, seen from tasks where job = ?", job)}
 
     def settled(self, job: str) -> Iterator[Settled]:
         """Tell again what became of rows, in the order in which it was learned."""
         for call, rows, fates, discarded, message in self.query(
             "select call, rows, fates, discarded, message from settled where job = ? order by id", job
         ):
-            with translated(self.path):
+            with storage.translated(self.path):
                 lost = {int(row): tuple(names) for row, names in msgspec.json.decode(discarded).items()}
                 yield Settled(_spread(rows), _spread(fates, "|i1"), call, lost, message)
 
     def fates(self, job: str) -> NDArray[np.int8]:
         """Give what is known to have become of each row."""
-        ((kind, data),) = self.query("select kind, data from parts where job = ? and name = 'fates'", job)
-        fates: NDArray[np.int8] = _unpacked(kind, data)
+        fates: NDArray[np.int8] = self.parts(job, "fates")["fates"]
         for event in self.settled(job):
             fates[event.rows] = event.fates
         return fates
@@ -194,33 +195,25 @@ class Journal:
     def prune(self, before: float) -> int:
         """Forget jobs made before this time that are complete or cancelled; say how many."""
         with self.transaction():
-            old = self.query("select id from jobs where created < ? and state in ('complete', 'cancelled')", before)
-            for (job,) in old:
+            ended = self.query("select id from jobs where created < ? and state in ('complete', 'cancelled')", before)
+            old = [job for (job,) in ended if not self.is_running(job)]
+            for job in old:
                 self.db.execute("delete from jobs where id = ?", (job,))
                 for table in ("parts", "calls", "attempts", "tasks", "settled"):
                     self.db.execute(f"delete from {table} where job = ?", (job,))  # noqa: S608 - our own words
         if old:
-            with translated(self.path):
+            with storage.translated(self.path):
                 self.db.execute("vacuum")
         return len(old)
 
     def turnstile(self, service: str, per_second: float) -> Turnstile:
-        """Give what spaces the calls of all processes that use this journal for this service."""
-        name = hashlib.sha256(service.encode()).hexdigest()[:12]
+        """Give what spaces the calls of all processes that use this journal for this service, whatever their token."""
+        name = hashlib.sha256(str(urlsplit(service).hostname).encode()).hexdigest()[:12]
         return Turnstile(self.path.with_name(f"{self.path.name}-pace-{name}"), 1 / (per_second * HEADROOM))
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Do all of it, durably, or nothing."""
-        with translated(self.path):
-            self.db.execute("begin immediate")
-            try:
-                yield
-                self.db.execute("commit")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self.db.execute("rollback")
-                raise
+        return storage.transaction(self.db, self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -232,16 +225,10 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _set_up(self) -> None:
-        with self.transaction():
-            if self.db.execute("pragma user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";")[:-1]:
-                    self.db.execute(statement)
-                self.db.execute(f"pragma application_id = {APPLICATION}")
-                self.db.execute(f"pragma user_version = {SCHEMA}")
-        # After the tables, so that the file's own header tells from the first moment whose it is.
-        if self.db.execute("pragma journal_mode = wal").fetchone()[0] != "wal":
-            raise NoLocksError(f"no write-ahead log on the file system of {self.path}")
+    def _check_known(self, job: str) -> None:
+        known = [name for (name,) in self.query("select id from jobs order by created")]
+        if job not in known:
+            raise JournalError(f"{self.path} knows no job {job!r}{did_you_mean(job, known)}; scmkit.jobs() lists them")
 
     def _lock_path(self, job: str) -> Path:
         name = hashlib.sha256(job.encode()).hexdigest()[:12]
@@ -312,7 +299,8 @@ class Record:
             case TaskSeen():
                 seen = msgspec.json.encode(asdict(event.task))
                 self._db.execute(
-                    "insert or replace into tasks values (?, ?, ?, ?)", (self.job, event.task.id, event.call, seen)
+                    "insert into tasks values (?, ?, ?, ?) on conflict do update set seen = excluded.seen",
+                    (self.job, event.task.id, event.call, seen),
                 )
             case Ended():
                 self._set_state(event.state, None if event.error is None else str(event.error))
@@ -348,77 +336,6 @@ def place(path: str | os.PathLike[str] | None = None) -> Path:
 
     chosen = path or os.environ.get(VARIABLE)
     return Path(chosen).absolute() if chosen else Path(user_state_dir("scmkit", False)) / "journal.sqlite3"
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system say into one sentence that says what to do."""
-    try:
-        yield
-    except (sqlite3.Error, zlib.error, msgspec.MsgspecError, OSError) as error:
-        if isinstance(error, JournalError):
-            raise
-        raise JournalError(f"the journal {path} cannot be used: {error}. {_way_out(str(error))}") from None
-
-
-def _way_out(words: str) -> str:
-    if "locked" in words:
-        return "Another program holds it: close that, then scmkit.resume() carries on"
-    if "full" in words:
-        return "Make room on the disk, then scmkit.resume() carries on"
-    if "malformed" in words or "not a database" in words or "decompressing" in words:
-        return "It is damaged and was left as it is: move it away, or give another with journal=path"
-    return f"Give another with journal=path or {VARIABLE}, or do without: journal=False"
-
-
-def _make(path: Path) -> None:
-    """Make what is not there yet, for this user alone, whatever the umask."""
-    for folder in reversed([f for f in path.parents if not f.exists()]):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def _check(path: Path) -> None:
-    """Refuse what is not a sound journal of this user, without changing it."""
-    for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
-        with suppress(FileNotFoundError):
-            found = name.lstat()
-            if not stat.S_ISREG(found.st_mode):
-                raise JournalError(f"{name} is a link or no plain file, and a journal is never written through one")
-            if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-                raise JournalError(f"{name} belongs to another user: give a journal of your own with journal=path")
-    with path.open("rb") as file:
-        header = file.read(_HEADER)
-    if not header:
-        return
-    if header[:16] != b"SQLite format 3\0" or int.from_bytes(header[68:72]) != APPLICATION:
-        raise JournalError(f"{path} is not a journal of scmkit: give another path")
-    if (version := int.from_bytes(header[60:64])) > SCHEMA:
-        raise JournalError(f"{path} is of a newer scmkit (schema {version}, this one knows {SCHEMA}): upgrade scmkit")
-    with _reader(path) as db:
-        found = [line[0] for line in db.execute("pragma quick_check(1)")]
-    if found != ["ok"]:
-        raise sqlite3.DatabaseError(f"malformed: {found[0]}")
-    if path.stat().st_mode & 0o077 and os.name == "posix":
-        path.chmod(0o600)
-
-
-@contextmanager
-def _reader(path: Path) -> Iterator[sqlite3.Connection]:
-    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
-    try:
-        yield db
-    finally:
-        db.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Made in the caller's thread, then used by the job's own only.
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    for pragma in ("synchronous = full", "fullfsync = on", "trusted_schema = off"):
-        db.execute(f"pragma {pragma}")
-    return db
 
 
 def _can_wait(event: Event) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,17 @@ class ServiceTime:
     ) -> ServiceTime:
         """Make a service whose parameters are known; the sandbox runs on one."""
         return cls(np.array([base_s]), np.array([per_code_s]), np.array([per_item_s]), np.array([noise]), "fixed")
+
+    def after(self, calls: Sequence[tuple[float, float, float, bool]]) -> ServiceTime:
+        """Update quickly with a few calls: codes, items, seconds, timed out. What is known exactly stays as it is."""
+        from scmkit.fitting import Observations, updated_draws
+
+        codes, items, seconds, timed_out = np.array(calls, dtype=float).T
+        draws = np.column_stack(self._parameters)
+        if len(draws) == 1:
+            return self
+        updated = updated_draws(np.maximum(draws, _NO_NOISE), Observations(codes, items, seconds, timed_out > 0))
+        return self._of(updated, f"{self.source}, updated with {len(codes):,} calls", self.check)
 
     @classmethod
     def _of(cls, draws: Floats, source: str, check: FitCheck | None = None) -> ServiceTime:

@@ -181,6 +181,7 @@ class Plan:
             f"largest timeout risk {sync['timeout_risk'].max() if len(sync) else 0:.2%}",
             f"async: {len(tasks):,} tasks, {tasks['rows'].sum():,} rows, about {tasks['codes_mid'].sum():,} codes",
             f"about {self.seconds:,.0f} s with {self.workers} workers; {self.choice}",
+            f"seconds per call: {self.service_time.source}",
         ]
         if clears:
             lines.append(f"clears {clears:,} values")
@@ -266,7 +267,8 @@ def plan(
     inventory : DataFrame or path, optional
         All codes, one a line, in the shape of a code download.
     service_time : ServiceTime, optional
-        Seconds per call; the documented prior when not given.
+        Seconds per call. Default: fitted to the calls that the journal knows of this service, where there are at
+        least 20, else the documented prior; the summary says which.
     risk : float, default 0.01
         The timeout risk that a sync call may have, at the upper estimate of its codes.
     fields : list, dict or inventory, optional

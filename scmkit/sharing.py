@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 # Turns are a tenth of a second or so apart: one that is further away was noted before the machine was started again.
 FURTHEST_TURN_S = 10.0
 _ASK_AGAIN_S = 0.002

@@ -6,6 +6,7 @@ engine is a generator of events; `UploadJob` folds them into frames.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import os
@@ -14,8 +15,9 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -23,25 +25,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scmkit import contract, display, tracking
+from scmkit import contract, display, planning, tracking
 from scmkit import policy as policies
-from scmkit.client import Client, Limits, default_client
+from scmkit.adapting import CallSize
+from scmkit.adapting import plan as make_plan
+from scmkit.client import Client, Limits, current_service, default_client
 from scmkit.errors import (
     AuthenticationError,
+    JournalError,
     NotFoundError,
     PermissionDeniedError,
     PlanError,
     ScmkitError,
     ServiceError,
 )
-from scmkit.events import Attempted, Ended, Event, Listener, Paused, Settled, TaskSeen
+from scmkit.events import Attempted, Ended, Event, Listener, Paused, Sending, Settled, TaskSeen
+from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.pacing import Budget, Claim, Pace, probe_pause_s
 from scmkit.planning import Plan
-from scmkit.planning import plan as make_plan
 from scmkit.policy import Do
 from scmkit.readback import compare
+from scmkit.records import begin
 from scmkit.tables import read_table
 from scmkit.texts import Ints
 
@@ -64,6 +70,38 @@ class Call:
     began: float | None = None
     maybe_applied: bool = False
     resent: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a job begins: with the calls of its plan, or with what an earlier session left.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+        To be made.
+    next_number : int
+        For the next call that is not among them.
+    tasks : dict of str to Call
+        To be followed.
+    by_task : sequence of (rows, fates)
+        What ended tasks said.
+    stored, dropped : frozenset of str
+        Fields of which an answer said that they were stored, or that they were not.
+    """
+
+    calls: Sequence[Call]
+    next_number: int
+    tasks: Mapping[str, Call] = field(default_factory=dict)
+    by_task: Sequence[tuple[Ints, NDArray[np.int8]]] = ()
+    stored: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Start:
+        """Begin at the beginning."""
+        modes = [Mode.ASYNC if is_async else Mode.SYNC for is_async in plan.is_async]
+        return cls([Call(number, mode, plan.rows_of(number)) for number, mode in enumerate(modes)], len(plan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +220,8 @@ class Engine:
         Gives the moment from which no earlier job can put an older value over ours.
     random : callable
         Gives numbers between 0 and 1, for jitter.
+    start : Start, optional
+        What is left to do; by default all of the plan.
     """
 
     def __init__(
@@ -192,12 +232,14 @@ class Engine:
         fields_of: Callable[[int], frozenset[str] | None] = lambda row: None,
         held_until: Callable[[float], float] = lambda now: now,
         random: Callable[[], float] = random.random,
+        start: Start | None = None,
     ) -> None:
+        start = start or Start.of(plan)
         self.plan, self.transport, self.limits = plan, transport, limits
         self._fields_of, self._held_until, self._random = fields_of, held_until, random
         self._pace = Pace(limits.updates_per_second)
         self._poll_pace = Pace(contract.OTHER_CALLS_PER_MINUTE / 60 * limits.speed)
-        self._numbers = itertools.count(len(plan))
+        self._numbers = itertools.count(start.next_number)
         self._sequence = itertools.count()
         self._ready: list[tuple[float, int, Call]] = []
         self._polls: list[tuple[float, int, tracking.Watch]] = []
@@ -207,21 +249,30 @@ class Engine:
         self._failures = 0
         self._budget = Budget()
         self._slowed_at = float("-inf")
+        self._size = CallSize(plan)
         self._ceiling = float("inf")  # bytes: a 413 was answered to a body of this size
         self._error: Exception | None = None
         self._stop_at: float | None = None
         self._cancel_by = float("inf")
         self.late_until = 0.0  # until then, a lost call may still take effect
-        self._by_task: list[tuple[Ints, NDArray[np.int8]]] = []
-        self._stored: set[str] = set()
-        self._dropped: set[str] = set()
-        for number in range(len(plan)):
-            mode = Mode.ASYNC if plan.is_async[number] else Mode.SYNC
-            self._enqueue(Call(number, mode, plan.rows_of(number)), 0.0)
+        self._by_task = list(start.by_task)
+        self._stored, self._dropped = set(start.stored), set(start.dropped)
+        for call in start.calls:
+            self._enqueue(call, 0.0)
+        for task_id, call in start.tasks.items():
+            self._calls[call.number] = call
+            self._watch(tracking.Watch.begin(task_id, call.number, transport.now(), limits.speed))
 
     def cancel(self, grace_s: float = GRACE_S) -> None:
         """Send nothing more; calls under way have this long to end. May be called from any thread."""
         self._cancel_by = min(self._cancel_by, self.transport.now() + grace_s)
+        self.transport.wake()
+
+    def halt(self, error: Exception) -> None:
+        """Send nothing more because of an error; calls under way may still end. Called from the job's own thread."""
+        self._error = self._error or error
+        if self._stop_at is None:
+            self._stop_at = self.transport.now() + self.limits.deadline_s
         self.transport.wake()
 
     def run(self) -> Iterator[Event]:
@@ -272,16 +323,22 @@ class Engine:
             now = self.transport.now()
             if max(self._ready[0][0], self._pace.ready_at) > now:
                 return
-            call = heapq.heappop(self._ready)[2]
+            call = self._ready[0][2]
             body = self.plan.body(call.mode, call.rows)
-            if len(body) >= self._ceiling and len(call.rows) > 1:
+            too_large = len(body) >= self._ceiling and len(call.rows) > 1
+            if too_large or (call.mode is Mode.SYNC and self._size.too_risky(call.rows)):
+                heapq.heappop(self._ready)
                 self._split(call)
                 continue
+            yield Sending(call.number, call.mode, call.rows, body, call.parent, call.resent)
+            if self._stop_at is not None:  # the intent could not be written down
+                return
+            heapq.heappop(self._ready)
+            now = self.transport.now()
             call.began = now if call.began is None else call.began
             self._posting.add(call)
             self._pace.take(now)
             self.transport.start(Post(call, body))
-        yield from ()
 
     def _poll_due(self) -> None:
         while self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
@@ -369,12 +426,12 @@ class Engine:
             case Do.REJECT:
                 yield from self._reject(call, decision.named, str(error))
             case Do.GIVE_UP if decision.outcome is Outcome.NOT_SENT:
-                yield from self._stop(call, error, now)
+                yield from self._stop(call, error)
             case Do.GIVE_UP:
                 fate = Fate.UNKNOWN if call.maybe_applied else Fate.CANCELLED
                 yield Settled.alike(call.rows, fate, call.number, f"given up: {error}")
             case Do.STOP:
-                yield from self._stop(call, error, now)
+                yield from self._stop(call, error)
 
     def _split(self, call: Call) -> None:
         for half in np.array_split(call.rows, 2):
@@ -388,12 +445,9 @@ class Engine:
         if len(rest):
             self._enqueue(self._child(call, call.mode, rest, resent=call.resent), self.transport.now())
 
-    def _stop(self, call: Call, error: Exception, now: float) -> Iterator[Event]:
+    def _stop(self, call: Call, error: Exception) -> Iterator[Event]:
         """Stop feeding; calls under way may still end well. What was not sent stays unsent."""
-        if self._error is None:
-            self._error = error
-        if self._stop_at is None:
-            self._stop_at = now + self.limits.deadline_s
+        self.halt(error)
         yield self._unsent(call, str(error))
 
     def _read_items(self, call: Call, answer: SyncAnswer) -> Settled:
@@ -417,7 +471,7 @@ class Engine:
         return Settled(call.rows, fates, call.number, discarded)
 
     def _may_have_moved(self, call: Call) -> bool:
-        """Whether an earlier attempt may have taken the codes to another campaign, where this key does not find them."""
+        """Whether an earlier attempt may have taken codes to another campaign, where this key does not find them."""
         return call.maybe_applied and not self.plan.unique_key and any(f.name == "product" for f in self.plan.fields)
 
     # Tasks
@@ -431,7 +485,8 @@ class Engine:
         self._polling.pop(watch.call, None)
         if isinstance(reply.error, AuthenticationError | PermissionDeniedError):
             self._watch(watch)
-            yield from self._stop_polling(reply.error, now)
+            self.halt(reply.error)
+            yield Paused(0.0, str(reply.error))
             return
         task = reply.answer if isinstance(reply.answer, Task) else None
         missing = isinstance(reply.error, NotFoundError)
@@ -446,11 +501,6 @@ class Engine:
             if reply.error is not None and not missing:
                 self._poll_pace.pause(now, 1.0 / speed)
             self._watch(watch)
-
-    def _stop_polling(self, error: Exception, now: float) -> Iterator[Event]:
-        self._error = self._error or error
-        self._stop_at = self._stop_at or now + self.limits.deadline_s
-        yield Paused(0.0, str(error))
 
     def _on_task_end(self, call: Call, task: Task) -> Iterator[Event]:
         if task.state is contract.TaskState.COMPLETE:
@@ -550,6 +600,8 @@ class Engine:
         assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
         seconds = reply.seconds * self.limits.speed  # of the service's clock
         message = "" if reply.error is None else str(reply.error)
+        if call.mode is Mode.SYNC and status in (200, 504):
+            self._size.learn(call.rows, codes, seconds, status == 504)
         return Attempted(
             call.number, call.mode, call.rows, call.attempts + call.throttled, outcome, status, seconds,
             len(reply.work.body), codes, task_id, message, final, call.parent,
@@ -565,10 +617,16 @@ class UploadJob:
     plan : Plan
     """
 
-    def __init__(self, plan: Plan, client: Client, verify: bool = False) -> None:
-        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    def __init__(
+        self, plan: Plan, client: Client, verify: bool = False, record: Record | None = None, start: Start | None = None
+    ) -> None:
+        self.id = _new_id() if record is None else record.job
         self.plan = plan
         self.started_at = datetime.now(UTC)
+        self._record = record
+        self._journal = None if record is None else record.journal.path
+        per_second = client.limits.updates_per_second
+        self._turns = None if record is None else record.journal.turnstile(client.base_url, per_second)
         self._client, self._verify_at_end = client, verify
         self._ledger = Ledger(plan)
         self._listeners: list[Listener] = [self._ledger]
@@ -579,7 +637,7 @@ class UploadJob:
         self._claim = Claim(
             {k.name: frozenset(k.take(plan.order)) for k in plan.keys}, frozenset(f.name for f in plan.fields)
         )
-        self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until)
+        self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until, start=start)
         self._thread = threading.Thread(target=self._run, name=f"scmkit-{self.id}", daemon=True)
 
     @property
@@ -674,10 +732,10 @@ class UploadJob:
         if not filters and len(found.absent):  # not updated lately, or not there at all: look at all codes
             found = self._compare(rows, {})
         open_rows = self._ledger.positions(Fate.UNVERIFIED, Fate.UNKNOWN)
-        self._ledger(Settled.alike(np.intersect1d(open_rows, found.equal), Fate.APPLIED, message="read back"))
-        self._ledger(
-            Settled.alike(np.intersect1d(rows, found.absent), Fate.UNMATCHED, message="read back: no such code")
-        )
+        equal, absent = np.intersect1d(open_rows, found.equal), np.intersect1d(rows, found.absent)
+        with self._written_down():
+            self._hear(Settled.alike(equal, Fate.APPLIED, message="read back"))
+            self._hear(Settled.alike(absent, Fate.UNMATCHED, message="read back: no such code"))
         self._differences = found.differences
         return found.differences
 
@@ -723,8 +781,7 @@ class UploadJob:
     def _run(self) -> None:
         try:
             for event in self._engine.run():
-                for listener in self._listeners:
-                    listener(event)
+                self._hear(event)
             if self._verify_at_end and self.state == "complete":
                 self.verify()
         except BaseException as failure:  # noqa: BLE001 - shown by result(), in the caller's thread
@@ -734,7 +791,36 @@ class UploadJob:
         finally:
             self._client.claims.leave(self._claim, self._engine.late_until)
             self._transport.close()
+            self._close_record()
             self._ended.set()
+
+    def _hear(self, event: Event) -> None:
+        """Write an event down, then tell everybody."""
+        try:
+            if self._record is not None:
+                self._record(event)
+                if isinstance(event, Sending) and self._turns is not None:
+                    self._turns.wait()
+        except OSError as error:  # a disk that is full, a journal that is locked
+            self._close_record()
+            self._engine.halt(error)
+        for listener in self._listeners:
+            listener(event)
+
+    def _close_record(self) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            record.close()
+
+    @contextmanager
+    def _written_down(self) -> Iterator[None]:
+        """Open the journal again for what is learnt after the end."""
+        if self.done() and self._journal is not None:
+            with suppress(JournalError):  # what was read back counts, whether it can be noted or not
+                self._record = Journal(self._journal).reopen(self.id)
+        yield
+        if self.done():
+            self._close_record()
 
     def _break_off(self, failure: BaseException) -> None:
         """A listener failed, or the engine did: no row stays without an end."""
@@ -777,6 +863,12 @@ class UploadJob:
             path.unlink()
 
 
+@functools.wraps(planning.plan)
+def plan(df: pd.DataFrame, key: str | Sequence[str] = contract.DEFAULT_KEY, *args: Any, **options: Any) -> Plan:
+    """Plan, with what earlier calls to the present service taught; its documentation is that of `planning.plan`."""
+    return make_plan(df, key, *args, service=current_service(), **options)
+
+
 def upload(
     df: pd.DataFrame | Plan,
     client: Client | None = None,
@@ -786,6 +878,7 @@ def upload(
     verify: bool = False,
     errors: str = "raise",
     progress: bool = True,
+    journal: str | os.PathLike[str] | bool | None = None,
     **options: Any,
 ) -> UploadJob:
     """Bring a table's values onto the codes, and say for every row what became of it.
@@ -807,6 +900,9 @@ def upload(
         are sent. What happens after the first call never raises: it is in ``job.rows``.
     progress : bool, default True
         Show a progress bar while waiting.
+    journal : path or False, optional
+        Where everything is written down before it happens, so that `resume` can carry on whatever becomes of this
+        process; False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
     **options
         Of `plan`: ``inventory``, ``estimate``, ``service_time``, ``risk``, ``fields``, ``on_conflict``, ``workers``.
 
@@ -818,6 +914,8 @@ def upload(
     ------
     ValidationError, MissingColumnError, PlanError
         Before anything is sent.
+    JournalError
+        The journal cannot be used; nothing was sent.
     AuthenticationError, PermissionDeniedError, NotSentError, ConfigurationError
         When the job was stopped before anything was applied.
     """
@@ -828,9 +926,17 @@ def upload(
     else:
         client = client or default_client()
         options.setdefault("assumptions", client.assumptions)
-        made = make_plan(df, key, mode, errors=errors, **options)
-    job = UploadJob(made, client or default_client(), verify)._start()
+        made = make_plan(df, key, mode, errors=errors, service=client.base_url, **options)
+    client = client or default_client()
+    record = None
+    if journal is not False:
+        record = begin(_new_id(), made, client.base_url, None if journal is True else journal)
+    job = UploadJob(made, client, verify, record)._start()
     return _wait(job, progress) if wait else job
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _wait(job: UploadJob, progress: bool) -> UploadJob:

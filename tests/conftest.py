@@ -18,8 +18,9 @@ DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture(autouse=True)
-def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the account, the keyring or the default client of whoever runs it."""
+def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the account, the keyring, the journal or the default client of whoever runs it."""
+    monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "state" / "journal.sqlite3"))
     for name in ("SCANTRUST_UAT_TOKEN", "SCANTRUST_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")

@@ -174,6 +174,48 @@ def test_a_lost_answer_is_unknown(behave: Callable[[socket.socket], None]) -> No
     assert time.monotonic() - begun < 2.5
 
 
+def test_a_large_body_may_take_longer_than_a_connection(server: plain_server.PlainServer) -> None:
+    """The time to connect limits connecting only, not the sending of a body that the network takes slowly."""
+
+    def slowly(connection: socket.socket) -> None:
+        time.sleep(0.5)
+        while b'"}]}' not in connection.recv(1 << 20):
+            pass
+        connection.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"codes_affected": 0, "items": {}}')
+
+    limits = Limits(connect_s=0.1, read_s=5, deadline_s=5)
+    with raw_server(slowly) as url, Client(url, "t0ken", limits=limits) as client:
+        answer = client.upload_sync([{"extended_id": "Code_00000-", "wine_name": "x" * 20_000_000}])
+    assert answer.items == {}
+
+
+def drip_headers(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    drip(connection)
+
+
+def fall_silent(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+    time.sleep(2.5)
+
+
+@pytest.mark.parametrize("behave", [drip, drip_headers, fall_silent])
+def test_the_deadline_is_that_of_the_whole_exchange(behave: Callable[[socket.socket], None]) -> None:
+    """Neither bytes that keep coming nor a long time between two of them keep an exchange beyond it."""
+    limits = Limits(connect_s=1, read_s=10, deadline_s=0.3)
+    begun = time.monotonic()
+    with raw_server(behave) as url, Client(url, "t0ken", limits=limits) as client:
+        with pytest.raises(errors.AnswerLostError):
+            client.me()
+        assert time.monotonic() - begun < 1.5
+
+
+def test_certificates_that_are_not_there_are_a_mistake_of_the_set_up() -> None:
+    """A wrong path is said at once, not after eight attempts."""
+    with pytest.raises(errors.ConfigurationError, match="no file of certificates"):
+        Client(token="t0ken", ca_file="nowhere.pem")
+
+
 def test_what_was_never_sent_says_so() -> None:
     """A refused connection is told apart from a lost answer."""
     with socket.create_server(("127.0.0.1", 0)) as free:

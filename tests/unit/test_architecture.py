@@ -14,12 +14,13 @@ PACKAGE = Path(scmkit.__file__).parent
 FLOORS = [
     {"errors", "contract"},
     {"models", "display", "fitting"},
-    {"latency", "texts", "events", "pacing", "client", "sharing"},
+    {"latency", "texts", "events", "pacing", "client", "sharing", "storage"},
     {"fanout", "tables", "policy", "tracking", "dates", "payloads", "journal"},
     {"validation", "estimation", "playing"},
     {"layout"},
     {"planning"},
     {"simulation", "ledger", "readback", "capacity", "records"},
+    {"adapting"},
     {"uploading", "plots"},
     {"resuming"},
     {"accessor", "sandbox"},
@@ -28,6 +29,7 @@ FLOORS = [
     {"__main__"},
 ]
 TABLE_SIDE = {
+    "adapting",
     "fanout",
     "fitting",
     "playing",
@@ -44,7 +46,7 @@ TABLE_SIDE = {
     "readback",
     "ledger",
 }
-WIRE_SIDE = {"client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "sharing"}
+WIRE_SIDE = {"client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "sharing", "storage"}
 NETWORK = {"requests", "urllib3", "http", "socket", "starlette", "uvicorn"}
 HEAVY = [
     "matplotlib",

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scmkit import contract, events, sharing
+from scmkit import contract, events, sharing, storage
 from scmkit import journal as journals
 from scmkit.errors import JournalError
-from scmkit.journal import Journal, NoLocksError, Record
+from scmkit.journal import Journal, Record
 from scmkit.models import Fate, Mode, Outcome, Task
+from scmkit.storage import NoLocksError
 
 SERVICE = "https://api.example.com"
 ROWS = np.arange(6)
@@ -201,7 +202,7 @@ def test_a_full_disk_is_said_and_leaves_the_rest_intact(path: Path) -> None:
     pages = record.journal.query("pragma page_count")[0][0]
     record.journal.query(f"pragma max_page_count = {pages}")
     with pytest.raises(JournalError, match="Make room"):
-        record(sending(1, np.random.default_rng(0).integers(0, 1 << 60, 9_999), Mode.ASYNC))
+        record(sending(2, np.random.default_rng(0).integers(0, 1 << 60, 9_999), Mode.ASYNC))
     record.close()
     with Journal(path) as again:
         assert again.query("pragma integrity_check") == [("ok",)]
@@ -210,7 +211,7 @@ def test_a_full_disk_is_said_and_leaves_the_rest_intact(path: Path) -> None:
 
 def test_a_locked_journal_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that another program holds up for too long is an error, not a wait without end."""
-    monkeypatch.setattr(journals, "BUSY_S", 0.05)
+    monkeypatch.setattr(storage, "BUSY_S", 0.05)
     record = new_job(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("begin immediate")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scmkit.contract import TaskState
 from scmkit.models import Task
-from scmkit.pacing import Pace
+from scmkit.pacing import Budget, Claim, Claims, Pace, probe_pause_s
 from scmkit.tracking import LAST_POLL_S, Watch
 
 
@@ -79,3 +79,52 @@ def test_patience_with_tasks_ends(task: Task | None, age: float, lost: bool) -> 
     watch = Watch.begin("t", 0, 0.0).asked(1.0, task, missing=task is None)
     assert (watch.lost(float(age)) is not None) == lost
     assert watch.lost(age / 20, speed=20) == watch.lost(float(age))
+
+
+def test_failed_polls_are_not_missing_tasks() -> None:
+    """Only a 404 says that a task cannot be found; a poll that failed says nothing."""
+    watch = Watch.begin("t", 0, 0.0).asked(1.0, None)
+    assert watch.lost(300.0) is None
+    assert watch.asked(2.0, None, missing=True).lost(300.0) is not None
+
+
+def test_repeats_are_bounded_by_what_succeeds() -> None:
+    """The allowance is spent once; after that, two successes buy one repeat."""
+    budget = Budget(3, 0.5)
+    assert [budget.spend() for _ in range(5)] == [True] * 3 + [False] * 2
+    budget.earn()
+    assert not budget.spend()
+    budget.earn()
+    budget.earn()
+    assert [budget.spend(), budget.spend()] == [True, False]
+
+
+@given(st.floats(0, 1))
+def test_probes_come_slower_and_slower(jitter: float) -> None:
+    """The pause before a probe doubles up to half a minute, and is never next to nothing."""
+    pauses = np.array([probe_pause_s(n, lambda: jitter) for n in range(9)])
+    assert np.all((pauses >= 0.25) & (pauses <= 30))
+    assert pauses[:6] == pytest.approx(pauses[0] * 2.0 ** np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("other", "meets"),
+    [
+        (Claim({"lot": frozenset({"1", "9"})}, frozenset({"a"})), True),
+        (Claim({"lot": frozenset({"9"})}, frozenset({"a"})), False),
+        (Claim({"lot": frozenset({"1"})}, frozenset({"c"})), False),
+        (Claim({"rfid": frozenset({"9"})}, frozenset({"a"})), True),
+        (Claim({"lot": frozenset({"1"}), "rfid": frozenset({"9"})}, frozenset({"a"})), True),
+    ],
+)
+def test_jobs_that_may_collide_wait_for_each_other(other: Claim, meets: bool) -> None:
+    """Same codes and fields collide, different keys may; the later one waits until the earlier cannot act any more."""
+    mine = Claim({"lot": frozenset({"1", "2"})}, frozenset({"a", "b"}))
+    claims = Claims()
+    claims.enter(other)
+    claims.enter(mine)
+    assert claims.held_until(mine, 5.0) == (float("inf") if meets else 5.0)
+    assert claims.held_until(other, 5.0) == 5.0
+    claims.leave(other, 60.0)
+    assert claims.held_until(mine, 5.0) == (60.0 if meets else 5.0)
+    assert claims.held_until(mine, 60.0) == 60.0

@@ -77,6 +77,8 @@ def test_retry_after_of_an_unavailable_service_is_honoured() -> None:
     ("body", "named"),
     [
         ({"items": {"1": ["bad"], "3": ["bad"]}}, (1, 3)),
+        ({"items": [{}, {"lot_number": ["bad"]}, *[{}] * 7, {"lot_number": ["bad"]}]}, (1, 9)),
+        ({"items": [{"lot_number": ["bad"]}]}, ()),
         ({"items": {"99": ["not ours"]}}, ()),
         ({"items": {"x": ["bad"], "1": ["bad"]}}, ()),
         ({"detail": "bad"}, ()),
@@ -88,3 +90,4 @@ def test_a_400_may_name_the_items_at_fault(body: object, named: tuple[int, ...])
     assert named_items(body, 10) == named
     error = errors.BadRequestError(400, body=body)
     assert after(error).do is (Do.REJECT if named else Do.SPLIT)
+    assert after(error, mode=Mode.ASYNC).do is Do.SPLIT

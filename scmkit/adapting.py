@@ -1,0 +1,92 @@
+"""Learning from use: what earlier calls teach the next plan, and an upload's calls those still to come."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from scmkit import contract, planning
+from scmkit.errors import JournalError, ServiceChangedWarning
+from scmkit.latency import ServiceTime
+from scmkit.planning import Plan
+from scmkit.records import Where, recent_calls
+from scmkit.texts import Ints
+
+ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itself
+# A waiting call is halved when its predicted risk has become this many times what the plan may bear: the planned calls
+# use up the bearable risk, and small movements of the model are no reason to make more of them.
+TOO_RISKY = 2.0
+UPDATE_GROWTH = 1.2  # the model is updated when there are this many times as many calls as at the last update
+REMEMBERED = 200  # calls of this upload; older ones say little about the service now
+
+
+class CallSize:
+    """Whether the calls of a plan are still small enough, judged after each call that was made.
+
+    Only for ``mode="auto"``: whoever asked for sync calls of a size gets them.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._model = plan, plan.service_time
+        self._high = plan.row_codes["high"].to_numpy(dtype=float)
+        self._seen: list[tuple[float, float, float, bool]] = []
+        self._update_at = 1
+
+    def learn(self, rows: Ints, codes: int | None, seconds: float, timed_out: bool) -> None:
+        """Take note of a sync call: its codes, or by the estimate those of a call that the gateway cut."""
+        if self._plan.mode != "auto" or seconds <= 0:
+            return
+        expected = float(self._plan.row_codes["codes"].to_numpy()[rows].sum())
+        self._seen.append((expected if codes is None else float(codes), float(len(rows)), seconds, timed_out))
+        if timed_out or len(self._seen) >= self._update_at:
+            self._model = self._plan.service_time.after(self._seen[-REMEMBERED:])
+            self._update_at = int(len(self._seen) * UPDATE_GROWTH) + 1
+
+    def too_risky(self, rows: Ints) -> bool:
+        """Whether a sync call of these rows should be halved before it goes out."""
+        if self._plan.mode != "auto" or not self._seen or len(rows) < 2:
+            return False
+        risk = self._model.timeout_risk(self._high[rows].sum(), len(rows), self._plan.timeout_s)
+        return bool(risk > TOO_RISKY * self._plan.risk)
+
+
+def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> dict[str, Any]:
+    """Give the options of `plan` that earlier calls to a service teach: ``service_time`` and ``history``."""
+    if not isinstance(key, str):
+        return {}
+    try:
+        calls = recent_calls(service, journal)
+    except JournalError:  # the upload itself will say so
+        return {}
+    calls = calls[calls["key"] == key]
+    options: dict[str, Any] = {"history": calls} if calls["key_value"].notna().any() else {}
+    sync = calls[(calls["mode"] == "sync") & calls["codes"].notna() & (calls["seconds"] > 0)]
+    if (sync["outcome"] == "applied").sum() >= ENOUGH:
+        options["service_time"] = _fitted(sync)
+    return options
+
+
+def plan(
+    df: pd.DataFrame, key: str | Sequence[str] = contract.DEFAULT_KEY, *args: Any, service: str, **options: Any
+) -> Plan:
+    """Plan with what earlier calls to this service have taught, where the caller does not say otherwise."""
+    given = {name for name in ("service_time", "history") if options.get(name) is not None}
+    known = "inventory" in options or "estimate" in options
+    taught = {} if len(given) == 2 else learnt(service, key)
+    for name, value in taught.items():
+        if name not in given and not (name == "history" and known):
+            options[name] = value
+    return planning.plan(df, key, *args, **options)
+
+
+def _fitted(calls: pd.DataFrame) -> ServiceTime:
+    """Fit the calls; if the service changed meanwhile, the recent ones alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ServiceChangedWarning)
+        model = ServiceTime.fit(calls)
+        if model.check is not None and model.check.changed:
+            model = ServiceTime.fit(calls.tail(max(ENOUGH, len(calls) // 3)))
+    return model

@@ -1,0 +1,283 @@
+"""What the journal holds, as plans and frames: a plan into its parts and back, the jobs, the calls made so far."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scmkit import contract
+from scmkit.estimation import Estimate
+from scmkit.journal import UNFINISHED, Journal, Record, Trace, place
+from scmkit.latency import ServiceTime
+from scmkit.models import Fate, Mode, Outcome, Task
+from scmkit.planning import Plan
+from scmkit.storage import NoLocksError
+from scmkit.texts import TextColumn, group
+from scmkit.validation import Findings
+
+Where = str | os.PathLike[str] | None
+_DRAWN = ("base_s", "per_code_s", "per_item_s", "noise")
+_JOBS = {
+    "id": "object", "created": "datetime64[us, UTC]", "state": "object", "rows": "int64", "applied": "int64",
+    "unfinished": "int64", "key": "object", "service": "object", "error": "object",
+}  # fmt: skip
+_CALLS = {
+    "job": "object", "call": "int64", "at": "datetime64[us, UTC]", "key": "object", "codes": "float64",
+    "items": "int64", "bytes": "int64", "seconds": "float64", "timed_out": "bool", "mode": "object",
+    "outcome": "object", "service": "object", "key_value": "object", "codes_affected": "Int64",
+}  # fmt: skip
+
+
+def jobs(journal: Where = None) -> pd.DataFrame:
+    """List the uploads that a journal knows, newest last.
+
+    Parameters
+    ----------
+    journal : path, optional
+        Default: the user's own.
+
+    Returns
+    -------
+    DataFrame
+        ``id``, ``created``, ``state``, ``rows``, ``applied``, ``unfinished`` (rows that `resume` would send or follow),
+        ``key``, ``service`` (its URL) and ``error``. The state is ``running``, ``complete``, ``cancelled``,
+        ``suspended`` (stopped by an error) or ``interrupted`` (its process is gone).
+    """
+    with Journal(journal) as book:
+        found = book.query("select id, created, service, state, error, rows from jobs order by created, rowid")
+        lines = [_job_line(book, *line) for line in found]
+    frame = pd.DataFrame(lines, columns=list(_JOBS))
+    frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
+    return frame.astype(_JOBS)
+
+
+def history(journal: Where = None) -> pd.DataFrame:
+    """List the calls made so far, oldest first, ready for `ServiceTime.fit` and `estimate`.
+
+    Parameters
+    ----------
+    journal : path, optional
+        Default: the user's own.
+
+    Returns
+    -------
+    DataFrame
+        A line per attempt that has a result: ``job``, ``call``, ``at``, ``key``, ``codes`` (of a call that the gateway
+        cut: those that it would have changed, by the estimate), ``items``, ``bytes``, ``seconds`` (of a task: from its
+        start to its end), ``timed_out``, ``mode``, ``outcome``, ``service``,
+        ``key_value`` (of a call with one key value) and
+        ``codes_affected`` (only what the service said).
+    """
+    with Journal(journal) as book:
+        return _calls_of(book, book.query("select id, service from jobs order by created, rowid"))
+
+
+def recent_calls(service: str, journal: Where = None, jobs: int = 20) -> pd.DataFrame:
+    """List the calls of the latest jobs of one service, as `history` does; none where there is no journal yet."""
+    if not place(journal).exists():
+        return _framed([])
+    latest = "select id, service from jobs where service = ? order by created desc, rowid desc limit ?"
+    with Journal(journal) as book:
+        return _calls_of(book, book.query(latest, service, jobs))
+
+
+def _calls_of(book: Journal, jobs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    return _framed([line | {"service": service} for job, service in jobs for line in _call_lines(book, job)])
+
+
+def _framed(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(lines, columns=list(_CALLS)).sort_values("at", kind="stable", ignore_index=True)
+    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
+    return frame.astype(_CALLS)
+
+
+def begin(job: str, plan: Plan, service: str, journal: Where) -> Record | None:
+    """Write a new job down; None, with a warning, where the file system has no locks."""
+    try:
+        book = Journal(journal)
+        calls = ((Mode.ASYNC if plan.is_async[c] else Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
+        return book.create(job, service, len(plan.index), parts_of(plan), calls)
+    except NoLocksError as why:
+        warnings.warn(
+            f"this upload has no journal and cannot be resumed: {why}; give a path on a local disk with journal=path",
+            stacklevel=3,
+        )
+        return None
+
+
+def parts_of(plan: Plan) -> dict[str, Any]:
+    """Take a plan apart into arrays and plain values."""
+    columns = [*plan.keys, *plan.fields]
+    parts: dict[str, Any] = {"fates": plan.fates, "whys": plan.whys}
+    for number, column in enumerate(columns):
+        parts[f"codes {number}"] = column.codes.astype(np.int32)
+        parts[f"texts {number}"] = column.texts.tolist()
+    sources, names = pd.factorize(plan.row_codes["source"])
+    parts |= {f"row {name}": plan.row_codes[name].to_numpy() for name in ("codes", "low", "high")}
+    parts |= {f"drawn {name}": getattr(plan.service_time, name) for name in _DRAWN}
+    parts["row source"] = sources.astype(np.int8)
+    parts["plan"] = {
+        "columns": [c.name for c in columns], "keys": len(plan.keys), "sources": [str(n) for n in names],
+        "service_time": plan.service_time.source, "level": plan.estimate.level, "risk": plan.risk,
+        "timeout_s": plan.timeout_s, "workers": plan.workers, "mode": plan.mode, "choice": plan.choice,
+        "assumptions": asdict(plan.assumptions), "index": _labels_of(plan.index),
+        "defined_fields": None if plan.defined_fields is None else sorted(plan.defined_fields),
+        "reasons": {str(r): plan.findings.message_of(int(r)) for r in np.flatnonzero(plan.fates != Fate.PENDING)},
+    }  # fmt: skip
+    return parts
+
+
+def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
+    """Put a plan together again, from its parts and the calls that it planned."""
+    facts = parts["plan"]
+    keys, fields = columns_of(parts)
+    planned = [t for t in traces if t.parent is None]
+    codes = pd.DataFrame({name: parts[f"row {name}"] for name in ("codes", "low", "high")})
+    codes["source"] = np.array([*facts["sources"], None], dtype=object)[parts["row source"]]
+    index = _index(facts["index"], len(codes))
+    return Plan(
+        key=tuple(k.name for k in keys),
+        keys=keys,
+        fields=fields,
+        index=index,
+        order=np.concatenate([t.rows for t in planned] or [np.zeros(0, dtype=np.int64)]),
+        offsets=np.cumsum([0, *(len(t.rows) for t in planned)]),
+        is_async=np.array([t.mode is Mode.ASYNC for t in planned], dtype=bool),
+        whys=parts["whys"],
+        row_codes=codes,
+        fates=parts["fates"],
+        findings=_findings(facts["reasons"], parts["fates"], index),
+        estimate=_estimate(keys, codes, facts["level"]),
+        service_time=ServiceTime(**{n: parts[f"drawn {n}"] for n in _DRAWN}, source=facts["service_time"]),
+        risk=facts["risk"],
+        timeout_s=facts["timeout_s"],
+        workers=facts["workers"],
+        mode=facts["mode"],
+        choice=facts["choice"],
+        assumptions=msgspec.convert(facts["assumptions"], contract.Assumptions),
+        defined_fields=None if facts["defined_fields"] is None else frozenset(facts["defined_fields"]),
+    )
+
+
+def columns_of(parts: dict[str, Any]) -> tuple[tuple[TextColumn, ...], tuple[TextColumn, ...]]:
+    """Give the keys and the fields of a stored plan."""
+    names, keys = parts["plan"]["columns"], parts["plan"]["keys"]
+    columns = tuple(_column(parts, number, name) for number, name in enumerate(names))
+    return columns[:keys], columns[keys:]
+
+
+def _column(parts: dict[str, Any], number: int, name: str) -> TextColumn:
+    texts = np.empty(len(parts[f"texts {number}"]), dtype=object)
+    texts[:] = parts[f"texts {number}"]
+    return TextColumn(name, parts[f"codes {number}"].astype(np.int64), texts, {})
+
+
+def _findings(reasons: dict[str, str], fates: NDArray[np.int8], index: pd.Index) -> Findings:
+    """Say again why rows are in no call; the findings about the others are not kept."""
+    told = {int(row): why for row, why in reasons.items() if why}
+    lost = fates[list(told)] == Fate.SUPERSEDED
+    frame = pd.DataFrame(
+        {
+            "row": pd.array(list(told), dtype="Int64"),
+            "label": [index[row] for row in told],
+            "column": "",
+            "rule": np.where(lost, "duplicate_equal", "rejected"),
+            "severity": np.where(lost, "info", "error"),
+            "value": None,
+            "message": list(told.values()),
+            "fix": None,
+        }
+    )
+    return Findings(frame, len(fates), fates == Fate.REJECTED, fates == Fate.SUPERSEDED)
+
+
+def _estimate(keys: tuple[TextColumn, ...], codes: pd.DataFrame, level: float) -> Estimate:
+    groups, _ = group(keys, len(codes))
+    _, first = np.unique(groups, return_index=True)
+    frame = pd.DataFrame({k.name: k.take(first) for k in keys})
+    frame[list(codes)] = codes.iloc[first].to_numpy(dtype=object)
+    return Estimate(tuple(k.name for k in keys), frame.infer_objects(), level)
+
+
+def _labels_of(index: pd.Index) -> dict[str, Any] | None:
+    """Give an index as plain values; None for positions, which need not be stored."""
+    names = [None if name is None else str(name) for name in index.names]
+    if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1 and names == [None]:
+        return None
+    return {"names": names, "labels": [_label(label) for label in index.tolist()]}
+
+
+def _label(label: Any) -> Any:
+    if isinstance(label, tuple):
+        return [_label(part) for part in label]
+    if isinstance(label, int) and not isinstance(label, bool) and abs(label) < 2**63:
+        return int(label)
+    return str(label).encode("utf-8", "backslashreplace").decode()
+
+
+def _index(stored: dict[str, Any] | None, rows: int) -> pd.Index:
+    if stored is None:
+        return pd.RangeIndex(rows)
+    if len(stored["names"]) > 1:
+        return pd.MultiIndex.from_tuples([tuple(label) for label in stored["labels"]], names=stored["names"])
+    return pd.Index(stored["labels"], name=stored["names"][0])
+
+
+def _job_line(
+    book: Journal, job: str, created: float, service: str, state: str, error: str | None, rows: int
+) -> dict[str, Any]:
+    if state == "running" and not book.is_running(job):
+        state = "interrupted"
+    fates, facts = book.fates(job), book.parts(job, "plan")["plan"]
+    return {
+        "id": job, "created": created, "state": state, "rows": rows, "applied": (fates == Fate.APPLIED).sum(),
+        "unfinished": 0 if state == "complete" else np.isin(fates, UNFINISHED).sum(),
+        "key": " + ".join(facts["columns"][: facts["keys"]]), "service": service, "error": error,
+    }  # fmt: skip
+
+
+def _call_lines(book: Journal, job: str) -> Iterator[dict[str, Any]]:
+    facts = book.parts(job, "plan")["plan"]
+    wanted = [f"{kind} {n}" for kind in ("codes", "texts") for n in range(facts["keys"])]
+    parts = {name: part for name in ("row codes", *wanted) for part in book.parts(job, name).values()}
+    keys = [_column(parts, n, facts["columns"][n]) for n in range(facts["keys"])]
+    expected = parts["row codes"]
+    traces = {trace.number: trace for trace in book.traces(job)}
+    tasks = book.tasks(job)
+    for call, at, size, outcome, status, seconds, codes, task_id in book.query(
+        "select call, at, bytes, outcome, status, seconds, codes, task from attempts "
+        "where job = ? and outcome is not null order by id", job,
+    ):  # fmt: skip
+        trace = traces[call]
+        cut = trace.mode is Mode.SYNC and status == 504
+        if trace.mode is Mode.ASYNC and outcome == Outcome.APPLIED:
+            codes, seconds, outcome = _of_task(tasks.get(task_id))
+        alone = len(trace.rows) == 1 and len(keys) == 1
+        yield {
+            "job": job, "call": call, "at": at, "key": " + ".join(k.name for k in keys),
+            "codes": float(expected[trace.rows].sum()) if cut and codes is None else codes,
+            "items": len(trace.rows) if trace.mode is Mode.SYNC else 1, "bytes": size, "seconds": seconds,
+            "timed_out": cut, "mode": trace.mode.value, "outcome": outcome,
+            "key_value": keys[0].take(trace.rows)[0] if alone else None, "codes_affected": codes,
+        }  # fmt: skip
+
+
+def _of_task(task: Task | None) -> tuple[int | None, float, str]:
+    """Give the codes, the seconds of work and the outcome of a task, as far as the service said."""
+    if task is None or task.state is not contract.TaskState.COMPLETE:
+        return None, np.nan, Outcome.UNKNOWN.value
+    try:
+        begun, ended = (datetime.fromisoformat(str(at)) for at in (task.started_at, task.completed_at))
+        seconds = (ended - begun).total_seconds()
+    except (ValueError, TypeError):
+        seconds = np.nan
+    return task.codes_affected, seconds, Outcome.APPLIED.value

@@ -1,0 +1,208 @@
+"""`resume`: an upload that did not reach its end, carried there from the journal alone."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scmkit.client import Client, default_client
+from scmkit.errors import ConfigurationError, JournalError
+from scmkit.events import Settled
+from scmkit.journal import UNFINISHED, Journal, Record, Trace
+from scmkit.models import Fate, Mode
+from scmkit.pacing import Claim
+from scmkit.planning import Plan
+from scmkit.records import columns_of, plan_of
+from scmkit.texts import Ints
+from scmkit.uploading import Call, Start, UploadJob, _wait
+
+# The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.
+TOO_MUCH = (400, 413, 500, 504)
+BY_A_TASK = (Fate.APPLIED, Fate.UNMATCHED)
+
+
+def resume(
+    job_id: str,
+    client: Client | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    wait: bool = True,
+    progress: bool = True,
+    *,
+    verify: bool = False,
+    anyway: bool = False,
+) -> UploadJob:
+    """Carry an upload to its end: one that was killed, cancelled, or stopped by an error.
+
+    Rows that have reached an end stay as they are. Calls of which nobody knows whether they were applied go out first;
+    they only set values, so a repeat does no harm. A job that is complete sends nothing.
+
+    Parameters
+    ----------
+    job_id : str
+        As `jobs` lists it.
+    client : Client, optional
+        Of the same service; it may have a new token. Default: as in `upload`.
+    journal : path, optional
+        Default: the user's own.
+    wait, progress, verify : see `upload`
+    anyway : bool, default False
+        Carry on although a later upload may have changed the same fields of the same codes.
+
+    Returns
+    -------
+    UploadJob
+        With the calls and rows of the earlier sessions, too.
+
+    Raises
+    ------
+    JournalError
+        No such job, a job that is running, one that a later upload has overtaken, or a journal that cannot be used.
+    ConfigurationError
+        The client is of another service.
+    """
+    client = client or default_client()
+    record = Journal(journal).reopen(job_id)
+    try:
+        job = _rebuilt(record, client, verify, anyway)
+    except BaseException:
+        record.close()
+        raise
+    job._start()
+    return _wait(job, progress) if wait else job
+
+
+def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> UploadJob:
+    book, job_id = record.journal, record.job
+    ((created, service, state),) = book.query("select created, service, state from jobs where id = ?", job_id)
+    _check_service(service, client)
+    traces = book.traces(job_id)
+    plan = plan_of(book.parts(job_id), traces)
+    open_rows = np.isin(book.fates(job_id), UNFINISHED) & (state != "complete")
+    if not anyway:
+        _check_overtaken(book, plan, np.flatnonzero(open_rows), created)
+    settled = list(book.settled(job_id))
+    start = left_over(plan, traces, open_rows, settled) if state != "complete" else Start([], len(traces))
+    if state != "complete":
+        record.set_state("running")
+    job = UploadJob(plan, client, verify, record, start)
+    job.started_at = datetime.fromtimestamp(created, UTC)
+    for event in book.events(job_id):
+        job._ledger(event)
+    job._ledger(Settled.alike(np.flatnonzero(open_rows), Fate.PENDING))
+    return job
+
+
+def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_], settled: Sequence[Settled]) -> Start:
+    """Decide from the facts what is still to be sent, and what to be followed.
+
+    Parameters
+    ----------
+    plan : Plan
+    traces : sequence of Trace
+        All calls, by number.
+    open_rows : array of bool
+        Rows without an end.
+    settled : sequence of Settled
+        What became of rows so far.
+    """
+    latest = np.full(len(open_rows), -1, dtype=np.int64)
+    for trace in traces:
+        latest[trace.rows] = trace.number
+    doubtful = _doubtful(traces)
+    numbers = itertools.count(len(traces) and traces[-1].number + 1)
+    calls: list[Call] = []
+    tasks: dict[str, Call] = {}
+    for trace in traces:
+        rows = trace.rows[open_rows[trace.rows] & (latest[trace.rows] == trace.number)]
+        if not len(rows):
+            continue
+        call = Call(
+            trace.number, trace.mode, rows, trace.parent, maybe_applied=trace.number in doubtful, resent=trace.resent
+        )
+        if trace.task_id is not None:
+            tasks[trace.task_id] = call
+            continue
+        if len(rows) == len(trace.rows):
+            _check_body(plan, trace)
+        calls += _next(call, trace.status, numbers)
+    calls.sort(key=lambda call: not call.maybe_applied)
+    modes = {trace.number: trace.mode for trace in traces}
+    told = [(event, modes[event.call]) for event in settled if event.call is not None]
+    by_task = [e for e, mode in told if mode is Mode.ASYNC and np.isin(e.fates, BY_A_TASK).all()]
+    stored, dropped = _field_facts(plan, [e for e, mode in told if mode is Mode.SYNC])
+    return Start(calls, next(numbers), tasks, [(e.rows, e.fates) for e in by_task], stored, dropped)
+
+
+def _next(call: Call, status: int | None, numbers: Iterator[int]) -> list[Call]:
+    """Give the call again, or what has to take its place because the service had too much of it."""
+    if status not in TOO_MUCH or (len(call.rows) == 1 and call.mode is Mode.ASYNC):
+        return [call]
+    if len(call.rows) == 1:
+        pieces, mode = [call.rows], Mode.ASYNC if status == 504 else call.mode
+    else:
+        pieces, mode = np.array_split(call.rows, 2), call.mode
+    return [
+        Call(next(numbers), mode, rows, call.number, maybe_applied=call.maybe_applied, resent=call.resent)
+        for rows in pieces
+    ]
+
+
+def _doubtful(traces: Sequence[Trace]) -> set[int]:
+    """Find the calls of which, or of whose parents, an attempt may have been applied."""
+    found: set[int] = set()
+    for trace in traces:  # a parent has a smaller number
+        if trace.maybe_applied or trace.parent in found:
+            found.add(trace.number)
+    return found
+
+
+def _check_body(plan: Plan, trace: Trace) -> None:
+    if trace.body is not None and hashlib.sha256(plan.body(trace.mode, trace.rows)).digest() != trace.body:
+        raise JournalError(
+            f"call {trace.number} as the journal has it is not what was sent: the journal is damaged, or of another "
+            "version of scmkit. Nothing was sent; upload the table again"
+        )
+
+
+def _field_facts(plan: Plan, settled: Sequence[Settled]) -> tuple[frozenset[str], frozenset[str]]:
+    """Say which fields the answers to sync calls listed as stored, and which they did not."""
+    stored: set[str] = set()
+    dropped: set[str] = set()
+    for event in settled if plan.assumptions.missing_field_is_discarded else ():
+        dropped.update(*event.discarded.values())
+        matched = event.rows[np.isin(event.fates, (Fate.APPLIED, Fate.DISCARDED))]
+        for field in plan.fields:
+            lost = [row for row, names in event.discarded.items() if field.name in names]
+            if len(np.setdiff1d(matched[~field.missing[matched]], lost)):
+                stored.add(field.name)
+    return frozenset(stored), frozenset(dropped)
+
+
+def _check_overtaken(book: Journal, plan: Plan, rows: Ints, created: float) -> None:
+    """Refuse to put values over those of a later job."""
+    ours = Claim({k.name: frozenset(k.take(rows)) for k in plan.keys}, frozenset(f.name for f in plan.fields))
+    later = book.query(
+        "select id from jobs where created > ? and exists (select 1 from attempts where job = jobs.id)", created
+    )
+    for (job_id,) in later:
+        keys, fields = columns_of(book.parts(job_id))
+        if len(rows) and ours.meets(
+            Claim({k.name: frozenset(k.texts) for k in keys}, frozenset(f.name for f in fields))
+        ):
+            raise JournalError(
+                f"job {job_id}, made later, may have changed the same codes: resuming would put older values over "
+                "newer ones. Upload what still holds anew, or resume(..., anyway=True)"
+            )
+
+
+def _check_service(service: str, client: Client) -> None:
+    was, now = urlsplit(service), urlsplit(client.base_url)
+    if was.hostname != now.hostname:
+        raise ConfigurationError(f"this job was an upload to {service}, and the client is of {client.base_url}")

@@ -1,0 +1,533 @@
+"""Nothing lost: whatever happens to the process, the network or the token, `resume` carries on from the journal."""
+
+import multiprocessing
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import uploader
+from click.testing import CliRunner
+from plain_server import PlainServer
+
+import scmkit
+from scmkit import errors, events, sharing
+from scmkit import journal as journals
+from scmkit.cli import main
+from scmkit.journal import Journal
+
+SMALL = scmkit.Assumptions(max_body_bytes=1_000)  # many calls for few rows
+REFUSED = (401, {"detail": "Token expired."}, {})
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+
+def states(job: scmkit.UploadJob) -> dict[str, int]:
+    return dict(Counter(job.rows["state"]))
+
+
+def suspended(table: pd.DataFrame, client: scmkit.Client, server: PlainServer, good_calls: int = 2) -> scmkit.UploadJob:
+    """A job whose token expires after a few calls."""
+    server.answers = [None] * good_calls + [REFUSED] * 8
+    job = scmkit.upload(scmkit.plan(table, assumptions=SMALL, workers=2), client, progress=False)
+    server.answers.clear()
+    assert job.state == "suspended"
+    return job
+
+
+def assert_holds(server: PlainServer, job: scmkit.UploadJob, table: pd.DataFrame) -> None:
+    """What the rows marked applied say is what the server holds."""
+    for label, row in job.rows.iterrows():
+        if row["state"] == "applied":
+            sent = table.loc[label].dropna().astype(str)
+            held = server.codes[row["extended_id"]]
+            assert all(held.get(name) == value for name, value in sent.items() if name != "extended_id")
+
+
+def test_a_suspended_job_resumes_with_a_new_token(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """After a 401 a new token finishes the work, without the DataFrame; no row is sent twice that was applied."""
+    before = suspended(table, client, server)
+    applied = set(before.rows.query("state == 'applied'")["extended_id"])
+    sent_before = len(server.seen)
+    server.token = "new-token"
+    with scmkit.Client(server.url, "new-token", limits=client.limits) as fresh:
+        job = scmkit.resume(before.id, fresh, progress=False)
+    assert job.ok
+    assert job.id == before.id
+    assert applied
+    sent_again = {item["extended_id"] for _, _, body in server.seen[sent_before:] for item in body["items"]}
+    assert not sent_again & applied
+    assert sent_again | applied == set(table["extended_id"])
+    assert_holds(server, job, table)
+
+
+def test_a_second_resume_sends_nothing(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """A complete job shows itself as it was, and makes no call."""
+    job = table.scm.upload(client, progress=False)
+    seen = len(server.seen)
+    again = scmkit.resume(job.id, client, progress=False)
+    assert len(server.seen) == seen
+    assert (again.state, again.ok) == ("complete", True)
+    pd.testing.assert_frame_equal(again.rows, job.rows)
+    assert again.calls["attempts"].tolist() == job.calls["attempts"].tolist()
+
+
+def test_a_resumed_job_shows_the_same_rows(client: scmkit.Client, server: PlainServer) -> None:
+    """Labels, rejections, merged rows, lost fields and tasks are told as by the job that was not interrupted."""
+    table = pd.DataFrame(
+        {
+            "lot_number": ["000001", "000001", None, "nowhere", "000002", "000003"],
+            "wine_name": ["a", "a", "b", "c", "a", None],
+            "unknown_field": ["x"] * 6,
+        },
+        index=pd.MultiIndex.from_product([["x", "y"], [1, 2, 3]], names=["half", "n"]),
+    )
+    job = table.scm.upload(client, key="lot_number", mode="async", errors="reject", progress=False)
+    again = scmkit.resume(job.id, client, progress=False)
+    pd.testing.assert_frame_equal(again.rows, job.rows)
+    pd.testing.assert_frame_equal(again.tasks, job.tasks)
+    assert again.summary() == job.summary()
+    assert again._repr_html_() == job._repr_html_()
+    again.report(Path(os.environ["SCMKIT_JOURNAL"]).parent / "report.html")
+
+
+def test_a_plan_comes_back_whole(table: pd.DataFrame, inventory: pd.DataFrame, client: scmkit.Client) -> None:
+    """The plan of a resumed job makes the same bodies, and says the same about itself."""
+    plan = scmkit.plan(table, inventory=inventory)
+    job = scmkit.upload(plan, client, progress=False)
+    again = scmkit.resume(job.id, client, progress=False).plan
+    assert repr(again) == repr(plan)
+    pd.testing.assert_frame_equal(again.calls, plan.calls)
+    pd.testing.assert_frame_equal(again.rows, plan.rows)
+    assert repr(again.estimate.frame) == repr(plan.estimate.frame)
+    modes = [scmkit.uploading.Mode.ASYNC if a else scmkit.uploading.Mode.SYNC for a in plan.is_async]
+    for c, mode in enumerate(modes):
+        assert again.body(mode, again.rows_of(c)) == plan.body(mode, plan.rows_of(c))
+
+
+def test_tasks_are_followed_not_made_again(client: scmkit.Client, server: PlainServer) -> None:
+    """An accepted task belongs to the service: resume asks for it and sends nothing."""
+    server.polls_until_complete = 1_000_000
+    table = pd.DataFrame({"lot_number": ["000001", "000002"], "wine_name": ["a", "b"]})
+    job = table.scm.upload(client, key="lot_number", mode="async", wait=False)
+    while len(job.tasks) < 2:
+        time.sleep(0.01)
+    job.cancel(grace_s=0)
+    job.result(timeout=5)
+    assert states(job) == {"unknown": 2}
+    server.polls_until_complete, seen = 1, len(server.seen)
+    job = scmkit.resume(job.id, client, progress=False)
+    assert states(job) == {"applied": 2}
+    assert len(server.seen) == seen
+
+
+def test_a_call_that_was_too_much_is_not_sent_again_as_it_was(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """A job stopped right after a 504 goes on with the halves of that call."""
+    server.answers = [(504, b"", {}), *[REFUSED] * 9]
+    before = scmkit.upload(scmkit.plan(table, mode="sync", workers=1), client, progress=False)
+    server.answers.clear()
+    with Journal() as book:  # as if it had been killed before the first half went out
+        for name in ("attempts", "calls"):
+            book.db.execute(f"delete from {name} where {'call' if name == 'attempts' else 'number'} > 0")
+        book.db.execute("delete from settled")
+    seen = len(server.seen)
+    job = scmkit.resume(before.id, client, progress=False)
+    assert job.ok
+    assert [len(body["items"]) for _, _, body in server.seen[seen:]] == [25, 25]
+
+
+def test_fields_that_a_task_cannot_have_stored_are_known_after_resuming(
+    client: scmkit.Client, server: PlainServer
+) -> None:
+    """Evidence about fields from before the interruption still counts: a discarded field is told for every row."""
+    server.polls_until_complete = 1_000_000
+    table = pd.DataFrame({"lot_number": ["000001", "000002"], "wine_name": ["a", "b"], "nonsense": ["x", "y"]})
+    job = table.scm.upload(client, key="lot_number", mode="async", wait=False)
+    while len(job.tasks) < 2:
+        time.sleep(0.01)
+    server.tasks["task-0"]["state"] = "success"
+    while "applied" not in job.counts():
+        time.sleep(0.01)
+    job.cancel(grace_s=0)
+    job.result(timeout=5)
+    server.polls_until_complete = 1
+    job = scmkit.resume(job.id, client, progress=False)
+    assert job.rows["discarded_fields"].tolist() == [("nonsense",), ("nonsense",)]
+
+
+def test_jobs_lists_what_became_of_each(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """A line per job, newest last: complete, suspended, running."""
+    assert scmkit.jobs().empty
+    done = table.scm.upload(client, progress=False)
+    stopped = suspended(table, client, server)
+    gate = threading.Event()
+    server.answers = [lambda *_: gate.wait(5) and None]
+    running = table.scm.upload(client, wait=False)
+    listed = scmkit.jobs()
+    assert listed["id"].tolist() == [done.id, stopped.id, running.id]
+    assert listed["state"].tolist() == ["complete", "suspended", "running"]
+    assert listed["applied"].tolist() == [50, stopped.counts()["applied"], 0]
+    assert listed["unfinished"].tolist() == [0, 50 - stopped.counts()["applied"], 50]
+    assert "Token expired" in listed["error"].iloc[1]
+    with pytest.raises(errors.JournalError, match="is running"):
+        scmkit.resume(running.id, client)
+    gate.set()
+    running.result(timeout=5)
+    assert scmkit.jobs()["state"].iloc[-1] == "complete"
+
+
+def test_history_is_ready_for_a_fit(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """Every call with a result is there, with what `ServiceTime.fit` and `estimate` need."""
+    server.answers = [(504, b"", {})]
+    table.scm.upload(client, mode="sync", progress=False)
+    lots = pd.DataFrame({"lot_number": ["000001"], "wine_name": ["a"]})
+    lots.scm.upload(client, key="lot_number", mode="async", progress=False)
+    calls = scmkit.history()
+    assert calls["mode"].tolist() == ["sync", "sync", "sync", "async"]
+    assert calls["timed_out"].tolist() == [True, False, False, False]
+    assert calls["codes"].tolist() == [50, 25, 25, 100]
+    assert calls["codes_affected"].isna().tolist() == [True, False, False, False]
+    assert calls["items"].tolist() == [50, 25, 25, 1]
+    assert calls["key_value"].dropna().to_dict() == {3: "000001"}
+    assert calls["key"].tolist() == ["extended_id"] * 3 + ["lot_number"]
+    assert calls["at"].is_monotonic_increasing
+    assert "fitted to 3 calls, 1 of them timed out" in scmkit.ServiceTime.fit(calls).source
+
+
+def test_what_is_read_back_later_is_written_down_too(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """A row that a later read-back settles is settled for whoever asks the journal."""
+    gate = threading.Event()
+
+    def apply_and_hang(handler: Any, body: dict) -> None:
+        server.sync(body)
+        gate.wait(5)
+
+    server.answers = [apply_and_hang]
+    job = scmkit.upload(scmkit.plan(table, mode="sync"), client, wait=False)
+    while not server.seen:
+        time.sleep(0.01)
+    job.cancel(grace_s=0)
+    assert states(job.result(timeout=5)) == {"unknown": 50}
+    gate.set()
+    job.verify()
+    assert states(job) == {"applied": 50}
+    assert scmkit.jobs()["applied"].tolist() == [50]
+    seen = len(server.seen)
+    assert states(scmkit.resume(job.id, client, progress=False)) == {"applied": 50}
+    assert len(server.seen) == seen
+
+
+def test_a_job_is_not_resumed_at_another_service(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """What was meant for staging does not end in production."""
+    job = suspended(table, client, server)
+    with scmkit.Client("https://api.example.com", "t0ken") as other, pytest.raises(errors.ConfigurationError):
+        scmkit.resume(job.id, other)
+    assert scmkit.resume(job.id, client, progress=False).ok
+
+
+def test_a_job_that_was_overtaken_does_not_bring_old_values_back(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """No older value overwrites a newer one, unless that is asked for; other codes and fields are no hindrance (I4)."""
+    job = suspended(table, client, server)
+    pending = job.rows.query("state != 'applied'")["extended_id"]
+    table[~table["extended_id"].isin(pending)].assign(wine_name="newer").scm.upload(client, progress=False)
+    pd.DataFrame({"extended_id": pending, "harvest_date": "2026-11-23"}).scm.upload(client, progress=False)
+    newer = pd.DataFrame({"extended_id": pending[:1], "vintage_year": "2001"})
+    newer.scm.upload(client, progress=False)
+    seen = len(server.seen)
+    with pytest.raises(errors.JournalError, match="older values over newer"):
+        scmkit.resume(job.id, client)
+    assert len(server.seen) == seen
+    assert server.codes[pending.iloc[0]]["vintage_year"] == "2001"
+    with Journal() as book:
+        book.db.execute("delete from attempts where job = (select id from jobs order by created desc limit 1)")
+    assert scmkit.resume(job.id, client, progress=False).ok
+
+
+def test_the_command_line_resumes(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`scmkit jobs` lists, `scmkit resume` finishes, and `--prune` forgets."""
+    job = suspended(table, client, server)
+    monkeypatch.setenv("SCANTRUST_UAT_TOKEN", server.token)
+    shell = CliRunner()
+    assert re.search(rf"{job.id}.*suspended", shell.invoke(main, ["jobs"]).output)
+    finished = shell.invoke(main, ["resume", job.id, "--base-url", server.url, "--verify"])
+    assert (finished.exit_code, "read-back: 0 differences" in finished.output) == (0, True)
+    assert "forgot 1 jobs" in shell.invoke(main, ["jobs", "--prune", "0"]).output
+    assert shell.invoke(main, ["jobs"]).output == "no uploads yet\n"
+    unknown = shell.invoke(main, ["resume", job.id, "--base-url", server.url])
+    assert unknown.exit_code == 1
+    assert "knows no job" in unknown.output
+
+
+def test_columns_that_do_not_give_the_body_that_was_sent_are_refused(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """A journal whose columns were changed sends nothing."""
+    job = suspended(table, client, server)
+    with Journal() as book:
+        other = book.parts(job.id)["texts 1"][::-1]
+        book.db.execute("update parts set data = ? where name = 'texts 1'", (journals._packed(other)[1],))
+    seen = len(server.seen)
+    with pytest.raises(errors.JournalError, match="not what was sent"):
+        scmkit.resume(job.id, client)
+    assert len(server.seen) == seen
+    assert scmkit.jobs()["state"].tolist() == ["suspended"]
+
+
+@pytest.mark.parametrize("write", range(7))
+def test_a_journal_that_cannot_be_written_stops_the_sending(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """Whichever write fails, nothing goes out without an intent on disk, every row has an end, and resume finishes."""
+    writes = iter(range(100))
+    real = journals.Record.__call__
+
+    def limited(record: journals.Record, event: events.Event) -> None:
+        if next(writes) == write:
+            raise errors.JournalError("database or disk is full")
+        real(record, event)
+
+    plan = scmkit.plan(table, assumptions=SMALL, workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(journals.Record, "__call__", limited)
+        job = scmkit.upload(plan, client, wait=False)
+        job._ended.wait(10)
+    assert (job.state, type(job.error)) == ("suspended", errors.JournalError)
+    assert set(states(job)) <= {"applied", "cancelled"}
+    with Journal() as book:
+        intents = book.query("select count(*) from attempts")[0][0]
+    assert len(server.seen) == intents
+    assert_holds(server, job, table)
+    job = scmkit.resume(job.id, client, progress=False)
+    assert job.ok
+    assert_holds(server, job, table)
+
+
+def test_without_locks_an_upload_goes_on_and_says_so(
+    table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system that has no locks the upload has no journal, and a warning tells."""
+
+    def no_locks(file: int) -> bool:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(sharing, "_locked", no_locks)
+    with pytest.warns(UserWarning, match="cannot be resumed"):
+        assert table.scm.upload(client, progress=False).ok
+
+
+def test_the_journal_can_be_chosen_or_left_out(table: pd.DataFrame, client: scmkit.Client, tmp_path: Path) -> None:
+    """journal=path writes there, journal=False nowhere."""
+    table.scm.upload(client, progress=False, journal=False)
+    assert not Path(os.environ["SCMKIT_JOURNAL"]).exists()
+    job = table.scm.upload(client, progress=False, journal=tmp_path / "mine.sqlite3")
+    assert scmkit.jobs(tmp_path / "mine.sqlite3")["id"].tolist() == [job.id]
+    assert not Path(os.environ["SCMKIT_JOURNAL"]).exists()
+
+
+def test_an_unusable_journal_stops_an_upload_before_anything_is_sent(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """A damaged default journal is an error that says what to do, not an upload without one."""
+    path = Path(os.environ["SCMKIT_JOURNAL"])
+    path.parent.mkdir()
+    path.write_text("not a database")
+    with pytest.raises(errors.JournalError, match="not a journal"):
+        table.scm.upload(client, progress=False)
+    assert not server.seen
+
+
+def test_the_token_is_not_in_the_journal(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """Neither the file nor anything beside it holds the token, while a job runs and after it."""
+    gate = threading.Event()
+    server.answers = [None, lambda *_: gate.wait(5) and None]
+    job = scmkit.upload(scmkit.plan(table, assumptions=SMALL, workers=1), client, wait=False)
+    while len(server.seen) < 2:
+        time.sleep(0.01)
+
+    def everything() -> bytes:
+        return b"".join(p.read_bytes() for p in Path(os.environ["SCMKIT_JOURNAL"]).parent.iterdir())
+
+    found = everything()
+    gate.set()
+    job.result(timeout=5)
+    assert job.id.encode() in found
+    assert server.token.encode() not in found + everything()
+
+
+# Killed
+
+
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    """Processes that begin with everything imported, so that a test of many kills takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["uploader"])
+    return context
+
+
+def job_table(seed: int, codes: list[str]) -> pd.DataFrame:
+    """60 rows: values of their own for sync calls, and for async ones 12 tasks."""
+    chosen = np.random.default_rng(seed).permutation(codes)[:60]
+    return pd.DataFrame({"extended_id": chosen, "wine_name": [f"{seed}-{i // 5}" for i in range(60)]})
+
+
+def finish(
+    server: PlainServer, client: scmkit.Client, table: pd.DataFrame, before: dict[str, Any], kills: int = 1
+) -> None:
+    """Resume whatever there is, and check that nothing is lost, twice, wrong or claimed without evidence."""
+    listed = scmkit.jobs()
+    if listed.empty:
+        assert not server.seen
+        return
+    assert listed["state"].tolist() in (["interrupted"], ["complete"])
+    (job_id,) = listed["id"]
+    job = scmkit.resume(job_id, client, progress=False)
+    assert job.rows["extended_id"].tolist() == table["extended_id"].tolist()
+    assert states(job) == {"applied": 60}
+    sent = dict(zip(table["extended_id"], table["wine_name"], strict=True))
+    assert {c: held.get("wine_name") for c, held in server.codes.items() if "wine_name" in held} == sent
+    assert {c: held["lot_number"] for c, held in server.codes.items()} == before
+    seen = len(server.seen)
+    assert scmkit.resume(job_id, client, progress=False).ok
+    assert len(server.seen) == seen
+    with Journal() as book:
+        assert book.query("pragma integrity_check") == [("ok",)]
+        in_doubt = book.query("select count(*) from attempts where outcome is null")[0][0]
+        assert len(server.seen) <= book.query("select count(*) from attempts")[0][0]
+        assert in_doubt <= 4 * kills  # as many as there were workers
+
+
+POINTS = [
+    (what, when, mode)
+    for what, mode in [
+        ("Sending", "sync"), ("post", "sync"), ("Settled", "sync"), ("TaskSeen", "async"), ("poll", "async"),
+        ("Ended", "async"),
+    ]
+    for when in ("before", "after")
+]  # fmt: skip
+
+
+@POSIX
+@pytest.mark.parametrize(("what", "when", "mode"), POINTS)
+def test_killed_at_each_point(
+    server: PlainServer, client: scmkit.Client, tmp_path: Path, processes: Any, what: str, when: str, mode: str
+) -> None:
+    """Kill -9 right before and after each commit, send, receive and poll loses nothing (F43)."""
+    before = {c: held["lot_number"] for c, held in server.codes.items()}
+    table = job_table(7, list(server.codes))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    child = processes.Process(target=uploader.run, args=(server.url, server.token, tmp_path, mode, (what, when, 3)))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    finish(server, client, table, before)
+
+
+def killed_at_random(server: PlainServer, client: scmkit.Client, folder: Path, processes: Any, seed: int) -> None:
+    before = {c: held["lot_number"] for c, held in server.codes.items()}
+    luck = random.Random(seed)
+    table = job_table(seed, list(server.codes))
+    table.to_csv(folder / "table.csv", index=False)
+    kills = luck.choice([1, 1, 2, 3])  # the resumed job may be killed, too
+    for _ in range(kills):
+        arguments = (server.url, server.token, folder, luck.choice(["sync", "async"]))
+        child = processes.Process(target=uploader.run, args=arguments)
+        child.start()
+        enough = len(server.seen) + luck.randrange(12)
+        while len(server.seen) < enough and child.is_alive():
+            time.sleep(0.001)
+        time.sleep(luck.random() * 0.05)
+        child.kill()
+        child.join(60)
+    finish(server, client, table, before, kills)
+
+
+@POSIX
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_a_random_moment(
+    server: PlainServer, client: scmkit.Client, tmp_path: Path, processes: Any, seed: int
+) -> None:
+    """Kill -9 at any moment, also of the process that resumes: no row is lost, and a second resume sends nothing."""
+    killed_at_random(server, client, tmp_path, processes, seed)
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 210))
+def test_killed_at_many_random_moments(
+    server: PlainServer, client: scmkit.Client, tmp_path: Path, processes: Any, seed: int
+) -> None:
+    """The same, 200 times."""
+    killed_at_random(server, client, tmp_path, processes, seed)
+
+
+@POSIX
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("seed", range(2))
+def test_interrupted_by_hand(
+    server: PlainServer, client: scmkit.Client, tmp_path: Path, processes: Any, seed: int, times: int
+) -> None:
+    """Ctrl-C, once or twice, ends the process by itself, and the journal tells what is left (F48)."""
+    before = {c: held["lot_number"] for c, held in server.codes.items()}
+    luck = random.Random(seed)
+    table = job_table(seed, list(server.codes))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    child = processes.Process(target=uploader.run, args=(server.url, server.token, tmp_path, "sync"))
+    child.start()
+    enough = luck.randrange(1, 8)
+    while len(server.seen) < enough:
+        time.sleep(0.001)
+    for _ in range(times):
+        os.kill(child.pid, signal.SIGINT)
+        time.sleep(luck.random() * 0.02)
+    child.join(30)
+    assert child.exitcode is not None
+    assert child.exitcode >= 0
+    assert scmkit.jobs()["state"].tolist()[0] in ("cancelled", "interrupted", "complete")
+    (job_id,) = scmkit.jobs()["id"]
+    job = scmkit.resume(job_id, client, progress=False)
+    assert states(job) == {"applied": 60}
+    assert {c: held["lot_number"] for c, held in server.codes.items()} == before
+    seen = len(server.seen)
+    scmkit.resume(job_id, client, progress=False)
+    assert len(server.seen) == seen
+
+
+@POSIX
+def test_processes_share_the_pace(server: PlainServer, tmp_path: Path, processes: Any) -> None:
+    """Three processes with one journal never make more than 10 updates in any second, measured at the server (I5)."""
+    children = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        table = pd.DataFrame({"extended_id": list(server.codes)[number * 12 : number * 12 + 12]})
+        table.assign(wine_name=[f"{number}-{i}" for i in range(12)]).to_csv(folder / "table.csv", index=False)
+        arguments = (server.url, server.token, folder, "async", None, tmp_path / "shared.sqlite3", 10.0)
+        children.append(processes.Process(target=uploader.run, args=arguments))
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    at = np.sort([moment for moment, _, _ in server.seen])
+    assert len(at) == 36
+    assert (at[10:] - at[:-10]).min() > 1.0
