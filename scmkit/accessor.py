@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from scmkit import estimation, planning, simulation, uploading, validation
+
+
+def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method of a public function: the DataFrame is its first argument, and its help is the function's own."""
+
+    @functools.wraps(function)
+    def method(self: ScmAccessor, *args: Any, **options: Any) -> Any:
+        return function(self._df, *args, **options)
+
+    return method
 
 
 @pd.api.extensions.register_dataframe_accessor("scm")
@@ -16,22 +28,11 @@ class ScmAccessor:
     def __init__(self, df: pd.DataFrame) -> None:
         self._df = df
 
-    def validate(self, *args: Any, **options: Any) -> validation.Findings:
-        """See `scmkit.validate`."""
-        return validation.validate(self._df, *args, **options)
-
-    def estimate(self, *args: Any, **options: Any) -> estimation.Estimate:
-        """See `scmkit.estimate`."""
-        return estimation.estimate(self._df, *args, **options)
-
-    def plan(self, *args: Any, **options: Any) -> planning.Plan:
-        """See `scmkit.plan`."""
-        return uploading.plan(self._df, *args, **options)
+    validate: Callable[..., validation.Findings] = _signpost(validation.validate)
+    estimate: Callable[..., estimation.Estimate] = _signpost(estimation.estimate)
+    plan: Callable[..., planning.Plan] = _signpost(uploading.plan)
+    upload: Callable[..., uploading.UploadJob] = _signpost(uploading.upload)
 
     def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:
         """Plan, then see `scmkit.simulate`."""
         return simulation.simulate(self.plan(*args, **options), trials=trials, seed=seed)
-
-    def upload(self, *args: Any, **options: Any) -> uploading.UploadJob:
-        """See `scmkit.upload`."""
-        return uploading.upload(self._df, *args, **options)

@@ -427,6 +427,8 @@ _default: Client | None = None
 
 def use(client: Client | None) -> None:
     """Make this client the one that `upload` takes when it is given none."""
+    if not (client is None or isinstance(client, Client)):
+        raise ConfigurationError(f"use() takes a Client, such as sandbox.client(), not a {type(client).__name__}")
     global _default  # the one global of scmkit, set by the user alone
     _default = client
 

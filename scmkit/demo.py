@@ -60,7 +60,7 @@ def _validate(inventory: pd.DataFrame, say: Say) -> Findings:
     total, *lines = findings.summary().splitlines()
     say(f"1. A damaged table, validated before anything is sent\n   {total}")
     say(_indent("\n".join(textwrap.shorten(line, 130, placeholder=" ...") for line in lines[:6])))
-    say(f"   ... and {len(lines) - 6} more kinds of damage, all in the report\n")
+    say(f"   ... and {len(lines) - 6} more kinds of damage\n")
     return findings
 
 
@@ -80,8 +80,10 @@ def _naive(client: Client, sandbox: Sandbox, inventory: pd.DataFrame, say: Say) 
 
 def _upload(made: Plan, client: Client, say: Say) -> UploadJob:
     job = upload(made, client, verify=True)
-    assert job.differences is not None  # noqa: S101 - verify=True reads back
-    say(f"   {' + '.join(made.key)}: {job.summary()}; read back with {len(job.differences):,} differences")
+    read_back = "not read back" if job.differences is None else f"read back with {len(job.differences):,} differences"
+    say(f"   {' + '.join(made.key)}: {job.summary()}; {read_back}")
+    if job.state != "complete":
+        raise KeyboardInterrupt
     return job
 
 

@@ -131,6 +131,13 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
     return f"{count:,} {noun}{ending if count != 1 else ''}"
 
 
+def percent(probability: float) -> str:
+    """Give a probability as a person reads it: never more digits than say something."""
+    if 0 < probability < 0.0001:
+        return "below 0.01%"
+    return f"{probability:.0%}" if probability >= 0.1 or probability == 0 else f"{probability:.2%}"
+
+
 def shown(value: Any) -> str:
     """Show a value in a message: quoted, so that no control character gets through, and cut."""
     text = repr(value)

@@ -113,7 +113,7 @@ class ServiceError(ScmkitError):
     hint = ""
 
     def __init__(self, status: int, detail: str = "", *, where: str = "", body: object = None) -> None:
-        words = f": {detail}" if detail else ""
+        words = f": {detail.rstrip('.')}" if detail else ""
         hint = f". {self.hint}" if self.hint else ""
         super().__init__(f"{where or 'the service'} answered {status}{words}{hint}")
         self.status, self.detail, self.where, self.body = status, detail, where, body

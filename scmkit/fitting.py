@@ -87,7 +87,7 @@ def posterior_draws(observed: Observations, count: int = DRAWS, seed: int = 0) -
 
 
 def updated_draws(draws: Floats, observed: Observations) -> Floats:
-    """Update given draws with new calls: in proportion to how well they explain them, or, where hardly any does, anew."""
+    """Update given draws with new calls: by how well they explain them or, where hardly any does, anew."""
     log_weight = observed.log_likelihood(np.log(draws))
     weight = np.exp(log_weight - np.max(log_weight))
     weight /= weight.sum()

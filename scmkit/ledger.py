@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scmkit.events import Attempted, Ended, Event, Settled, TaskSeen
+from scmkit.events import Attempted, Ended, Event, Sending, Settled, TaskSeen
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
 
@@ -53,6 +53,8 @@ class Ledger:
         """Take note of an event."""
         with self._lock:
             match event:
+                case Sending():
+                    self._note_sending(event)
                 case Attempted():
                     self._note_attempt(event)
                 case Settled():
@@ -71,6 +73,11 @@ class Ledger:
     def settled(self) -> int:
         """How many rows have reached an end."""
         return int((self._fates != Fate.PENDING).sum())
+
+    @property
+    def told(self) -> int:
+        """How many rows the service has said something about, or that are not for sending."""
+        return self.settled - int((self._fates == Fate.CANCELLED).sum())
 
     @property
     def whole(self) -> bool:
@@ -120,6 +127,13 @@ class Ledger:
         frame = pd.DataFrame.from_dict(lines, orient="index", columns=TASK_COLUMNS)
         return frame.astype({"call": "int64", "codes_affected": "Int64"}).rename_axis("task_id")
 
+    def _note_sending(self, event: Sending) -> None:
+        """A call that is under way has no known outcome."""
+        under_way = Attempted(event.call, event.mode, event.rows, 0, Outcome.UNKNOWN, None, 0.0, len(event.body))
+        attempts = self._calls.get(event.call, {"attempts": 0})["attempts"]
+        self._note_attempt(replace(under_way, parent=event.parent, message="no answer yet"))
+        self._calls[event.call]["attempts"] = attempts
+
     def _note_attempt(self, event: Attempted) -> None:
         before = self._calls.get(event.call, {"attempts": 0})
         self._calls[event.call] = {
@@ -128,7 +142,7 @@ class Ledger:
             "items": len(event.rows) if event.mode is Mode.SYNC else 1,
             "codes": self._codes_of(event),
             "attempts": before["attempts"] + (event.outcome is not Outcome.NOT_SENT or event.status is not None),
-            "outcome": event.outcome.value,
+            "outcome": "accepted" if event.task_id is not None else event.outcome.value,
             "status": pd.NA if event.status is None else event.status,
             "seconds": event.seconds,
             "timed_out": event.mode is Mode.SYNC and event.status == 504,

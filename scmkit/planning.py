@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, display, payloads
-from scmkit.errors import PlanError
+from scmkit.display import percent, plural
+from scmkit.errors import PlanError, did_you_mean
 from scmkit.estimation import Estimate, Inventory, codes_per_row
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 
 WORKERS = 8
 REASONS = {
-    Why.SHARED_SYNC: "{rows:,} rows share a sync call of at most {codes:,} codes: risk {risk:.2%}",
-    Why.TOO_RISKY: "{value!r} may select {codes:,} codes: a sync call would time out with {risk:.0%}",
+    Why.SHARED_SYNC: "{rows:,} key values share a sync call of at most {codes:,} codes: risk {risk}",
+    Why.TOO_RISKY: "{value!r} may select {codes:,} codes: a sync call would time out with {risk}",
     Why.EQUAL_ROWS: "{rows:,} rows with equal values share a task",
     Why.ALONE: "async: no other row whose evidence could be told apart has the values of {value!r}",
-    Why.ASKED_SYNC: "mode='sync' was asked for: {value!r} may select {codes:,} codes, risk {risk:.0%}",
+    Why.ASKED_SYNC: "mode='sync' was asked for: {value!r} may select {codes:,} codes, risk {risk}",
     Why.COMPOUND: "several constraints exist in async calls only",
 }
 
@@ -168,24 +169,56 @@ class Plan:
         )  # fmt: skip
 
     def summary(self) -> str:
-        """Say in a few lines what will happen."""
+        """Say in a few lines what will happen, and what to look at first."""
         calls = self.calls
         sync, tasks = calls[~self.is_async], calls[self.is_async]
-        states = self.rows["state"].value_counts()
-        left_out = ", ".join(f"{n:,} {s}" for s, n in states.items() if s != "planned")
+        left_out = self.rows.loc[self.rows["state"] != "planned", "state"].value_counts()
+        words = ", ".join(f"{n:,} {state}" for state, n in left_out.items())
+        lines = [f"{len(self.order):,} of {plural(len(self.index), 'row')} in {plural(len(calls), 'call')}"]
+        lines[0] += f" ({words})" if words else ""
+        if len(sync):
+            lines.append(
+                f"sync : {plural(len(sync), 'call')}, {plural(sync['rows'].sum(), 'row')}, about "
+                f"{sync['codes_mid'].sum():,} codes, largest timeout risk {percent(sync['timeout_risk'].max())}"
+            )
+        if len(tasks):
+            lines.append(
+                f"async: {plural(len(tasks), 'task')}, {plural(tasks['rows'].sum(), 'row')}, about "
+                f"{tasks['codes_mid'].sum():,} codes"
+            )
+        if len(calls):
+            lines.append(f"about {self.seconds:,.0f} s with {self.workers} workers; {self.choice}")
+            lines.append(f"seconds per call: {self.service_time.source}")
+        return "\n".join([*lines, *self._warnings()])
+
+    def _warnings(self) -> list[str]:
+        """Say what is odd about a plan before anything is sent."""
+        found = []
+        sent = self.row_codes.iloc[self.order]
         clears = sum(int((f.take(self.order) == "").sum()) for f in self.fields)
-        lines = [
-            f"{len(self.order):,} of {len(self.index):,} rows in {len(calls):,} calls"
-            + (f" ({left_out})" if left_out else ""),
-            f"sync : {len(sync):,} calls, {sync['rows'].sum():,} rows, about {sync['codes_mid'].sum():,} codes, "
-            f"largest timeout risk {sync['timeout_risk'].max() if len(sync) else 0:.2%}",
-            f"async: {len(tasks):,} tasks, {tasks['rows'].sum():,} rows, about {tasks['codes_mid'].sum():,} codes",
-            f"about {self.seconds:,.0f} s with {self.workers} workers; {self.choice}",
-            f"seconds per call: {self.service_time.source}",
-        ]
+        empty = int(((sent["source"] == "exact") & (sent["codes"] == 0)).sum())
+        guessed = int(((sent["source"] == "prior") & (sent["high"] > 1)).sum())
+        rejected = np.flatnonzero(self.fates == Fate.REJECTED)
+        if len(rejected):
+            found.append(f"rejected, first: row {rejected[0]}: {self.why_not_sent(int(rejected[0]))}")
         if clears:
-            lines.append(f"clears {clears:,} values")
-        return "\n".join(lines)
+            found.append(f"clears {plural(clears, 'value')}")
+        if empty:
+            found.append(f"{empty:,} of {plural(len(sent), 'key value')} select no code in the inventory")
+        if guessed > len(sent) / 2:
+            found.append(f"codes are unknown for {plural(guessed, 'key value')}: give inventory=, history= or default=")
+        for name in self._undefined():
+            near = did_you_mean(name, sorted(self.defined_fields or ()))
+            found.append(f"the campaign does not define {name!r}{near}: the service will discard it")
+        if self.findings.warnings:
+            found.append(f"{plural(self.findings.warnings, 'warning')} of validation, see plan.findings")
+        return found
+
+    def _undefined(self) -> list[str]:
+        if self.defined_fields is None:
+            return []
+        known = self.defined_fields | set(contract.SPECIAL_FIELDS)
+        return [f.name for f in self.fields if f.name not in known]
 
     def simulate(self, **options: Any) -> Any:
         """Simulate the risk of this plan; see `scmkit.simulate`."""
@@ -228,7 +261,7 @@ class Plan:
         first = [k.take(self.order[self.offsets[:-1]]) for k in self.keys]
         values = [" + ".join(map(str, value)) for value in zip(*first, strict=True)]
         facts = zip(self.whys.tolist(), values, sizes.tolist(), high.tolist(), risks.tolist(), strict=True)
-        return [REASONS[Why(why)].format(value=v, rows=r, codes=c, risk=p) for why, v, r, c, p in facts]
+        return [REASONS[Why(why)].format(value=v, rows=r, codes=c, risk=percent(p)) for why, v, r, c, p in facts]
 
 
 def plan(
@@ -300,7 +333,7 @@ def plan(
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
     findings = validate(df, key=keys, fields=fields, on_conflict=on_conflict)
-    if errors == "raise":
+    if errors == "raise" or findings.hopeless:
         findings.raise_for_errors()
     columns = text_table(df)
     selectors = tuple(columns[k] for k in keys)
@@ -339,13 +372,13 @@ def _defined_fields(fields: Any, inventory: Any) -> frozenset[str] | None:
 
 
 def _check_options(mode: str, errors: str, risk: float, workers: int, batch: int | None) -> None:
-    if mode not in ("auto", "sync", "async"):
+    if not isinstance(mode, str) or mode not in ("auto", "sync", "async"):
         raise PlanError(f"mode is 'auto', 'sync' or 'async', not {mode!r}")
     if errors not in ("raise", "reject"):
         raise PlanError(f"errors is 'raise' or 'reject', not {errors!r}")
-    if not 0 < risk < 1:
-        raise PlanError(f"risk is a probability between 0 and 1, not {risk!r}")
-    if workers < 1:
-        raise PlanError(f"workers is 1 or more, not {workers!r}")
+    if not (isinstance(risk, int | float) and 0 < risk < 1):
+        raise PlanError(f"risk is a probability between 0 and 1, such as 0.01, not {risk!r}")
+    if not (isinstance(workers, int | np.integer) and workers >= 1):
+        raise PlanError(f"workers is a number of 1 or more, not {workers!r}")
     if batch is not None and (mode != "sync" or batch < 1):
         raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")

@@ -73,9 +73,8 @@ def history(journal: Where = None) -> pd.DataFrame:
     DataFrame
         A line per attempt that has a result: ``job``, ``call``, ``at``, ``key``, ``codes`` (of a call that the gateway
         cut: those that it would have changed, by the estimate), ``items``, ``bytes``, ``seconds`` (of a task: from its
-        start to its end), ``timed_out``, ``mode``, ``outcome``, ``service``,
-        ``key_value`` (of a call with one key value) and
-        ``codes_affected`` (only what the service said).
+        start to its end), ``timed_out``, ``mode``, ``outcome``, ``service`` (its URL), ``key_value`` (of a call with
+        one key value) and ``codes_affected`` (only what the service said).
     """
     with Journal(journal) as book:
         return _calls_of(book, book.query("select id, service from jobs order by created, rowid"))

@@ -113,9 +113,10 @@ def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_],
         What became of rows so far.
     """
     latest = np.full(len(open_rows), -1, dtype=np.int64)
+    in_doubt = np.zeros(len(open_rows), dtype=bool)
     for trace in traces:
         latest[trace.rows] = trace.number
-    doubtful = _doubtful(traces)
+        in_doubt[trace.rows] |= trace.maybe_applied
     numbers = itertools.count(len(traces) and traces[-1].number + 1)
     calls: list[Call] = []
     tasks: dict[str, Call] = {}
@@ -123,9 +124,8 @@ def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_],
         rows = trace.rows[open_rows[trace.rows] & (latest[trace.rows] == trace.number)]
         if not len(rows):
             continue
-        call = Call(
-            trace.number, trace.mode, rows, trace.parent, maybe_applied=trace.number in doubtful, resent=trace.resent
-        )
+        doubt = bool(in_doubt[rows].any())
+        call = Call(trace.number, trace.mode, rows, trace.parent, maybe_applied=doubt, resent=trace.resent)
         if trace.task_id is not None:
             tasks[trace.task_id] = call
             continue
@@ -152,15 +152,6 @@ def _next(call: Call, status: int | None, numbers: Iterator[int]) -> list[Call]:
         Call(next(numbers), mode, rows, call.number, maybe_applied=call.maybe_applied, resent=call.resent)
         for rows in pieces
     ]
-
-
-def _doubtful(traces: Sequence[Trace]) -> set[int]:
-    """Find the calls of which, or of whose parents, an attempt may have been applied."""
-    found: set[int] = set()
-    for trace in traces:  # a parent has a smaller number
-        if trace.maybe_applied or trace.parent in found:
-            found.add(trace.number)
-    return found
 
 
 def _check_body(plan: Plan, trace: Trace) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from scmkit.pacing import CATCH_UP
+
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 # Turns are a tenth of a second or so apart: one that is further away was noted before the machine was started again.
 FURTHEST_TURN_S = 10.0
@@ -137,8 +139,10 @@ class Turnstile:
             turn = struct.unpack("<d", noted)[0] if len(noted) == 8 else now
             if now < turn <= now + FURTHEST_TURN_S:
                 return float(turn - now)
+            turn = min(turn, now)
             os.lseek(file, _TURN_AT, os.SEEK_SET)
-            os.write(file, struct.pack("<d", now + self._interval))
+            next_turn = max(turn, now - CATCH_UP * self._interval) + self._interval
+            os.write(file, struct.pack("<d", next_turn))
             return 0.0
         finally:
             os.close(file)

@@ -121,6 +121,8 @@ def simulate(plan: Plan, trials: int = 10_000, seed: int | None = None, workers:
     -------
     Risk
     """
+    if not isinstance(plan, Plan):
+        raise PlanError(f"simulate takes what plan() made, not a {type(plan).__name__}: df.scm.simulate(key=...) plans")
     if trials < 1:
         raise PlanError(f"trials is 1 or more, not {trials}")
     if not len(plan):

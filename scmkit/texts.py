@@ -124,7 +124,7 @@ def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -
 
 def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
     """Give the key as a list of column names, after checking that the frame has them."""
-    keys = [key] if isinstance(key, str) else [str(k) for k in key]
+    keys = [str(key)] if isinstance(key, str | int) else [str(k) for k in key]
     names = [str(c) for c in frame.columns]
     for name in keys:
         if name not in names:

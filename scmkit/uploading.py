@@ -30,6 +30,7 @@ from scmkit import policy as policies
 from scmkit.adapting import CallSize
 from scmkit.adapting import plan as make_plan
 from scmkit.client import Client, Limits, current_service, default_client
+from scmkit.display import plural
 from scmkit.errors import (
     AuthenticationError,
     JournalError,
@@ -726,6 +727,8 @@ class UploadJob:
         DataFrame
             A line per difference: ``row``, ``extended_id``, ``field``, ``sent``, ``found``; empty when all is well.
         """
+        if self.state == "running":
+            raise PlanError(f"the upload is still running: {self.summary()}; call result() first")
         fates = (Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN)
         rows = self._ledger.positions(*fates)
         found = self._compare(rows, filters or self._since_start())
@@ -755,7 +758,8 @@ class UploadJob:
         calls = self.calls
         tasks = int(calls["task_id"].notna().sum())
         error = f"; stopped by: {self.error}" if self.error else ""
-        return f"{self.state}: {counts or 'no rows'}; {len(calls):,} calls, {tasks:,} tasks{error}"
+        made = f"{plural(len(calls), 'call')}, {plural(tasks, 'task')}"
+        return f"{self.state}: {counts or 'no rows'}; {made}{error}"
 
     def __repr__(self) -> str:
         return f"<UploadJob {self.id} {self.summary()}>"
@@ -769,9 +773,12 @@ class UploadJob:
         parts = [display.table(self.calls, max_rows=most, caption="calls")]
         if len(bad):
             parts.insert(0, display.table(bad, max_rows=most, caption="rows that were not wholly applied"))
-        if self._differences is not None:
+        if self._differences is not None and len(self._differences):
             parts.append(display.table(self._differences, max_rows=most, caption="differences found by the read-back"))
-        return display.card(f"Upload {self.id}", {"result": self.summary(), "ok": self.ok}, *parts)
+        facts = {"result": self.summary(), "ok": self.ok}
+        if self._differences is not None:
+            facts["read back"] = plural(len(self._differences), "difference")
+        return display.card(f"Upload {self.id}", facts, *parts)
 
     def _start(self) -> UploadJob:
         self._client.claims.enter(self._claim)
@@ -919,9 +926,12 @@ def upload(
     AuthenticationError, PermissionDeniedError, NotSentError, ConfigurationError
         When the job was stopped before anything was applied.
     """
+    if not (client is None or isinstance(client, Client)):
+        raise PlanError(f"client is a Client, not a {type(client).__name__} (did you mean key={client!r}?)")
     if isinstance(df, Plan):
-        if options:
-            raise PlanError(f"{', '.join(sorted(options))}: options of a plan, and this plan is made already")
+        asked = {"key": key not in (contract.DEFAULT_KEY, *df.key, list(df.key)), "mode": mode not in ("auto", df.mode)}
+        if wrong := sorted({*options, *(name for name, differs in asked.items() if differs)}):
+            raise PlanError(f"{', '.join(wrong)}: no option here, since this plan is made already")
         made = df
     else:
         client = client or default_client()
@@ -960,7 +970,7 @@ def _watch_progress(job: UploadJob, show: bool) -> None:
     total = len(job.plan.index)
     with tqdm(total=total, unit="row", desc="upload", disable=not show, mininterval=0.25) as bar:
         while not job._ended.wait(0.1):
-            bar.n = job._ledger.settled
+            bar.n = job._ledger.told
             bar.refresh() if show and bar.n == 0 else bar.update(0)
-        bar.n = job._ledger.settled
+        bar.n = job._ledger.told
         bar.set_postfix_str(", ".join(f"{n:,} {word}" for word, n in job.counts().items()), refresh=True)

@@ -78,6 +78,11 @@ class Findings:
         return self._count("warning")
 
     @property
+    def hopeless(self) -> bool:
+        """Whether the table as a whole cannot be sent: it has no rows, or no field."""
+        return bool(self.frame["rule"].isin(["empty_table", "no_fields"]).any())
+
+    @property
     def ok(self) -> bool:
         """Whether there is no error."""
         return self.errors == 0

@@ -230,7 +230,7 @@ import pandas as pd, scmkit
 ids = [f"Code-{i:06d}" for i in range(200)]
 df = pd.DataFrame({"extended_id": ids, "origin": [f"o{i}" for i in range(200)]})
 with scmkit.Sandbox(codes=pd.DataFrame({"extended_id": ids, "origin": None})) as sandbox:
-    threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    threading.Timer(4.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     begun = time.monotonic()
     job = df.scm.upload(sandbox.client(), mode="async", progress=False)
     assert time.monotonic() - begun < 8, "took too long"

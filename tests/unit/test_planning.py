@@ -98,7 +98,7 @@ def test_bodies_hold_missing_cells_as_nothing_and_empty_ones_as_empty() -> None:
             {"extended_id": "Code-000001", "d": "y"},
         ],
     }
-    assert "clears 1 values" in plan.summary()
+    assert "clears 1 value" in plan.summary()
 
 
 def test_large_bodies_are_cut() -> None:
@@ -118,6 +118,6 @@ def test_nonsense_options_are_errors(options: dict) -> None:
 def test_a_plan_shows_itself() -> None:
     """Text, HTML and picture say how many calls there are and why."""
     plan = scmkit.plan(codes_table(5, wine_name=["<b>x</b>"] * 5))
-    assert "5 of 5 rows in 1 calls" in repr(plan)
+    assert "5 of 5 rows in 1 call" in repr(plan)
     assert "<b>x</b>" not in plan._repr_html_()
     assert "risk" in plan.plot().get_ylabel()
