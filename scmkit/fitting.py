@@ -30,6 +30,7 @@ WILD_LOG_RANGE = 10.0  # a wild one is anywhere within this many e-foldings [ass
 DRAWS = 400
 ENOUGH_DRAWS = 40  # effective ones that an update leaves; fewer, and the posterior is computed anew
 _PROPOSALS = 8_000
+_FAR = 30.0  # e-foldings
 _TAILS = 5.0  # degrees of freedom of the proposals, heavier than the posterior
 
 
@@ -54,7 +55,8 @@ class Observations:
 
     def residuals(self, log_parameters: Floats) -> tuple[Floats, Floats]:
         """Give each call's standardised log-seconds under parameter sets, shape (sets, calls), and the noise."""
-        base, per_code, per_item, noise = (np.exp(p)[..., None] for p in np.moveaxis(log_parameters, -1, 0))
+        bounded = np.clip(log_parameters, -_FAR, _FAR)  # a search may step where no number is large enough
+        base, per_code, per_item, noise = (np.exp(p)[..., None] for p in np.moveaxis(bounded, -1, 0))
         centre = np.log(base + per_code * self.codes + per_item * self.items)
         return np.asarray((np.log(self.seconds) - centre) / noise), np.asarray(noise)
 

@@ -655,7 +655,7 @@ class UploadJob:
     def ok(self) -> bool:
         """Whether the job is complete and every row was applied with all its fields."""
         different = self._differences is not None and len(self._differences) > 0
-        return self.done() and self.state == "complete" and self._ledger.whole and not different
+        return self.done() and self.state == "complete" and not self.error and self._ledger.whole and not different
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -785,12 +785,19 @@ class UploadJob:
         self._thread.start()
         return self
 
+    def _verify_or_say_why(self) -> None:
+        """A read-back that fails takes nothing back from what was uploaded; ``error`` says why it is not proven."""
+        try:
+            self.verify()
+        except (ScmkitError, OSError) as error:
+            self._ledger.error = error
+
     def _run(self) -> None:
         try:
             for event in self._engine.run():
                 self._hear(event)
             if self._verify_at_end and self.state == "complete":
-                self.verify()
+                self._verify_or_say_why()
         except BaseException as failure:  # noqa: BLE001 - shown by result(), in the caller's thread
             self._failure = failure
             if self._ledger.state == "running":

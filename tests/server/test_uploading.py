@@ -262,6 +262,21 @@ def test_listeners_hear_what_the_ledger_knows(table: pd.DataFrame, client: scmki
     assert sorted(settled.tolist()) == list(range(50))
 
 
+def test_a_read_back_that_fails_does_not_hide_the_upload(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are told as they are, the job is not ok, and its error says why nothing is proven."""
+
+    def unavailable(**filters: object) -> None:
+        raise errors.UnavailableError(503, "no documents today")
+
+    monkeypatch.setattr(client, "download_codes", unavailable)
+    job = table.scm.upload(client, verify=True, progress=False)
+    assert states(job) == {"applied": 50}
+    assert not job.ok
+    assert "no documents today" in job.summary()
+
+
 def test_a_job_shows_itself(table: pd.DataFrame, client: scmkit.Client, tmp_path: pd.DataFrame) -> None:
     """Text, HTML and report tell the same, escaped, without the token."""
     table.loc[0, "extended_id"] = "<script>alert(1)</script>"
@@ -278,3 +293,17 @@ def test_options_of_a_plan_do_not_go_with_a_plan(table: pd.DataFrame, client: sc
     """A made plan is not silently made again."""
     with pytest.raises(errors.PlanError, match="risk"):
         scmkit.upload(scmkit.plan(table), client, risk=0.5)
+
+
+def test_a_running_job_cannot_be_verified(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """Nothing is read back while rows are still pending; calls under way are in the list, without an outcome."""
+    gate = threading.Event()
+    server.answers = [lambda *_: gate.wait(5) and None]
+    job = table.scm.upload(client, wait=False, workers=1)
+    while not server.seen:
+        time.sleep(0.01)
+    with pytest.raises(errors.PlanError, match="still running"):
+        job.verify()
+    assert job.calls["outcome"].tolist() == ["unknown"]
+    gate.set()
+    assert len(job.result(timeout=5).verify()) == 0

@@ -121,3 +121,39 @@ def test_a_plan_shows_itself() -> None:
     assert "5 of 5 rows in 1 call" in repr(plan)
     assert "<b>x</b>" not in plan._repr_html_()
     assert "risk" in plan.plot().get_ylabel()
+
+
+def test_a_plan_says_what_is_odd_about_it() -> None:
+    """Keys without codes, undefined fields, unknown counts and rejected rows are named before anything is sent."""
+    read_as_numbers = pd.DataFrame({"lot_number": [42, 7], "wine_name": ["a", "b"], "vintage_yaer": ["2000", None]})
+    inventory = pd.DataFrame({"extended_id": ["Code-0001"], "lot_number": ["000042"], "vintage_year": None})
+    summary = scmkit.plan(read_as_numbers, "lot_number", inventory=inventory).summary()
+    assert "2 of 2 key values select no code in the inventory" in summary
+    assert "does not define 'vintage_yaer' (did you mean 'vintage_year'?)" in summary
+    assert "of validation, see plan.findings" in summary
+    assert "give inventory=" in scmkit.plan(read_as_numbers, "lot_number").summary()
+    nothing = codes_table(2, wine_name=pd.Series(["x", None], dtype=object))
+    assert "rejected, first: row 1: every field is missing" in scmkit.plan(nothing).summary()
+
+
+def test_a_hopeless_table_is_an_error_even_when_rows_may_be_rejected() -> None:
+    """No rows and no fields are about the whole table: nothing is left to send."""
+    for df in (codes_table(0, wine_name=[]), codes_table(3)):
+        with pytest.raises(scmkit.errors.ValidationError, match="nothing was sent"):
+            scmkit.plan(df, errors="reject")
+
+
+def test_wrong_kinds_of_arguments_are_clear_errors() -> None:
+    """A wrong type is named, with what was meant."""
+    df = codes_table(2, wine_name=["a", "b"])
+    with pytest.raises(PlanError, match=r"such as 0\.01, not '1%'"):
+        scmkit.plan(df, risk="1%")
+    with pytest.raises(PlanError, match=r"simulate takes what plan\(\) made, not a DataFrame"):
+        scmkit.simulate(df)
+    with pytest.raises(PlanError, match="did you mean key='extended_id'"):
+        df.scm.upload("extended_id")
+    with pytest.raises(ValueError, match=r"sandbox\.client\(\)"):
+        scmkit.use(scmkit.Sandbox(codes=1))
+    with pytest.raises(PlanError, match="key, mode: no option here"):
+        scmkit.upload(scmkit.plan(df), key="lot_number", mode="async")
+    assert "inventory" in str(__import__("inspect").signature(df.scm.plan))
