@@ -96,7 +96,7 @@ class Plan:
 
     def why_not_sent(self, row: int) -> str:
         """Say why a row is in no call."""
-        return self.findings.message_of(row) or "no value to send: every field of this row is missing"
+        return self.findings.message_of(row) or f"row {row}: no value to send, every field is missing"
 
     def body(self, mode: Mode, rows: Ints) -> bytes:
         """Make the JSON body for these rows."""
@@ -200,7 +200,7 @@ class Plan:
         guessed = int(((sent["source"] == "prior") & (sent["high"] > 1)).sum())
         rejected = np.flatnonzero(self.fates == Fate.REJECTED)
         if len(rejected):
-            found.append(f"rejected, first: row {rejected[0]}: {self.why_not_sent(int(rejected[0]))}")
+            found.append(f"rejected, first: {self.why_not_sent(int(rejected[0]))}")
         if clears:
             found.append(f"clears {plural(clears, 'value')}")
         if empty:

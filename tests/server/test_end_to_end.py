@@ -96,19 +96,31 @@ def test_a_task_of_unknown_fields_is_discarded_and_not_unmatched(sandbox: scmkit
     assert job.rows["discarded_fields"].tolist() == [("colour",), ()]
 
 
-def test_the_default_pace_is_used_and_never_exceeded(inventory: pd.DataFrame) -> None:
-    """At the default speed: not a single 429, never more than 10 in a second, and at least 90 % of them used."""
-    rows = 60
+def uploaded_at(inventory: pd.DataFrame, rows: int) -> np.ndarray:
+    """Upload so many calls at the default pace, and give the times at which they reached the service."""
     df = pd.DataFrame({"extended_id": inventory["extended_id"][:rows], "origin": [f"o{i}" for i in range(rows)]})
     with scmkit.Sandbox(codes=inventory.head(500)) as sandbox:
         job = df.scm.upload(sandbox.client(), mode="async", progress=False)
         requests = sandbox.requests()
     assert job.ok
-    at = np.sort(requests.loc[requests["method"] == "POST", "at"].to_numpy(dtype=float))
-    assert len(at) == rows
     assert (requests["status"] == 429).sum() == 0
-    assert (np.searchsorted(at, at + 1.0) - np.arange(rows)).max() <= 10
-    assert (rows - 1) / (at[-1] - at[0]) >= 9.0
+    return np.sort(requests.loc[requests["method"] == "POST", "at"].to_numpy(dtype=float))
+
+
+def test_the_default_pace_is_never_exceeded(inventory: pd.DataFrame) -> None:
+    """At the default speed: not a single 429, and never more than 10 calls in any second at the service."""
+    at = uploaded_at(inventory, 40)
+    assert len(at) == 40
+    assert (np.searchsorted(at, at + 1.0) - np.arange(40)).max() <= 10
+
+
+@pytest.mark.benchmark
+def test_the_default_pace_is_used(inventory: pd.DataFrame) -> None:
+    """On an idle machine at least 90 % of the 10 calls a second are made; run alone, since it is about the clock."""
+    at = uploaded_at(inventory, 60)
+    pace = 59 / (at[-1] - at[0])
+    print(f"\n{pace:.2f} calls a second")
+    assert pace >= 9.0
 
 
 @pytest.mark.parametrize("faults", [{503: 0.3}, {500: 0.2, 502: 0.2}, {504: 0.3}, {429: 0.1}])
