@@ -134,7 +134,7 @@ def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_],
         calls += _next(call, trace.status, numbers)
     calls.sort(key=lambda call: not call.maybe_applied)
     modes = {trace.number: trace.mode for trace in traces}
-    told = [(event, modes[event.call]) for event in settled if event.call is not None]
+    told = [(event, modes[event.call]) for event in settled if event.call in modes]  # else it was never sent
     by_task = [e for e, mode in told if mode is Mode.ASYNC and np.isin(e.fates, BY_A_TASK).all()]
     stored, dropped = _field_facts(plan, [e for e, mode in told if mode is Mode.SYNC])
     return Start(calls, next(numbers), tasks, [(e.rows, e.fates) for e in by_task], stored, dropped)

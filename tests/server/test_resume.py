@@ -509,6 +509,7 @@ def test_interrupted_by_hand(
     child.start()
     enough = luck.randrange(1, 8)
     while len(server.seen) < enough:
+        assert child.is_alive()
         time.sleep(0.001)
     for _ in range(times):
         os.kill(child.pid, signal.SIGINT)
