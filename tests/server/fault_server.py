@@ -260,7 +260,9 @@ def truncated(content: bytes) -> bytes:
 
 
 BROKEN_CHUNK = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"ite\r\nzz\r\n'
-BROKEN_GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"items": {}}')[:-9] + b"garbage"
+BROKEN_GZIP = (
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"items": {}}', mtime=0)[:-9] + b"garbage"
+)
 
 
 @contextmanager
