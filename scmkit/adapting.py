@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -70,16 +71,20 @@ def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> dic
 
 
 def plan(
-    df: pd.DataFrame, key: str | Sequence[str] = contract.DEFAULT_KEY, *args: Any, service: str, **options: Any
+    df: pd.DataFrame,
+    *args: Any,
+    service: str,
+    journal: Where | bool = None,
+    **options: Any,
 ) -> Plan:
     """Plan with what earlier calls to this service have taught, where the caller does not say otherwise."""
-    given = {name for name in ("service_time", "history") if options.get(name) is not None}
-    known = "inventory" in options or "estimate" in options
-    taught = {} if len(given) == 2 else learnt(service, key)
-    for name, value in taught.items():
-        if name not in given and not (name == "history" and known):
-            options[name] = value
-    return planning.plan(df, key, *args, **options)
+    asked = inspect.signature(planning.plan).bind(df, *args, **options).arguments
+    if journal is not False and asked.get("service_time") is None:
+        taught = learnt(service, asked.get("key", contract.DEFAULT_KEY), None if journal is True else journal)
+        if any(asked.get(name) is not None for name in ("inventory", "estimate", "history")):
+            taught.pop("history", None)
+        asked = taught | {name: value for name, value in asked.items() if value is not None or name not in taught}
+    return planning.plan(**asked)
 
 
 def _fitted(calls: pd.DataFrame) -> ServiceTime:
@@ -87,6 +92,7 @@ def _fitted(calls: pd.DataFrame) -> ServiceTime:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ServiceChangedWarning)
         model = ServiceTime.fit(calls)
-        if model.check is not None and model.check.changed:
-            model = ServiceTime.fit(calls.tail(max(ENOUGH, len(calls) // 3)))
+        recent = calls.tail(max(ENOUGH, len(calls) // 3))
+        if model.check is not None and model.check.changed and not recent["timed_out"].all():
+            model = ServiceTime.fit(recent)
     return model

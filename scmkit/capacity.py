@@ -78,8 +78,20 @@ def largest_batch(
     timeout_s: float = contract.GATEWAY_TIMEOUT_S,
 ) -> int:
     """Give the most key values that a sync call may hold with at most this risk of a timeout; 0 if not even one."""
-    curve = risk_by_batch(codes_per_key, service_time, risk=risk, timeout_s=timeout_s)
-    return int(curve.best or 0)
+    model = service_time or ServiceTime.documented()
+
+    def bearable(rows: int) -> bool:
+        return (
+            float(_calls(np.array([float(rows)]), codes_per_key, model, WORKERS, timeout_s).timeout_risk()[0]) <= risk
+        )
+
+    low, high = 0, 1
+    while bearable(high) and high < 1 << 40:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if bearable(middle) else (low, middle)
+    return low
 
 
 def risk_by_batch(
@@ -171,7 +183,7 @@ def growth(plan: Plan, factors: Sequence[float] = (1, 1.5, 2, 3, 4), trials: int
         codes = Bounds(*(bound * factor for bound in plan.schedule.codes))
         schedule = replace(plan.schedule, codes=codes)
         played = play(schedule, trials, np.random.default_rng(seed))
-        risk = np.where(plan.is_async, 0, schedule.timeout_risk()).max(initial=0)
+        risk = float(np.max(schedule.timeout_risk(), initial=0))
         lines.append((factor, risk, played.resends.mean(), np.median(played.end)))
     frame = pd.DataFrame(lines, columns=["factor", "timeout_risk", "resends", "seconds"])
     return Curve(

@@ -15,11 +15,11 @@ from scmkit.client import Client
 from scmkit.errors import ScmkitError
 from scmkit.journal import Journal
 from scmkit.planning import Plan
-from scmkit.planning import plan as make_plan
 from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
 from scmkit.tables import read_table
 from scmkit.uploading import UploadJob
+from scmkit.uploading import plan as make_plan
 from scmkit.uploading import upload as upload_plan
 from scmkit.validation import validate as find
 

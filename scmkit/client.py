@@ -400,7 +400,7 @@ class Client:
 
     def _fetch(self, link: str, to: str | os.PathLike[str] | None) -> Path:
         """Fetch a download link without the token: it may live on another host."""
-        path = Path(to) if to is not None else Path(tempfile.mkstemp(prefix="scmkit-codes-", suffix=".csv")[1])
+        path = Path(to) if to is not None else _temporary_file()
         failure: ScmkitError
         try:
             with (
@@ -420,6 +420,12 @@ class Client:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failure = _connection_error(error, "the download link")
         raise failure
+
+
+def _temporary_file() -> Path:
+    handle, name = tempfile.mkstemp(prefix="scmkit-codes-", suffix=".csv")
+    os.close(handle)
+    return Path(name)
 
 
 _default: Client | None = None
@@ -442,7 +448,7 @@ def current_service() -> str:
     """Give the base URL of the client that `default_client` would give, without making one."""
     if _default is not None:
         return _default.base_url
-    return os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL
+    return (os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL).rstrip("/")
 
 
 def _find_token(token: str | Token | None, base_url: str) -> Token:

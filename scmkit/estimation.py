@@ -174,7 +174,8 @@ def estimate(
     if seen is None or unique:
         found = np.zeros(len(frame)) if seen is None else np.minimum(seen, 1.0)
         known = Bounds(*(np.where(np.isfinite(e), e, g) for e, g in zip(earlier, guess, strict=True)))
-        known = Bounds(known.codes, np.maximum(known.low, found), known.high)
+        if unique:  # one code per value, whatever grew
+            known = Bounds(*(np.clip(bound, found, 1.0) for bound in known))
         source = np.select([found > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
         return _estimate(keys, frame, known, source, level)
     source = np.select([seen > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
@@ -213,17 +214,18 @@ def _from_history(
     for name in ("key_value", "codes_affected"):
         if name not in history.columns:
             raise MissingColumnError.of(name, history.columns, "history's column")
-    known = history[history["codes_affected"].notna() & history["key_value"].notna()]
+    if (history["codes_affected"].dropna() < 0).any():
+        raise PlanError("history holds a negative number of codes_affected")
+    # A count of 0 says nothing about codes that are made later: there the prior speaks.
+    known = history[(history["codes_affected"] > 0).fillna(False).astype(bool) & history["key_value"].notna()]
     if "key" in known.columns:
         known = known[known["key"] == keys[0]]
     present = pd.Timestamp.now(tz="UTC") if now is None else pd.Timestamp(now)
-    at = pd.to_datetime(known["at"], utc=True) if "at" in known.columns else pd.Series(present, index=known.index)
     present = present.tz_localize("UTC") if present.tzinfo is None else present
+    at = pd.to_datetime(known["at"], utc=True) if "at" in known.columns else pd.Series(present, index=known.index)
     days = (present - at).dt.total_seconds() / 86_400
     values = text_column(known["key_value"], "key_value").take(np.arange(len(known)))
     calls = pd.DataFrame({"value": values, "age": days.to_numpy(), "codes": known["codes_affected"].to_numpy(float)})
-    if (calls["codes"] < 0).any():
-        raise PlanError("history holds a negative number of codes_affected")
     calls = calls.sort_values("age", ascending=False, kind="stable")
     growth = _growth(calls)
     last = calls.drop_duplicates("value", keep="last").set_index("value").reindex(pd.Index(frame[keys[0]]))
@@ -272,7 +274,7 @@ def _prior(
     keys: list[str], default: int | tuple[int, int] | None, assumptions: contract.Assumptions
 ) -> tuple[int, int, int]:
     if default is not None:
-        low, high = (default, default) if isinstance(default, int | np.integer) else default
+        low, high = (default, default) if isinstance(default, int | float | np.number) else default
         if not 0 <= low <= high:
             raise PlanError(f"default is a count or (low, high) with 0 <= low <= high, not {default}")
         return round((low + high) / 2), int(low), int(high)

@@ -70,7 +70,8 @@ def learn_fan_outs(seen: Ints, fraction: float) -> tuple[Floats, Floats]:
     largest = int(np.max(distinct, initial=0))
     grid = _grid((largest + 6 * np.sqrt(largest) + 10) / fraction)
     width = np.diff(_edges(grid))
-    likelihood = np.exp(_log_binomial(distinct, grid, fraction))
+    log_likelihood = _log_binomial(distinct, grid, fraction)
+    likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
     position = np.log(np.maximum(grid, 0.5))
     smooth = np.exp(-0.5 * ((position[:, None] - position) / SMOOTHING) ** 2) * width
     smooth /= smooth.sum(axis=1, keepdims=True)

@@ -300,6 +300,8 @@ def _observed(calls: Any, kind: str | None) -> dict[str, NDArray[Any]]:
         use &= np.asarray(calls["mode"]) == "sync"
     if "outcome" in calls:
         use &= timed_out | (np.asarray(calls["outcome"]) == "applied")
+    if kind is not None and "key" not in calls:
+        raise PlanError("kind= needs calls with a column 'key', such as scmkit.history() gives")
     if kind is not None:
         use &= np.asarray(calls["key"]) == kind
     columns = {name: _numbers(calls[name], name, use) for name in ("codes", "items", "seconds")}

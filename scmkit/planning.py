@@ -6,7 +6,7 @@ made from columns when a call goes out. Nothing here touches the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -128,7 +128,7 @@ class Plan:
                 "codes_mid": np.round(codes.codes).astype(np.int64),
                 "codes_high": np.ceil(codes.high).astype(np.int64),
                 "bytes": self._bytes(),
-                "timeout_risk": np.where(self.is_async, 0.0, self.schedule.timeout_risk()),
+                "timeout_risk": self.schedule.timeout_risk(),
                 "seconds": seconds,
             }
         )
@@ -329,6 +329,8 @@ def plan(
     MissingColumnError, ValidationError, PlanError
     """
     _check_options(mode, errors, risk, workers, batch)
+    if isinstance(fields, Iterator):
+        fields = list(fields)
     keys = columns_of(df, key)
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
@@ -365,7 +367,10 @@ def _defined_fields(fields: Any, inventory: Any) -> frozenset[str] | None:
     """Give the fields that the campaign defines, as far as the caller said: names, or the header of a download."""
     for known in (fields, inventory):
         if isinstance(known, pd.DataFrame):
-            return frozenset(str(c) for c in known.columns)
+            names = frozenset(str(c) for c in known.columns)
+            if contract.DEFAULT_KEY in names:  # a slim frame, good for counting, is not the header of a download
+                return names
+            continue
         if known is not None and not isinstance(known, str | PathLike):
             return frozenset(str(name) for name in known)
     return None

@@ -50,14 +50,17 @@ class Schedule:
     assumed: contract.Assumptions = field(default=contract.ASSUMPTIONS)
 
     def timeout_risk(self) -> Floats:
-        """Give each call's timeout risk as a sync call, averaged over what is not known about its codes."""
+        """Give each call's timeout risk, averaged over what is not known about its codes; 0 for async calls."""
         from scipy.special import ndtri
 
         spread = code_spread(self.codes)
         strata = ndtri((np.arange(STRATA) + 0.5) / STRATA) if spread.any() else np.zeros(1)
-        drawn = self.codes.codes[:, None] * np.exp(spread[:, None] * strata)
-        items = np.broadcast_to(self.rows[:, None], drawn.shape)
-        return np.asarray(self.model.timeout_risk(drawn, items, self.timeout_s)).mean(axis=1)
+        risk = np.zeros(len(spread))
+        for block in np.array_split(np.flatnonzero(~self.is_async), len(spread) // BLOCK + 1):
+            drawn = self.codes.codes[block, None] * np.exp(spread[block, None] * strata)
+            items = np.broadcast_to(self.rows[block, None], drawn.shape)
+            risk[block] = np.asarray(self.model.timeout_risk(drawn, items, self.timeout_s)).mean(axis=1)
+        return risk
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +138,12 @@ class _Table:
         noise = np.exp(self.noise * self.rng.standard_normal(codes.shape))
         return codes, (self.base + self.per_code * codes + self.per_item * rows) * noise
 
-    def make_all(self, seconds: Floats) -> Floats:
-        """Take, in all trials, the first free worker at the next permit; give the time of the answer."""
+    def make_all(self, seconds: Floats) -> None:
+        """Make a call that is in time in all trials: the first free worker takes it at the next permit."""
         worker = self.free.argmin(axis=0)
         start = np.maximum(self.free[worker, self.all], self.permit)
         self.permit = start + _INTERVAL_S
-        done = start + seconds
-        self.free[worker, self.all] = done
-        return done
+        self.free[worker, self.all] = start + seconds
 
     def send(self, trials: Ints, codes: Floats, rows: Floats, seconds: Floats) -> Cut:
         """Make a sync call in these trials; give back those in which the gateway cut it."""

@@ -74,7 +74,7 @@ class Decision:
 
 
 def decide(error: Exception, attempt: Attempt, random: Callable[[], float], speed: float = 1.0) -> Decision:
-    """Decide what to do next; the table is in the documentation of failures.
+    """Decide what to do next; one case for each thing that can go wrong.
 
     Parameters
     ----------

@@ -127,8 +127,9 @@ def simulate(plan: Plan, trials: int = 10_000, seed: int | None = None, workers:
         raise PlanError(f"trials is 1 or more, not {trials}")
     if not len(plan):
         raise PlanError("the plan has no calls: there is nothing to simulate")
-    schedule = plan.schedule if workers is None else replace(plan.schedule, workers=workers)
-    played = play(schedule, trials, np.random.default_rng(seed))
+    if workers is not None:
+        plan = replace(plan, workers=workers)
+    played = play(plan.schedule, trials, np.random.default_rng(seed))
     makespan = pd.Series(np.quantile(played.end, QUANTILES), index=list(QUANTILES), name="seconds")
     makespan["mean"] = played.end.mean()
     calls = plan.calls[["mode", "rows", "codes_mid", "timeout_risk"]].rename(columns={"codes_mid": "codes"})

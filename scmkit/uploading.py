@@ -286,8 +286,7 @@ class Engine:
             if reply is not None:
                 yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
         yield from self.leftovers()
-        if self._stop_at is None:
-            yield from self._field_evidence()
+        yield from self._field_evidence()
         yield Ended(self._state(), self._error)
 
     # Feeding
@@ -541,12 +540,12 @@ class Engine:
         rows, fates = (np.concatenate(arrays) for arrays in zip(*self._by_task, strict=True))
         names = {f.name for f in self.plan.fields}
         defined = self.plan.defined_fields
-        if defined is None and names - self._stored - self._dropped:
+        if defined is None and self._stop_at is None and names - self._stored - self._dropped:
             defined = self._fields_of(int(rows[np.argmin(self.plan.row_codes["codes"].to_numpy()[rows])]))
         if defined is None:
             lost = self._dropped - self._stored
         else:
-            lost = names - defined - set(contract.SPECIAL_FIELDS)
+            lost = names - defined - set(contract.SPECIAL_FIELDS) - self._stored
         if lost:
             yield self._without(rows, fates, lost)
 
@@ -601,7 +600,7 @@ class Engine:
         assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
         seconds = reply.seconds * self.limits.speed  # of the service's clock
         message = "" if reply.error is None else str(reply.error)
-        if call.mode is Mode.SYNC and status in (200, 504):
+        if call.mode is Mode.SYNC and (codes is not None or status == 504):
             self._size.learn(call.rows, codes, seconds, status == 504)
         return Attempted(
             call.number, call.mode, call.rows, call.attempts + call.throttled, outcome, status, seconds,
@@ -632,6 +631,7 @@ class UploadJob:
         self._ledger = Ledger(plan)
         self._listeners: list[Listener] = [self._ledger]
         self._differences: pd.DataFrame | None = None
+        self._unproven: Exception | None = None
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
@@ -655,7 +655,8 @@ class UploadJob:
     def ok(self) -> bool:
         """Whether the job is complete and every row was applied with all its fields."""
         different = self._differences is not None and len(self._differences) > 0
-        return self.done() and self.state == "complete" and not self.error and self._ledger.whole and not different
+        proven = not different and self._unproven is None
+        return self.done() and self.state == "complete" and self._ledger.whole and proven
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -714,8 +715,8 @@ class UploadJob:
     def verify(self, **filters: Any) -> pd.DataFrame:
         """Read the codes back and compare them, field by field, with what was sent.
 
-        Settles rows that were ``unverified`` or ``unknown`` where the codes now hold all that was sent
-        (``applied``), or no code carries the key (``unmatched``).
+        Without filters it settles rows that were ``unverified`` or ``unknown`` where all codes now hold what was sent
+        (``applied``), and rows whose key no code carries (``unmatched``).
 
         Parameters
         ----------
@@ -727,19 +728,20 @@ class UploadJob:
         DataFrame
             A line per difference: ``row``, ``extended_id``, ``field``, ``sent``, ``found``; empty when all is well.
         """
-        if self.state == "running":
+        if not self.done() and threading.current_thread() is not self._thread:
             raise PlanError(f"the upload is still running: {self.summary()}; call result() first")
-        fates = (Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN)
-        rows = self._ledger.positions(*fates)
-        found = self._compare(rows, filters or self._since_start())
-        if not filters and len(found.absent):  # not updated lately, or not there at all: look at all codes
-            found = self._compare(rows, {})
         open_rows = self._ledger.positions(Fate.UNVERIFIED, Fate.UNKNOWN)
-        equal, absent = np.intersect1d(open_rows, found.equal), np.intersect1d(rows, found.absent)
-        with self._written_down():
-            self._hear(Settled.alike(equal, Fate.APPLIED, message="read back"))
-            self._hear(Settled.alike(absent, Fate.UNMATCHED, message="read back: no such code"))
-        self._differences = found.differences
+        rows = self._ledger.positions(Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN)
+        # Codes that were not updated lately tell about open rows, and about keys that are absent: then look at all.
+        found = self._compare(rows, filters or ({} if len(open_rows) else self._since_start()))
+        if not filters and not len(open_rows) and len(found.absent):
+            found = self._compare(rows, {})
+        if not filters:  # a filter of the caller's may hide codes that a row selects
+            with self._written_down():
+                equal = np.intersect1d(open_rows, found.equal)
+                self._hear(Settled.alike(equal, Fate.APPLIED, message="read back"))
+                self._hear(Settled.alike(found.absent, Fate.UNMATCHED, message="read back: no such code"))
+        self._differences, self._unproven = found.differences, None
         return found.differences
 
     def report(self, path: str | os.PathLike[str]) -> None:
@@ -758,6 +760,7 @@ class UploadJob:
         calls = self.calls
         tasks = int(calls["task_id"].notna().sum())
         error = f"; stopped by: {self.error}" if self.error else ""
+        error += f"; not read back: {self._unproven}" if self._unproven else ""
         made = f"{plural(len(calls), 'call')}, {plural(tasks, 'task')}"
         return f"{self.state}: {counts or 'no rows'}; {made}{error}"
 
@@ -786,11 +789,11 @@ class UploadJob:
         return self
 
     def _verify_or_say_why(self) -> None:
-        """A read-back that fails takes nothing back from what was uploaded; ``error`` says why it is not proven."""
+        """A read-back that fails takes nothing back from what was uploaded; the summary says why it is not proven."""
         try:
             self.verify()
         except (ScmkitError, OSError) as error:
-            self._ledger.error = error
+            self._unproven = error
 
     def _run(self) -> None:
         try:
@@ -832,9 +835,11 @@ class UploadJob:
         if self.done() and self._journal is not None:
             with suppress(JournalError):  # what was read back counts, whether it can be noted or not
                 self._record = Journal(self._journal).reopen(self.id)
-        yield
-        if self.done():
-            self._close_record()
+        try:
+            yield
+        finally:
+            if self.done():
+                self._close_record()
 
     def _break_off(self, failure: BaseException) -> None:
         """A listener failed, or the engine did: no row stays without an end."""
@@ -878,9 +883,9 @@ class UploadJob:
 
 
 @functools.wraps(planning.plan)
-def plan(df: pd.DataFrame, key: str | Sequence[str] = contract.DEFAULT_KEY, *args: Any, **options: Any) -> Plan:
+def plan(df: pd.DataFrame, *args: Any, **options: Any) -> Plan:
     """Plan, with what earlier calls to the present service taught; its documentation is that of `planning.plan`."""
-    return make_plan(df, key, *args, service=current_service(), **options)
+    return make_plan(df, *args, service=current_service(), **options)
 
 
 def upload(
@@ -943,7 +948,7 @@ def upload(
     else:
         client = client or default_client()
         options.setdefault("assumptions", client.assumptions)
-        made = make_plan(df, key, mode, errors=errors, service=client.base_url, **options)
+        made = make_plan(df, key, mode, errors=errors, service=client.base_url, journal=journal, **options)
     client = client or default_client()
     record = None
     if journal is not False:

@@ -395,6 +395,9 @@ def processes() -> Any:
     """Processes that begin with everything imported, so that a test of many kills takes seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["uploader"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")  # a process that forks should have no threads
+        context.Process(target=int).start()
     return context
 
 

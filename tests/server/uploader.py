@@ -1,5 +1,6 @@
 """A process that uploads, or resumes, until it is done or killed; for the tests of what survives."""
 
+import faulthandler
 import os
 import signal
 from collections.abc import Callable
@@ -20,6 +21,7 @@ def run(
     per_second: float = 60.0,
 ) -> None:  # fmt: skip
     """Upload ``folder/table.csv``, or resume the job that the journal has; die at a point if there is one."""
+    faulthandler.dump_traceback_later(60, exit=True)
     if path is None:
         path = folder / "state" / "journal.sqlite3"
         known = scmkit.jobs(path)["id"].tolist() if path.exists() else []
@@ -53,11 +55,12 @@ def patch(where: Any, name: str, matters: Callable[..., bool], when: str, count:
     real, left = getattr(where, name), [count]
 
     def lethal(*arguments: Any) -> Any:
-        left[0] -= bool(matters(*arguments))
-        if left[0] == 0 and when == "before":
+        left[0] -= (matter := matters(*arguments))
+        fatal = matter and left[0] == 0
+        if fatal and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         result = real(*arguments)
-        if left[0] == 0:
+        if fatal:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
