@@ -79,7 +79,7 @@ def _naive(client: Client, sandbox: Sandbox, inventory: pd.DataFrame, say: Say) 
 
 
 def _upload(made: Plan, client: Client, say: Say) -> UploadJob:
-    job = upload(made, client, verify=True)
+    job = upload(made, client, verify=True, journal=False)  # a show, not the user's history
     read_back = "not read back" if job.differences is None else f"read back with {len(job.differences):,} differences"
     say(f"   {' + '.join(made.key)}: {job.summary()}; {read_back}")
     if job.state != "complete":

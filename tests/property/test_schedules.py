@@ -248,6 +248,8 @@ def test_no_older_value_over_a_newer_one(case: dict) -> None:
     claims.leave(older, engine.late_until)
     if any(watch for _, _, watch in engine._polls) or engine._polling:
         return  # a task that was left behind: its end is not known, and the job says so
+    if any(kind == "slow" for kind, *_ in service.tasks.values()):
+        return  # the answer that named it may have been lost: a task that nobody knows of can end at any time
     service.calm_after, begun = 0, service.clock
     later, _ = make_plan(case | {"mode": "sync"}, 2010)
     second = list(
