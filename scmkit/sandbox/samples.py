@@ -234,7 +234,7 @@ def _sizes(codes: int, lots: int, rng: np.random.Generator) -> Ints:
     spare = codes - lots
     sizes = 1 + (spare * weights / weights.sum()).astype(np.int64)
     sizes[: codes - sizes.sum()] += 1
-    return sizes
+    return np.asarray(sizes)
 
 
 def _pallets(sizes: Ints) -> list[str]:
