@@ -19,7 +19,7 @@ from scmkit.estimation import Estimate
 from scmkit.fanout import Bounds
 from scmkit.latency import ServiceTime
 from scmkit.planning import WORKERS, Plan
-from scmkit.playing import Schedule, play
+from scmkit.playing import Z975, Schedule, play
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,6 @@ Floats = NDArray[np.float64]
 
 DAY_S = 86_400
 TRIALS = 300
-_Z975 = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +208,7 @@ def _calls(
 ) -> Schedule:
     mean, sd = _moments(codes_per_key)
     codes = mean * rows
-    spread = _Z975 * sd * np.sqrt(rows)
+    spread = Z975 * sd * np.sqrt(rows)
     bounds = Bounds(codes, np.maximum(codes - spread, 0), codes + spread)
     return Schedule(np.zeros(len(rows), dtype=bool), rows, bounds, model, workers, timeout_s)
 

@@ -14,6 +14,7 @@ from scmkit import __version__, contract
 from scmkit.client import Client
 from scmkit.errors import ScmkitError
 from scmkit.journal import Journal
+from scmkit.ledger import not_wholly_applied
 from scmkit.planning import Plan
 from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
@@ -185,7 +186,7 @@ def _plan(table: Path, keys: tuple[str, ...], inventory: Path | None, **options:
 def _show(job: UploadJob) -> None:
     click.echo(job.summary())
     rows = job.rows
-    bad = rows[~rows["state"].isin(["applied", "superseded"]) | (rows["discarded_fields"].str.len() > 0)]
+    bad = not_wholly_applied(rows)
     if len(bad):
         click.echo(bad.drop(columns=["call", "task_id"]).head(20).to_string())
         click.echo(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")

@@ -6,6 +6,7 @@ anywhere we know. Everything assumed stands in `Assumptions`, so that one place 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -132,6 +133,10 @@ class Assumptions:
     missing_field_is_discarded: bool = True
     parallel_tasks: int = 4
     task_overhead_s: float = 3.0
+
+    def is_unique(self, keys: Iterable[str]) -> bool:
+        """Whether one value of these keys together selects at most one code."""
+        return any(key in self.unique_keys for key in keys)
 
 
 ASSUMPTIONS = Assumptions()

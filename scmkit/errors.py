@@ -27,6 +27,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from scmkit.contract import UPLOAD_PERMISSIONS
+
 
 class ScmkitError(Exception):
     """The root of all errors that scmkit raises on purpose."""
@@ -139,7 +141,7 @@ class AuthenticationError(ServiceError, PermissionError):
 class PermissionDeniedError(ServiceError, PermissionError):
     """403: the token lacks a permission."""
 
-    hint = "An SCM upload needs the permissions codes_view, scm_bulk_edit, scm_code_edit, product_view"
+    hint = f"An SCM upload needs the permissions {', '.join(UPLOAD_PERMISSIONS)}"
 
 
 class NotFoundError(ServiceError, LookupError):

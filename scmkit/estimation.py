@@ -165,7 +165,7 @@ def estimate(
     _check_share(level, "level", below_one=True)
     _check_share(sample_fraction, "sample_fraction", below_one=False)
     frame = _distinct_keys(df, keys)
-    unique = any(k in assumptions.unique_keys for k in keys)
+    unique = assumptions.is_unique(keys)
     seen = None if inventory is None else _seen(frame, keys, inventory)
     if seen is not None and sample_fraction == 1:
         return _estimate(keys, frame, Bounds(seen, seen, seen), "exact", level)
@@ -278,7 +278,7 @@ def _prior(
         if not 0 <= low <= high:
             raise PlanError(f"default is a count or (low, high) with 0 <= low <= high, not {default}")
         return round((low + high) / 2), int(low), int(high)
-    if any(k in assumptions.unique_keys for k in keys):
+    if assumptions.is_unique(keys):
         return 1, 0, 1
     return PRIOR_CODES, 0, PRIOR_HIGH
 

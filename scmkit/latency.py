@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scmkit.errors import PlanError, ServiceChangedWarning
+from scmkit.fitting import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
-_NAMES = ("base_s", "per_code_s", "per_item_s", "noise")
 _NO_NOISE = 1e-12  # stands for 0 where a division by it must not fail
 FEW_CALLS = 10  # below this, the prior says more than the calls [assumed]
 CHANGED_Z = 3.5  # a drift this many standard errors large does not happen by itself
@@ -84,7 +84,7 @@ class ServiceTime:
 
     def __post_init__(self) -> None:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(a, float)) for a in self._parameters))
-        for name, values in zip(_NAMES, arrays, strict=True):
+        for name, values in zip(NAMES, arrays, strict=True):
             if not np.all(np.isfinite(values)) or np.any(values < 0):
                 raise PlanError(f"ServiceTime: {name} must be finite and not negative")
             object.__setattr__(self, name, values)
@@ -181,7 +181,7 @@ class ServiceTime:
 
         ``log_se`` is the standard deviation of the parameter's logarithm, 0 where it is known.
         """
-        return {name: _spread(values) for name, values in zip(_NAMES, self._parameters, strict=True)}
+        return {name: _spread(values) for name, values in zip(NAMES, self._parameters, strict=True)}
 
     def median_s(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
         """Give the median seconds under each draw of the parameters, shape (..., draws)."""

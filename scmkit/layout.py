@@ -101,7 +101,7 @@ class Draft:
 
     @property
     def _can_share(self) -> bool:
-        unique = any(k.name in self.assumptions.unique_keys for k in self.keys)
+        unique = self.assumptions.is_unique(k.name for k in self.keys)
         return unique or bool((self.codes["source"] == "exact").all())
 
     @cached_property
@@ -114,20 +114,20 @@ class Draft:
         nothing = np.zeros(len(self.live), dtype=bool)
         if mode == "async" or len(self.keys) > 1:
             words = "mode='async' was asked for" if mode == "async" else "several key columns need async calls"
-            return self.layout(~nothing, self.limit, mode), words
+            return self.layout(~nothing, self.limit), words
         if mode == "sync" and batch is not None:
             return self._fixed(batch), f"{batch:,} rows a sync call were asked for"
         if mode == "sync":
-            return self.best([nothing], mode)[0], "mode='sync' was asked for"
-        layout, seconds = self.best(self._candidates(), mode)
-        all_async = predict_seconds(self.schedule(self.layout(~nothing, self.limit, "async")))
+            return self.best([nothing])[0], "mode='sync' was asked for"
+        layout, seconds = self.best(self._candidates())
+        all_async = predict_seconds(self.schedule(self.layout(~nothing, self.limit)))
         return layout, f"auto: {seconds:,.0f} s predicted, all async {all_async:,.0f} s"
 
-    def best(self, candidates: list[Bools], mode: str) -> tuple[Layout, float]:
+    def best(self, candidates: list[Bools]) -> tuple[Layout, float]:
         """Give the layout that is predicted to end first; an earlier candidate wins unless clearly beaten."""
         best: tuple[Layout, float] | None = None
         for to_task in candidates:
-            tried = [self.layout(to_task, limit, mode) for limit in self._limits(to_task)]
+            tried = [self.layout(to_task, limit) for limit in self._limits(to_task)]
             layout, seconds = _quickest([(each, predict_seconds(self.schedule(each))) for each in tried])
             if best is None or seconds < min(best[1] * WORTH_TASKS, best[1] - WORTH_TASKS_S):
                 best = layout, seconds
@@ -146,9 +146,9 @@ class Draft:
         """So many rows a sync call, in the table's order, whatever the risk."""
         offsets = np.append(np.arange(0, len(self.live), batch), len(self.live)).astype(np.int64)
         is_async = np.zeros(len(offsets) - 1, dtype=bool)
-        return Layout(self.live, offsets, is_async, self._whys(self.live, offsets, is_async, "sync"))
+        return Layout(self.live, offsets, is_async, self._whys(self.live, offsets, is_async))
 
-    def layout(self, to_task: Bools, limit: float, mode: str) -> Layout:
+    def layout(self, to_task: Bools, limit: float) -> Layout:
         """Lay out the calls: async first, then sync from the heaviest to the lightest."""
         rows_async, rows_sync = self.live[to_task], self.live[~to_task]
         a_order, a_sizes = self._task_calls(rows_async)
@@ -157,7 +157,7 @@ class Draft:
         is_async = np.arange(len(sizes)) < len(a_sizes)
         order = np.concatenate([a_order, s_order])
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        return Layout(order, offsets, is_async, self._whys(order, offsets, is_async, mode))
+        return Layout(order, offsets, is_async, self._whys(order, offsets, is_async))
 
     def _candidates(self) -> list[Bools]:
         """Which live rows go to tasks: those too risky for sync, and sets of equal rows from some size on."""
@@ -190,7 +190,7 @@ class Draft:
         sizes = [np.cumsum(self.item_bytes[order]), np.cumsum(self.weight[order])]
         return order, _pack(self.equal[order], sizes, [room, limit], [room, self.limit], apart=False)
 
-    def _whys(self, order: Ints, offsets: Ints, is_async: Bools, mode: str) -> NDArray[np.int8]:
+    def _whys(self, order: Ints, offsets: Ints, is_async: Bools) -> NDArray[np.int8]:
         sizes = np.diff(offsets)
         first = order[offsets[:-1]]
         risky = self.weight[first] > self.limit

@@ -179,6 +179,11 @@ class Ledger:
         return _MESSAGES.get(fate, "")
 
 
+def not_wholly_applied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the lines of ``job.rows`` that somebody should look at."""
+    return rows[~rows["state"].isin(["applied", "superseded"]) | (rows["discarded_fields"].str.len() > 0)]
+
+
 _MESSAGES = {
     Fate.DISCARDED: "the campaign defines none of the row's fields",
     Fate.UNMATCHED: "no code carries this key",

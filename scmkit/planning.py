@@ -107,7 +107,7 @@ class Plan:
     @property
     def unique_key(self) -> bool:
         """Whether one key value selects at most one code."""
-        return any(k in self.assumptions.unique_keys for k in self.key)
+        return self.assumptions.is_unique(self.key)
 
     @property
     def exact(self) -> bool:

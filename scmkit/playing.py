@@ -23,7 +23,7 @@ Cut = tuple[Ints, Floats, Floats]  # the trials in which the gateway cut a call,
 
 ASYNC_ANSWER_S = 0.1  # an async call is answered at once [seed]; what "at once" is, is assumed
 _INTERVAL_S = 1 / contract.UPDATES_PER_SECOND
-_Z975 = 1.959964
+Z975 = 1.959964
 STRATA = 15
 BLOCK = 64  # calls whose random numbers are drawn at a time
 
@@ -109,7 +109,7 @@ def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Played:
 def code_spread(codes: Bounds) -> Floats:
     """Give the log-sd of lognormals with these medians whose 97.5 % quantile is ``high``; 0 for a known count."""
     unknown = (codes.high > codes.codes) & (codes.codes > 0)
-    return np.log(np.where(unknown, codes.high, 1) / np.where(unknown, codes.codes, 1)) / _Z975
+    return np.log(np.where(unknown, codes.high, 1) / np.where(unknown, codes.codes, 1)) / Z975
 
 
 class _Table:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scmkit import contract
 from scmkit.estimation import Estimate
+from scmkit.fitting import NAMES
 from scmkit.journal import UNFINISHED, Journal, Record, Trace, place
 from scmkit.latency import ServiceTime
 from scmkit.models import Fate, Mode, Outcome, Task
@@ -25,7 +26,6 @@ from scmkit.texts import TextColumn, group
 from scmkit.validation import Findings
 
 Where = str | os.PathLike[str] | None
-_DRAWN = ("base_s", "per_code_s", "per_item_s", "noise")
 _JOBS = {
     "id": "object", "created": "datetime64[us, UTC]", "state": "object", "rows": "int64", "applied": "int64",
     "unfinished": "int64", "key": "object", "service": "object", "error": "object",
@@ -122,7 +122,7 @@ def parts_of(plan: Plan) -> dict[str, Any]:
         parts[f"texts {number}"] = column.texts.tolist()
     sources, names = pd.factorize(plan.row_codes["source"])
     parts |= {f"row {name}": plan.row_codes[name].to_numpy() for name in ("codes", "low", "high")}
-    parts |= {f"drawn {name}": getattr(plan.service_time, name) for name in _DRAWN}
+    parts |= {f"drawn {name}": getattr(plan.service_time, name) for name in NAMES}
     parts["row source"] = sources.astype(np.int8)
     parts["plan"] = {
         "columns": [c.name for c in columns], "keys": len(plan.keys), "sources": [str(n) for n in names],
@@ -156,7 +156,7 @@ def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
         fates=parts["fates"],
         findings=_findings(facts["reasons"], parts["fates"], index),
         estimate=_estimate(keys, codes, facts["level"]),
-        service_time=ServiceTime(**{n: parts[f"drawn {n}"] for n in _DRAWN}, source=facts["service_time"]),
+        service_time=ServiceTime(**{n: parts[f"drawn {n}"] for n in NAMES}, source=facts["service_time"]),
         risk=facts["risk"],
         timeout_s=facts["timeout_s"],
         workers=facts["workers"],

@@ -42,7 +42,7 @@ from scmkit.errors import (
 )
 from scmkit.events import Attempted, Ended, Event, Listener, Paused, Sending, Settled, TaskSeen
 from scmkit.journal import Journal, Record
-from scmkit.ledger import Ledger
+from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.pacing import Budget, Claim, Pace, probe_pause_s
 from scmkit.planning import Plan
@@ -771,8 +771,7 @@ class UploadJob:
         return self._html(most=10)
 
     def _html(self, most: int) -> str:
-        rows = self.rows
-        bad = rows[~rows["state"].isin(["applied", "superseded"]) | (rows["discarded_fields"].str.len() > 0)]
+        bad = not_wholly_applied(self.rows)
         parts = [display.table(self.calls, max_rows=most, caption="calls")]
         if len(bad):
             parts.insert(0, display.table(bad, max_rows=most, caption="rows that were not wholly applied"))
