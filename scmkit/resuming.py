@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scmkit.client import Client, default_client
+from scmkit.engine import Call, Start
 from scmkit.errors import ConfigurationError, JournalError
 from scmkit.events import Settled
 from scmkit.journal import UNFINISHED, Journal, Record, Trace
@@ -21,7 +22,7 @@ from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.records import columns_of, plan_of
 from scmkit.texts import Ints
-from scmkit.uploading import Call, Start, UploadJob, _wait
+from scmkit.uploading import UploadJob, _wait
 
 # The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.
 TOO_MUCH = (400, 413, 500, 504)

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 import scmkit
 from scmkit import errors
 from scmkit.contract import GATEWAY_TIMEOUT_S, Assumptions, TaskState
+from scmkit.engine import Engine, Poll, Post, Reply
 from scmkit.events import Attempted, Ended, Event, Settled
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.pacing import Claim, Claims
 from scmkit.planning import Plan
-from scmkit.uploading import Engine, Poll, Post, Reply
 
 FIELDS = ("wine_name", "vintage_year")
 # What becomes of an attempt: how long until the reply, whether and when the call takes effect, and what is told.

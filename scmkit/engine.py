@@ -1,0 +1,529 @@
+"""The engine: decides everything about an upload, and does nothing itself.
+
+A generator of events over a transport that makes the exchanges: what to send next, what an answer means for each row,
+when to wait, split, follow a task or stop. It knows no thread and no clock but the transport's, so that a test can play
+any schedule of faults.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scmkit import contract, tracking
+from scmkit import policy as policies
+from scmkit.adapting import CallSize
+from scmkit.client import Limits
+from scmkit.errors import AuthenticationError, NotFoundError, PermissionDeniedError, ServiceError
+from scmkit.events import Attempted, Ended, Event, Paused, Sending, Settled, TaskSeen
+from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
+from scmkit.pacing import Budget, Pace, probe_pause_s
+from scmkit.planning import Plan
+from scmkit.policy import Do
+from scmkit.texts import Ints
+
+GRACE_S = 5.0  # for calls under way when a job is cancelled
+FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
+POLLS_AT_ONCE = 2
+LOOK_AGAIN_S = 0.2  # while an earlier job is in the way
+
+
+@dataclass(eq=False)
+class Call:
+    """A call on its way to an end; only the engine touches it."""
+
+    number: int
+    mode: Mode
+    rows: Ints
+    parent: int | None = None
+    attempts: int = 0
+    throttled: int = 0
+    began: float | None = None
+    maybe_applied: bool = False
+    resent: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a job begins: with the calls of its plan, or with what an earlier session left.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+        To be made.
+    next_number : int
+        For the next call that is not among them.
+    tasks : dict of str to Call
+        To be followed.
+    by_task : sequence of (rows, fates)
+        What ended tasks said.
+    stored, dropped : frozenset of str
+        Fields of which an answer said that they were stored, or that they were not.
+    """
+
+    calls: Sequence[Call]
+    next_number: int
+    tasks: Mapping[str, Call] = field(default_factory=dict)
+    by_task: Sequence[tuple[Ints, NDArray[np.int8]]] = ()
+    stored: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Start:
+        """Begin at the beginning."""
+        modes = [Mode.ASYNC if is_async else Mode.SYNC for is_async in plan.is_async]
+        return cls([Call(number, mode, plan.rows_of(number)) for number, mode in enumerate(modes)], len(plan))
+
+
+@dataclass(frozen=True, eq=False)
+class Post:
+    """Work for a worker: send this body."""
+
+    call: Call
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Poll:
+    """Work for a worker: ask for this task."""
+
+    watch: tracking.Watch
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What came of a piece of work: an answer, or the error that the client raised."""
+
+    work: Post | Poll
+    answer: SyncAnswer | AsyncAnswer | Task | None
+    error: Exception | None
+    seconds: float
+
+
+class Transport(Protocol):
+    """Makes exchanges side by side, and knows the time."""
+
+    def now(self) -> float:
+        """Give the seconds of a clock that never goes back."""
+
+    def start(self, work: Post | Poll) -> None:
+        """Begin an exchange; its reply comes out of `wait`."""
+
+    def wait(self, seconds: float | None) -> Reply | None:
+        """Wait for the next reply, None when the time is up or somebody called `wake`."""
+
+    def wake(self) -> None:
+        """End a `wait` early, from any thread."""
+
+    def close(self) -> None:
+        """Let the workers go."""
+
+
+class Engine:
+    """Carries a plan to its end: sends, retries, splits, follows tasks, and says what happened.
+
+    Parameters
+    ----------
+    plan : Plan
+    transport : Transport
+        Makes the exchanges.
+    limits : Limits
+        The pace, and the speed of the service's clock.
+    fields_of : callable
+        Asks the service which fields the campaign of a row defines; None when it cannot say.
+    held_until : callable
+        Gives the moment from which no earlier job can put an older value over ours.
+    random : callable
+        Gives numbers between 0 and 1, for jitter.
+    start : Start, optional
+        What is left to do; by default all of the plan.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        transport: Transport,
+        limits: Limits,
+        fields_of: Callable[[int], frozenset[str] | None] = lambda row: None,
+        held_until: Callable[[float], float] = lambda now: now,
+        random: Callable[[], float] = random.random,
+        start: Start | None = None,
+    ) -> None:
+        start = start or Start.of(plan)
+        self.plan, self.transport, self.limits = plan, transport, limits
+        self._fields_of, self._held_until, self._random = fields_of, held_until, random
+        self._pace = Pace(limits.updates_per_second)
+        self._poll_pace = Pace(contract.OTHER_CALLS_PER_MINUTE / 60 * limits.speed)
+        self._numbers = itertools.count(start.next_number)
+        self._sequence = itertools.count()
+        self._ready: list[tuple[float, int, Call]] = []
+        self._polls: list[tuple[float, int, tracking.Watch]] = []
+        self._calls: dict[int, Call] = {}
+        self._posting: set[Call] = set()
+        self._polling: dict[int, tracking.Watch] = {}
+        self._failures = 0
+        self._budget = Budget()
+        self._slowed_at = float("-inf")
+        self._size = CallSize(plan)
+        self._ceiling = float("inf")  # bytes: a 413 was answered to a body of this size
+        self._error: Exception | None = None
+        self._stop_at: float | None = None
+        self._cancel_by = float("inf")
+        self.late_until = 0.0  # until then, a lost call may still take effect
+        self._by_task = list(start.by_task)
+        self._stored, self._dropped = set(start.stored), set(start.dropped)
+        for call in start.calls:
+            self._enqueue(call, 0.0)
+        for task_id, call in start.tasks.items():
+            self._calls[call.number] = call
+            self._watch(tracking.Watch.begin(task_id, call.number, transport.now(), limits.speed))
+
+    def cancel(self, grace_s: float = GRACE_S) -> None:
+        """Send nothing more; calls under way have this long to end. May be called from any thread."""
+        self._cancel_by = min(self._cancel_by, self.transport.now() + grace_s)
+        self.transport.wake()
+
+    def halt(self, error: Exception) -> None:
+        """Send nothing more because of an error; calls under way may still end. Called from the job's own thread."""
+        self._error = self._error or error
+        if self._stop_at is None:
+            self._stop_at = self.transport.now() + self.limits.deadline_s
+        self.transport.wake()
+
+    def run(self) -> Iterator[Event]:
+        """Do the work; each event is a fact that will not change."""
+        yield from self._wait_for_earlier()
+        while not self._over():
+            yield from self._send_ready()
+            self._poll_due()
+            reply = self.transport.wait(self._idle_s())
+            if reply is not None:
+                yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
+        yield from self.leftovers()
+        yield from self._field_evidence()
+        yield Ended(self._state(), self._error)
+
+    # Feeding
+
+    def _wait_for_earlier(self) -> Iterator[Event]:
+        told = False
+        while not self._over() and (until := self._held_until(self.transport.now())) > self.transport.now():
+            if not told:
+                yield Paused(0.0, "an earlier job may still change the same codes: waiting until it cannot")
+            told = True
+            self.transport.wait(min(until - self.transport.now(), LOOK_AGAIN_S))
+
+    def _enqueue(self, call: Call, due: float) -> None:
+        self._calls[call.number] = call
+        heapq.heappush(self._ready, (due, next(self._sequence), call))
+
+    def _child(self, parent: Call, mode: Mode, rows: Ints, **facts: Any) -> Call:
+        maybe = parent.maybe_applied
+        return Call(next(self._numbers), mode, rows, parent.number, maybe_applied=maybe, **facts)
+
+    def _over(self) -> bool:
+        if self._cancel_by < float("inf"):
+            self._stop_at = self._cancel_by if self._stop_at is None else min(self._stop_at, self._cancel_by)
+        if self._stop_at is not None:
+            return not self._posting or self.transport.now() >= self._stop_at
+        return not (self._ready or self._posting or self._polls or self._polling)
+
+    def _room(self) -> bool:
+        most = 1 if self._failures >= FAILURES_BEFORE_PROBE else self.plan.workers
+        return bool(self._ready) and self._stop_at is None and len(self._posting) < most
+
+    def _send_ready(self) -> Iterator[Event]:
+        while self._room():
+            now = self.transport.now()
+            if max(self._ready[0][0], self._pace.ready_at) > now:
+                return
+            call = self._ready[0][2]
+            body = self.plan.body(call.mode, call.rows)
+            too_large = len(body) >= self._ceiling and len(call.rows) > 1
+            if too_large or (call.mode is Mode.SYNC and self._size.too_risky(call.rows)):
+                heapq.heappop(self._ready)
+                self._split(call)
+                continue
+            yield Sending(call.number, call.mode, call.rows, body, call.parent, call.resent)
+            if self._stop_at is not None:  # the intent could not be written down
+                return
+            heapq.heappop(self._ready)
+            now = self.transport.now()
+            call.began = now if call.began is None else call.began
+            self._posting.add(call)
+            self._pace.take(now)
+            self.transport.start(Post(call, body))
+
+    def _poll_due(self) -> None:
+        while self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
+            now = self.transport.now()
+            if max(self._polls[0][0], self._poll_pace.ready_at) > now:
+                return
+            watch = heapq.heappop(self._polls)[2]
+            self._polling[watch.call] = watch
+            self._poll_pace.take(now)
+            self.transport.start(Poll(watch))
+
+    def _idle_s(self) -> float | None:
+        """Seconds until there is something to do without a reply; None when only a reply can bring it."""
+        times = []
+        if self._room():
+            times.append(max(self._ready[0][0], self._pace.ready_at))
+        if self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
+            times.append(max(self._polls[0][0], self._poll_pace.ready_at))
+        if self._stop_at is not None:
+            times.append(self._stop_at)
+        return max(0.0, min(times) - self.transport.now()) if times else None
+
+    # Answers to calls
+
+    def _on_post(self, reply: Reply) -> Iterator[Event]:
+        assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
+        call, answer = reply.work.call, reply.answer
+        if call not in self._posting:
+            return
+        self._posting.discard(call)
+        if reply.error is not None:
+            yield from self._on_failure(call, reply)
+            return
+        self._failures = 0
+        self._budget.earn()
+        self._pace.recover()
+        if isinstance(answer, AsyncAnswer):
+            yield self._attempted(call, reply, Outcome.APPLIED, 200, task_id=answer.task_id)
+            self._watch(tracking.Watch.begin(answer.task_id, call.number, self.transport.now(), self.limits.speed))
+        elif isinstance(answer, SyncAnswer):
+            yield self._attempted(call, reply, Outcome.APPLIED, 200, codes=answer.codes_affected)
+            yield self._read_items(call, answer)
+
+    def _on_failure(self, call: Call, reply: Reply) -> Iterator[Event]:
+        error, now = reply.error, self.transport.now()
+        assert error is not None and call.began is not None  # noqa: S101, PT018 - it was sent and it failed
+        throttled = isinstance(error, ServiceError) and error.status == 429
+        call.throttled += throttled
+        call.attempts += not throttled
+        attempt = policies.Attempt(
+            call.mode, len(call.rows), call.attempts, call.throttled, (now - call.began) * self.limits.speed
+        )
+        decision = policies.decide(error, attempt, self._random, self.limits.speed)
+        if decision.do is Do.RETRY and not throttled and not self._budget.spend():
+            decision = replace(decision, do=Do.STOP)
+        infrastructure = decision.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN)
+        self._failures = self._failures + 1 if infrastructure else 0
+        timed_out = isinstance(error, ServiceError) and error.status == 504
+        if decision.outcome is Outcome.UNKNOWN or timed_out:
+            call.maybe_applied, self.late_until = True, self._too_late()
+        status = error.status if isinstance(error, ServiceError) else None
+        yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not Do.RETRY)
+        if decision.everybody:
+            self._pace.pause(now, decision.wait_s)
+            if now - reply.seconds >= self._slowed_at:  # else it was sent before the pause: the same storm
+                self._pace.slow_down()
+                self._slowed_at = now
+                yield Paused(decision.wait_s, str(error))
+        if self._failures >= FAILURES_BEFORE_PROBE:
+            pause = probe_pause_s(self._failures - FAILURES_BEFORE_PROBE, self._random, self.limits.speed)
+            self._pace.pause(now, pause)
+            yield Paused(pause, f"{self._failures} failures in a row, one call will probe: {error}")
+        if status == 413:
+            self._ceiling = min(self._ceiling, len(reply.work.body))  # type: ignore[union-attr]
+        yield from self._carry_out(decision, call, error, now)
+
+    def _carry_out(self, decision: policies.Decision, call: Call, error: Exception, now: float) -> Iterator[Event]:
+        match decision.do:
+            case Do.RETRY:
+                self._enqueue(call, now + decision.wait_s)
+            case Do.SPLIT:
+                self._split(call)
+            case Do.GO_ASYNC:
+                self._enqueue(self._child(call, Mode.ASYNC, call.rows), now)
+            case Do.REJECT:
+                yield from self._reject(call, decision.named, str(error))
+            case Do.GIVE_UP if decision.outcome is Outcome.NOT_SENT:
+                yield from self._stop(call, error)
+            case Do.GIVE_UP:
+                fate = Fate.UNKNOWN if call.maybe_applied else Fate.CANCELLED
+                yield Settled.alike(call.rows, fate, call.number, f"given up: {error}")
+            case Do.STOP:
+                yield from self._stop(call, error)
+
+    def _split(self, call: Call) -> None:
+        for half in np.array_split(call.rows, 2):
+            self._enqueue(self._child(call, call.mode, half, resent=call.resent), self.transport.now())
+
+    def _reject(self, call: Call, named: Sequence[int], why: str) -> Iterator[Event]:
+        at_fault = call.rows[list(named)] if named else call.rows
+        why += "; an earlier attempt may have been applied" if call.maybe_applied else ""
+        yield Settled.alike(at_fault, Fate.REJECTED, call.number, why)
+        rest = np.delete(call.rows, list(named)) if named else call.rows[:0]
+        if len(rest):
+            self._enqueue(self._child(call, call.mode, rest, resent=call.resent), self.transport.now())
+
+    def _stop(self, call: Call, error: Exception) -> Iterator[Event]:
+        """Stop feeding; calls under way may still end well. What was not sent stays unsent."""
+        self.halt(error)
+        yield self._unsent(call, str(error))
+
+    def _read_items(self, call: Call, answer: SyncAnswer) -> Settled:
+        """Read each row's fate from the fields that the answer lists for its key."""
+        keys = self.plan.keys[0].take(call.rows)
+        sent = {f.name: ~f.missing[call.rows] for f in self.plan.fields}
+        fates = np.full(len(call.rows), Fate.APPLIED, dtype=np.int8)
+        discarded: dict[int, tuple[str, ...]] = {}
+        for i, (row, key) in enumerate(zip(call.rows.tolist(), keys, strict=True)):
+            stored = answer.items.get(key)
+            if stored is None:
+                fates[i] = Fate.UNKNOWN if self._may_have_moved(call) else Fate.UNMATCHED
+                continue
+            asked = [name for name, present in sent.items() if present[i]]
+            lost = tuple(name for name in asked if name not in stored)
+            self._stored.update(stored)
+            if lost and self.plan.assumptions.missing_field_is_discarded:
+                self._dropped.update(lost)
+                discarded[row] = lost
+                fates[i] = Fate.DISCARDED if len(lost) == len(asked) else Fate.APPLIED
+        return Settled(call.rows, fates, call.number, discarded)
+
+    def _may_have_moved(self, call: Call) -> bool:
+        """Whether an earlier attempt may have taken codes to another campaign, where this key does not find them."""
+        return call.maybe_applied and not self.plan.unique_key and any(f.name == "product" for f in self.plan.fields)
+
+    # Tasks
+
+    def _watch(self, watch: tracking.Watch) -> None:
+        heapq.heappush(self._polls, (watch.due, next(self._sequence), watch))
+
+    def _on_poll(self, reply: Reply) -> Iterator[Event]:
+        assert isinstance(reply.work, Poll)  # noqa: S101 - told apart by the caller
+        watch, now, speed = reply.work.watch, self.transport.now(), self.limits.speed
+        self._polling.pop(watch.call, None)
+        if isinstance(reply.error, AuthenticationError | PermissionDeniedError):
+            self._watch(watch)
+            self.halt(reply.error)
+            yield Paused(0.0, str(reply.error))
+            return
+        task = reply.answer if isinstance(reply.answer, Task) else None
+        missing = isinstance(reply.error, NotFoundError)
+        watch = watch.asked(now, task, speed, getattr(reply.error, "retry_after_s", None) or 0.0, missing=missing)
+        if task is not None and (reply.work.watch.last != task):
+            yield TaskSeen(task, watch.call)
+        if task is not None and task.finished:
+            yield from self._on_task_end(self._calls[watch.call], task)
+        elif (why := watch.lost(now, speed)) is not None:
+            yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
+        else:
+            if reply.error is not None and not missing:
+                self._poll_pace.pause(now, 1.0 / speed)
+            self._watch(watch)
+
+    def _on_task_end(self, call: Call, task: Task) -> Iterator[Event]:
+        if task.state is contract.TaskState.COMPLETE:
+            yield self._read_count(call, task)
+        elif call.resent:
+            yield Settled.alike(call.rows, Fate.REJECTED, call.number, f"task {task.id} failed, and so did its repeat")
+        else:
+            call.maybe_applied = True
+            self._enqueue(self._child(call, Mode.ASYNC, call.rows, resent=True), self.transport.now())
+
+    def _read_count(self, call: Call, task: Task) -> Settled:
+        """Read the rows' fates from the only thing that a task says: how many codes it changed."""
+        expected = self.plan.row_codes["codes"].to_numpy()[call.rows]
+        codes, keys = task.codes_affected, len(call.rows)
+        if codes is None:
+            why = "the task does not say how many codes it changed"
+            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
+        if codes == 0 and self._may_have_moved(call):
+            why = "the task changed no code, but an attempt before it may have"
+            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
+        if codes == 0:
+            fates = np.full(keys, Fate.UNMATCHED, dtype=np.int8)
+        elif keys == 1 or (self.plan.unique_key and codes == keys):
+            fates = np.full(keys, Fate.APPLIED, dtype=np.int8)
+        elif self.plan.exact and codes == expected.sum():
+            fates = np.where(expected > 0, Fate.APPLIED, Fate.UNMATCHED).astype(np.int8)
+        else:
+            why = f"the task changed {codes:,} codes for {keys:,} keys and does not say which"
+            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
+        self._by_task.append((call.rows, fates))
+        return Settled(call.rows, fates, call.number)
+
+    def _field_evidence(self) -> Iterator[Event]:
+        """A task does not say which fields it stored: take it from what else is known about the campaign."""
+        if not self._by_task:
+            return
+        rows, fates = (np.concatenate(arrays) for arrays in zip(*self._by_task, strict=True))
+        names = {f.name for f in self.plan.fields}
+        defined = self.plan.defined_fields
+        if defined is None and self._stop_at is None and names - self._stored - self._dropped:
+            defined = self._fields_of(int(rows[np.argmin(self.plan.row_codes["codes"].to_numpy()[rows])]))
+        if defined is None:
+            lost = self._dropped - self._stored
+        else:
+            lost = names - defined - set(contract.SPECIAL_FIELDS) - self._stored
+        if lost:
+            yield self._without(rows, fates, lost)
+
+    def _without(self, rows: Ints, fates: NDArray[np.int8], lost: set[str]) -> Settled:
+        """Take back what tasks cannot have stored. A task that changed no code may just have had no field to store."""
+        sent = {f.name: ~f.missing[rows] for f in self.plan.fields}
+        kept = np.any([np.zeros(len(rows), bool)] + [sent[name] for name in sent if name not in lost], axis=0)
+        touched = np.any([present for name, present in sent.items() if name in lost], axis=0)
+        told = touched & ((fates == Fate.APPLIED) | ~kept)
+        discarded = {
+            int(rows[i]): tuple(name for name in sent if name in lost and sent[name][i]) for i in np.flatnonzero(told)
+        }
+        after = np.where(kept, Fate.APPLIED, Fate.DISCARDED).astype(np.int8)
+        return Settled(rows[told], after[told], None, discarded)
+
+    # The end
+
+    def leftovers(self) -> Iterator[Event]:
+        """Say of everything that has no end yet what the evidence is."""
+        if self._posting:
+            self.late_until = self._too_late()
+        for call in self._posting:
+            yield Settled.alike(call.rows, Fate.UNKNOWN, call.number, "sent, and the job ended before the answer came")
+        for _, _, call in self._ready:
+            yield self._unsent(call, "")
+        for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
+            word = watch.last.word if watch.last else "not asked yet"
+            message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
+            yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)
+
+    def _unsent(self, call: Call, why: str) -> Settled:
+        if call.maybe_applied:
+            return Settled.alike(
+                call.rows, Fate.UNKNOWN, call.number, why or "an earlier attempt may have been applied"
+            )
+        number = call.number if call.attempts or call.throttled else None
+        return Settled.alike(call.rows, Fate.CANCELLED, number, why or "the job ended before this was sent")
+
+    def _state(self) -> str:
+        if self._error is not None:
+            return "suspended"
+        return "cancelled" if self._stop_at is not None else "complete"
+
+    def _too_late(self) -> float:
+        """Give the moment from which a call that was lost until now can no longer take effect."""
+        return self.transport.now() + contract.GATEWAY_TIMEOUT_S / self.limits.speed
+
+    def _attempted(
+        self, call: Call, reply: Reply, outcome: Outcome, status: int | None, *, final: bool = True,
+        codes: int | None = None, task_id: str | None = None,
+    ) -> Attempted:  # fmt: skip
+        assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
+        seconds = reply.seconds * self.limits.speed  # of the service's clock
+        message = "" if reply.error is None else str(reply.error)
+        if call.mode is Mode.SYNC and (codes is not None or status == 504):
+            self._size.learn(call.rows, codes, seconds, status == 504)
+        return Attempted(
+            call.number, call.mode, call.rows, call.attempts + call.throttled, outcome, status, seconds,
+            len(reply.work.body), codes, task_id, message, final, call.parent,
+        )  # fmt: skip
