@@ -21,7 +21,7 @@ from scmkit import contract, tracking
 from scmkit import policy as policies
 from scmkit.adapting import CallSize
 from scmkit.client import Limits
-from scmkit.errors import AuthenticationError, NotFoundError, PermissionDeniedError, ServiceError
+from scmkit.errors import AuthenticationError, NotFoundError, PermissionDeniedError, ServiceError, UnsettledError
 from scmkit.events import Attempted, Ended, Event, Paused, Sending, Settled, TaskSeen
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.pacing import Budget, Pace, probe_pause_s
@@ -174,6 +174,7 @@ class Engine:
         self._size = CallSize(plan)
         self._ceiling = float("inf")  # bytes: a 413 was answered to a body of this size
         self._error: Exception | None = None
+        self._given_up: Exception | None = None  # about some of the calls; the others go on
         self._stop_at: float | None = None
         self._cancel_by = float("inf")
         self.late_until = 0.0  # until then, a lost call may still take effect
@@ -208,7 +209,7 @@ class Engine:
                 yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
         yield from self.leftovers()
         yield from self._field_evidence()
-        yield Ended(self._state(), self._error)
+        yield Ended(self._state(), self._error or (self._given_up if self._stop_at is None else None))
 
     # Feeding
 
@@ -319,7 +320,8 @@ class Engine:
         self._failures = self._failures + 1 if infrastructure else 0
         timed_out = isinstance(error, ServiceError) and error.status == 504
         if decision.outcome is Outcome.UNKNOWN or timed_out:
-            call.maybe_applied, self.late_until = True, self._too_late()
+            call.maybe_applied = True
+            self._may_be_late(call.mode)
         status = error.status if isinstance(error, ServiceError) else None
         yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not Do.RETRY)
         if decision.everybody:
@@ -349,6 +351,7 @@ class Engine:
             case Do.GIVE_UP if decision.outcome is Outcome.NOT_SENT:
                 yield from self._stop(call, error)
             case Do.GIVE_UP:
+                self._given_up = self._given_up or error
                 fate = Fate.UNKNOWN if call.maybe_applied else Fate.CANCELLED
                 yield Settled.alike(call.rows, fate, call.number, f"given up: {error}")
             case Do.STOP:
@@ -417,6 +420,8 @@ class Engine:
         if task is not None and task.finished:
             yield from self._on_task_end(self._calls[watch.call], task)
         elif (why := watch.lost(now, speed)) is not None:
+            self._given_up = self._given_up or UnsettledError(why)
+            self._may_be_late(Mode.ASYNC)
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
         else:
             if reply.error is not None and not missing:
@@ -486,15 +491,15 @@ class Engine:
 
     def leftovers(self) -> Iterator[Event]:
         """Say of everything that has no end yet what the evidence is."""
-        if self._posting:
-            self.late_until = self._too_late()
         for call in self._posting:
+            self._may_be_late(call.mode)
             yield Settled.alike(call.rows, Fate.UNKNOWN, call.number, "sent, and the job ended before the answer came")
         for _, _, call in self._ready:
             yield self._unsent(call, "")
         for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
             word = watch.last.word if watch.last else "not asked yet"
             message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
+            self._may_be_late(Mode.ASYNC)
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)
 
     def _unsent(self, call: Call, why: str) -> Settled:
@@ -508,11 +513,13 @@ class Engine:
     def _state(self) -> str:
         if self._error is not None:
             return "suspended"
-        return "cancelled" if self._stop_at is not None else "complete"
+        if self._stop_at is not None:
+            return "cancelled"
+        return "complete" if self._given_up is None else "suspended"
 
-    def _too_late(self) -> float:
-        """Give the moment from which a call that was lost until now can no longer take effect."""
-        return self.transport.now() + contract.GATEWAY_TIMEOUT_S / self.limits.speed
+    def _may_be_late(self, mode: Mode) -> None:
+        """Note that a call was lost, and may take effect until a moment from now."""
+        self.late_until = max(self.late_until, self.transport.now() + tracking.LATE_S[mode] / self.limits.speed)
 
     def _attempted(
         self, call: Call, reply: Reply, outcome: Outcome, status: int | None, *, final: bool = True,

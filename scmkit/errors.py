@@ -8,6 +8,7 @@ ScmkitError
 ├── ConfigurationError (ValueError)      no token, an unusable base URL
 ├── MissingDependencyError (ImportError) an extra that is not installed
 ├── JournalError (OSError)               a journal that cannot be used; it is left untouched
+├── UnsettledError (RuntimeError)        an earlier job may still change the same codes
 ├── NotSentError (ConnectionError)       nothing reached the service
 ├── AnswerLostError (ConnectionError)    sent, and no evidence of what happened
 └── ServiceError                         the service answered, but not with success; ``.status``, ``.detail``
@@ -85,6 +86,10 @@ class MissingDependencyError(ScmkitError, ImportError):
 
 class JournalError(ScmkitError, OSError):
     """The journal cannot be used; it is left as it is."""
+
+
+class UnsettledError(ScmkitError, RuntimeError):
+    """An earlier job that nobody works on may still change the same fields of the same codes; nothing was sent."""
 
 
 class ServiceChangedWarning(UserWarning):

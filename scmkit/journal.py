@@ -11,7 +11,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,11 @@ class Journal:
         """Ask the journal."""
         with storage.translated(self.path):
             return self.db.execute(sql, values).fetchall()
+
+    def each(self, sql: str) -> Iterator[Any]:
+        """Ask the journal, and read no more of the answer than is taken."""
+        with storage.translated(self.path), closing(self.db.execute(sql)) as lines:
+            yield from lines
 
     def parts(self, job: str, name: str = "%") -> dict[str, Any]:
         """Give what was stored with the job: all of it, or one part."""

@@ -75,12 +75,15 @@ class Claim:
     keys : dict of str to frozenset of str
         The values with which it selects codes, by the name of the key.
     fields : frozenset of str
+    job : str
+        Whose claim it is.
     until : float
         When the last of its calls can no longer take effect; for ever while it runs.
     """
 
     keys: dict[str, frozenset[str]]
     fields: frozenset[str]
+    job: str = ""
     until: float = float("inf")
 
     def meets(self, other: Claim) -> bool:
@@ -96,11 +99,13 @@ class Claims:
     def __init__(self) -> None:
         self._claims: list[Claim] = []
         self._lock = threading.Lock()
+        self.in_turn = threading.Lock()  # held from a job's place in the journal to its place here: one order for both
 
-    def enter(self, claim: Claim) -> None:
-        """Take a place behind the claims that are there."""
+    def enter(self, claim: Claim, *, first: bool = False) -> None:
+        """Take a place behind the claims that are there, or before them: an earlier job that goes on."""
         with self._lock:
-            self._claims.append(claim)
+            others = [c for c in self._claims if not claim.job or c.job != claim.job]  # it goes on, and settles its own
+            self._claims = [claim, *others] if first else [*others, claim]
 
     def leave(self, claim: Claim, until: float) -> None:
         """Note that its job has ended; a lost call of it may still take effect up to a moment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -99,16 +99,21 @@ def _framed(lines: list[dict[str, Any]]) -> pd.DataFrame:
     return frame.astype(_CALLS)
 
 
-def begin(job: str, plan: Plan, service: str, journal: Where) -> Record | None:
-    """Write a new job down; None, with a warning, where the file system has no locks."""
+def begin(job: str, plan: Plan, service: str, journal: Where, check: Callable[[Journal], object]) -> Record | None:
+    """Write a new job down, unless the check raises; None, with a warning, where the file system has no locks."""
     try:
         book = Journal(journal)
+        try:
+            check(book)
+        except BaseException:
+            book.close()
+            raise
         calls = ((Mode.ASYNC if plan.is_async[c] else Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
         return book.create(job, service, len(plan.index), parts_of(plan), calls)
     except NoLocksError as why:
         warnings.warn(
             f"this upload has no journal and cannot be resumed: {why}; give a path on a local disk with journal=path",
-            stacklevel=3,
+            stacklevel=4,
         )
         return None
 

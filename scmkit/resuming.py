@@ -16,12 +16,11 @@ from scmkit.client import Client, default_client
 from scmkit.engine import Call, Start
 from scmkit.errors import ConfigurationError, JournalError
 from scmkit.events import Settled
+from scmkit.fences import overtaken_by
 from scmkit.journal import UNFINISHED, Journal, Record, Trace
 from scmkit.models import Fate, Mode
-from scmkit.pacing import Claim
 from scmkit.planning import Plan
-from scmkit.records import columns_of, plan_of
-from scmkit.texts import Ints
+from scmkit.records import plan_of
 from scmkit.uploading import UploadJob, _wait
 
 # The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.
@@ -71,33 +70,37 @@ def resume(
     client = client or default_client()
     record = Journal(journal).reopen(job_id)
     try:
-        job = _rebuilt(record, client, verify, anyway)
+        job, overtaken = _rebuilt(record, client, verify, anyway)
     except BaseException:
         record.close()
         raise
-    job._start()
+    job._start(first=not overtaken)
     return _wait(job, progress) if wait else job
 
 
-def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> UploadJob:
+def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> tuple[UploadJob, bool]:
     book, job_id = record.journal, record.job
     ((created, service, state),) = book.query("select created, service, state from jobs where id = ?", job_id)
     _check_service(service, client)
     traces = book.traces(job_id)
     plan = plan_of(book.parts(job_id), traces)
     open_rows = np.isin(book.fates(job_id), UNFINISHED) & (state != "complete")
-    if not anyway:
-        _check_overtaken(book, plan, np.flatnonzero(open_rows), created)
+    overtaken = overtaken_by(book, plan, np.flatnonzero(open_rows), job_id)
+    if overtaken and not anyway:
+        raise JournalError(
+            f"job {overtaken[0]}, made later, may have changed the same codes: resuming would put older values over "
+            "newer ones. Upload what still holds anew, or resume(..., anyway=True)"
+        )
     settled = list(book.settled(job_id))
     start = left_over(plan, traces, open_rows, settled) if state != "complete" else Start([], len(traces))
     if state != "complete":
         record.set_state("running")
-    job = UploadJob(plan, client, verify, record, start)
+    job = UploadJob(plan, client, verify, record, start, anyway=anyway)
     job.started_at = datetime.fromtimestamp(created, UTC)
     for event in book.events(job_id):
         job._ledger(event)
     job._ledger(Settled.alike(np.flatnonzero(open_rows), Fate.PENDING))
-    return job
+    return job, bool(overtaken)
 
 
 def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_], settled: Sequence[Settled]) -> Start:
@@ -175,23 +178,6 @@ def _field_facts(plan: Plan, settled: Sequence[Settled]) -> tuple[frozenset[str]
             if len(np.setdiff1d(matched[~field.missing[matched]], lost)):
                 stored.add(field.name)
     return frozenset(stored), frozenset(dropped)
-
-
-def _check_overtaken(book: Journal, plan: Plan, rows: Ints, created: float) -> None:
-    """Refuse to put values over those of a later job."""
-    ours = Claim({k.name: frozenset(k.take(rows)) for k in plan.keys}, frozenset(f.name for f in plan.fields))
-    later = book.query(
-        "select id from jobs where created > ? and exists (select 1 from attempts where job = jobs.id)", created
-    )
-    for (job_id,) in later:
-        keys, fields = columns_of(book.parts(job_id))
-        if len(rows) and ours.meets(
-            Claim({k.name: frozenset(k.texts) for k in keys}, frozenset(f.name for f in fields))
-        ):
-            raise JournalError(
-                f"job {job_id}, made later, may have changed the same codes: resuming would put older values over "
-                "newer ones. Upload what still holds anew, or resume(..., anyway=True)"
-            )
 
 
 def _check_service(service: str, client: Client) -> None:

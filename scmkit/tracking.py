@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from scmkit.models import Task
+from scmkit.contract import GATEWAY_TIMEOUT_S
+from scmkit.models import Mode, Task
 
 FIRST_POLL_S, LAST_POLL_S, POLL_GROWTH = 1.0, 15.0, 1.4
 NOT_FOUND_PATIENCE_S = 200.0  # a task may not be visible at once
 PENDING_PATIENCE_S = 3600.0
+# How long a call of which nobody knows the answer may still take effect, in seconds of the service's clock: a sync one
+# until the gateway cuts it [seed]; an async one has perhaps made a task that nobody follows.
+LATE_S = {Mode.SYNC: GATEWAY_TIMEOUT_S, Mode.ASYNC: PENDING_PATIENCE_S}
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from scmkit.adapting import plan as make_plan
 from scmkit.client import Client, current_service, default_client
 from scmkit.display import plural
 from scmkit.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
-from scmkit.errors import JournalError, PlanError, ScmkitError
+from scmkit.errors import JournalError, PlanError, ScmkitError, UnsettledError
 from scmkit.events import Event, Listener, Sending, Settled
+from scmkit.fences import Fence, claim_of
 from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
-from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.readback import compare
 from scmkit.records import begin
@@ -104,8 +104,9 @@ class UploadJob:
     """
 
     def __init__(
-        self, plan: Plan, client: Client, verify: bool = False, record: Record | None = None, start: Start | None = None
-    ) -> None:
+        self, plan: Plan, client: Client, verify: bool = False, record: Record | None = None,
+        start: Start | None = None, *, anyway: bool = False,
+    ) -> None:  # fmt: skip
         self.id = _new_id() if record is None else record.job
         self.plan = plan
         self.started_at = datetime.now(UTC)
@@ -121,9 +122,8 @@ class UploadJob:
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
-        self._claim = Claim(
-            {k.name: frozenset(k.take(plan.order)) for k in plan.keys}, frozenset(f.name for f in plan.fields)
-        )
+        self._claim = claim_of(plan, job=self.id)
+        self._fence = None if record is None or anyway else _fence(record.journal, plan, client, self.id)
         self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until, start=start)
         self._thread = threading.Thread(target=self._run, name=f"scmkit-{self.id}", daemon=True)
 
@@ -268,8 +268,8 @@ class UploadJob:
             facts["read back"] = plural(len(self._differences), "difference")
         return display.card(f"Upload {self.id}", facts, *parts)
 
-    def _start(self) -> UploadJob:
-        self._client.claims.enter(self._claim)
+    def _start(self, *, first: bool = False) -> UploadJob:
+        self._client.claims.enter(self._claim, first=first)
         self._thread.start()
         return self
 
@@ -284,7 +284,7 @@ class UploadJob:
         try:
             for event in self._engine.run():
                 self._hear(event)
-            if self._verify_at_end and self.state == "complete":
+            if self._verify_at_end and self.state != "cancelled":
                 self._verify_or_say_why()
         except BaseException as failure:  # noqa: BLE001 - shown by result(), in the caller's thread
             self._failure = failure
@@ -306,11 +306,13 @@ class UploadJob:
         except OSError as error:  # a disk that is full, a journal that is locked
             self._close_record()
             self._engine.halt(error)
+            if isinstance(event, Sending):  # which will not happen then
+                return
         for listener in self._listeners:
             listener(event)
 
     def _close_record(self) -> None:
-        record, self._record = self._record, None
+        record, self._record, self._fence = self._record, None, None
         if record is not None:
             record.close()
 
@@ -335,7 +337,12 @@ class UploadJob:
         self._ledger.state = "suspended"
 
     def _held_until(self, now: float) -> float:
-        return self._client.claims.held_until(self._claim, now)
+        held = self._client.claims.held_until(self._claim, now)
+        try:
+            return held if self._fence is None else max(held, now + self._fence.held_s())
+        except (UnsettledError, OSError) as error:
+            self._engine.halt(error)
+            return now
 
     def _compare(self, rows: Ints, filters: dict[str, Any]) -> Any:
         path = self._client.download_codes(**filters)
@@ -383,6 +390,7 @@ def upload(
     errors: str = "raise",
     progress: bool = True,
     journal: str | os.PathLike[str] | bool | None = None,
+    anyway: bool = False,
     **options: Any,
 ) -> UploadJob:
     """Bring a table's values onto the codes, and say for every row what became of it.
@@ -407,6 +415,9 @@ def upload(
     journal : path or False, optional
         Where everything is written down before it happens, so that `resume` can carry on whatever becomes of this
         process; False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
+    anyway : bool, default False
+        Send although an earlier job of the journal may still change the same fields of the same codes. Otherwise this
+        job waits for one that is running, and for lost calls of one that is not; tasks that nobody follows forbid it.
     **options
         Of `plan`: ``inventory``, ``estimate``, ``service_time``, ``risk``, ``fields``, ``on_conflict``, ``workers``.
 
@@ -420,6 +431,8 @@ def upload(
         Before anything is sent.
     JournalError
         The journal cannot be used; nothing was sent.
+    UnsettledError
+        An earlier job has tasks under way over the same codes, and nobody follows them; nothing was sent.
     AuthenticationError, PermissionDeniedError, NotSentError, ConfigurationError
         When the job was stopped before anything was applied.
     """
@@ -435,11 +448,22 @@ def upload(
         options.setdefault("assumptions", client.assumptions)
         made = make_plan(df, key, mode, errors=errors, service=client.base_url, journal=journal, **options)
     client = client or default_client()
-    record = None
-    if journal is not False:
-        record = begin(_new_id(), made, client.base_url, None if journal is True else journal)
-    job = UploadJob(made, client, verify, record)._start()
+    with client.claims.in_turn:
+        record = None if journal is False else _begun(made, client, None if journal is True else journal, anyway)
+        job = UploadJob(made, client, verify, record, anyway=anyway)._start()
     return _wait(job, progress) if wait else job
+
+
+def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | None, anyway: bool) -> Record | None:
+    def check(book: Journal) -> None:
+        if not anyway:
+            _fence(book, plan, client).held_s()
+
+    return begin(_new_id(), plan, client.base_url, journal, check)
+
+
+def _fence(book: Journal, plan: Plan, client: Client, job: str | None = None) -> Fence:
+    return Fence(book, claim_of(plan), client.base_url, client.limits.speed, job)
 
 
 def _new_id() -> str:

@@ -1,0 +1,135 @@
+"""Fences: which other jobs of a journal may still change the same codes, whatever process or client they belong to.
+
+The jobs of one client know of each other through its `Claims`. The journal knows about all others: those that run in
+another process, and those that nobody works on any more, whose lost calls and tasks may still take effect.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from scmkit.errors import UnsettledError
+from scmkit.journal import Journal
+from scmkit.models import Mode, Outcome
+from scmkit.pacing import Claim
+from scmkit.planning import Plan
+from scmkit.records import columns_of
+from scmkit.texts import Ints
+from scmkit.tracking import LATE_S
+
+ASK_BEYOND_S = 180.0  # of the service's clock; nobody should wait for longer without having been asked
+
+
+def claim_of(plan: Plan, rows: Ints | None = None, job: str = "") -> Claim:
+    """Say what a plan changes, or some of its rows."""
+    keys = {k.name: frozenset(k.take(plan.order if rows is None else rows)) for k in plan.keys}
+    return Claim(keys, frozenset(f.name for f in plan.fields), job)
+
+
+class Fence:
+    """What the earlier jobs of a journal forbid.
+
+    Parameters
+    ----------
+    book : Journal
+    claim : Claim
+        What is to be changed.
+    service : str
+        The URL of the service.
+    speed : float
+        How much faster than ours its clock runs.
+    job : str, optional
+        The job whose claim it is; None when it is not written down yet.
+    """
+
+    def __init__(self, book: Journal, claim: Claim, service: str, speed: float, job: str | None = None) -> None:
+        self._book, self._claim, self._speed, self._job = book, claim, speed, job
+        self._place = urlsplit(service).netloc
+        self._meets: dict[str, bool] = {}
+
+    def held_s(self) -> float:
+        """Give the seconds for which earlier jobs may still change the same; infinite while one of them runs.
+
+        Raises
+        ------
+        UnsettledError
+            A job that nobody works on has tasks under way, or may still change codes for longer than one would wait.
+        """
+        held, doubts = 0.0, self._doubts()
+        for job, state in self._earlier():
+            if state == "running" and self._book.is_running(job):
+                held = float("inf") if self._collides(job) else held
+                continue
+            tasks = [] if state == "complete" else list(self._under_way(job))
+            left = doubts.get(job, 0.0)
+            if (tasks or left) and self._collides(job):
+                self._ask(job, tasks, left)
+                held = max(held, left)
+        return held
+
+    def _earlier(self) -> list[tuple[str, str]]:
+        sql = "select id, state, service from jobs where ? is null or rowid < (select rowid from jobs where id = ?)"
+        lines = self._book.query(sql, self._job, self._job)
+        return [(job, state) for job, state, service in lines if urlsplit(service).netloc == self._place]
+
+    def _doubts(self) -> dict[str, float]:
+        """Give for each job the seconds for which its lost calls may still take effect."""
+        now, left = time.time(), dict[str, float]()
+        longest = max(LATE_S.values()) / self._speed
+        sql = "select job, call, at, seconds, outcome, status from attempts order by id desc"
+        for job, call, at, seconds, outcome, status in self._book.each(sql):
+            ended = at + (seconds or 0.0) / self._speed
+            if ended < now - longest:
+                break
+            if outcome in (None, Outcome.UNKNOWN) or status == 504:
+                late = LATE_S[self._mode(job, call)] / self._speed
+                left[job] = max(left.get(job, 0.0), min(late, ended + late - now))  # a clock that was off adds nothing
+        return left
+
+    def _mode(self, job: str, call: int) -> Mode:
+        ((mode,),) = self._book.query("select mode from calls where job = ? and number = ?", job, call)
+        return Mode(mode)
+
+    def _under_way(self, job: str) -> Iterator[str]:
+        seen = self._book.tasks(job)
+        for (task,) in self._book.query("select distinct task from attempts where job = ? and task is not null", job):
+            if task not in seen or not seen[task].finished:
+                yield task
+
+    def _collides(self, job: str) -> bool:
+        if job not in self._meets:
+            self._meets[job] = self._claim.meets(_claim_in(self._book, job))
+        return self._meets[job]
+
+    def _ask(self, job: str, tasks: list[str], left: float) -> None:
+        if tasks:
+            why = f"its task {tasks[0]} is" if len(tasks) == 1 else f"{len(tasks)} of its tasks are"
+            why = f"{why} still under way. scmkit.resume({job!r}) follows them to their end"
+        elif left * self._speed > ASK_BEYOND_S:
+            why = (
+                "the answer to one of its async calls was lost, and the task that it may have made can still run for "
+                f"{left / 60:.0f} min. Wait for that"
+            )
+        else:
+            return
+        raise UnsettledError(
+            f"job {job} may still change the same fields of the same codes: {why}; or, if an older value over a newer "
+            "one does no harm, upload(..., anyway=True)"
+        )
+
+
+def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str) -> list[str]:
+    """Name the later jobs that may have changed what these rows would change."""
+    ours = claim_of(plan, rows)
+    later = book.query(
+        "select id from jobs where rowid > (select rowid from jobs where id = ?) "
+        "and exists (select 1 from attempts where job = jobs.id)", job,
+    )  # fmt: skip
+    return [other for (other,) in later if len(rows) and ours.meets(_claim_in(book, other))]
+
+
+def _claim_in(book: Journal, job: str) -> Claim:
+    keys, fields = columns_of(book.parts(job))
+    return Claim({k.name: frozenset(k.texts) for k in keys}, frozenset(f.name for f in fields))
