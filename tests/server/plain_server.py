@@ -20,6 +20,7 @@ FIXED = [
     "extended_id", "serial_number", "brand", "product", "sku", "status", "blacklist_reason", "scm_updated_by",
     "scm_updated_at", "activated_by", "activated_at", "workorder_id",
 ]  # fmt: skip
+SPECIAL = ("product", "activation_status", "blacklist_reason")
 TOKEN = "canary-token-7f3a9c"
 
 Scripted = Callable[["Handler", dict[str, Any]], tuple[int, Any, dict[str, str]] | None]
@@ -49,21 +50,21 @@ class PlainServer:
 
     def store(self, codes: list[str], values: dict[str, str]) -> list[str]:
         """Set the values that the campaign defines, and give their names."""
-        known = [name for name in values if name in self.fields or name in ("product", "activation_status")]
+        known = [name for name in values if name in self.fields or name in SPECIAL]
         for code in codes:
             self.codes[code].update({name: values[name] for name in known})
         return known
 
     def sync(self, body: dict[str, Any]) -> dict[str, Any]:
         """Apply the items one after the other."""
-        key, items, affected = body.get("data_key", "extended_id"), {}, 0
+        key, items, affected = body.get("data_key", "extended_id"), {}, set()
         for item in body["items"]:
             codes = self.select(key, [item[key]])
             stored = self.store(codes, {k: v for k, v in item.items() if k != key})
             if codes:
-                items[item[key]] = stored
-                affected += len(codes)
-        return {"total_updates": len(items), "codes_affected": affected, "changes": [], "items": items}
+                items[item[key]] = [*dict.fromkeys([*items.get(item[key], ()), *stored])]
+                affected.update(codes if stored else ())
+        return {"total_updates": len(items), "codes_affected": len(affected), "changes": [], "items": items}
 
     def accept(self, body: dict[str, Any]) -> dict[str, Any]:
         """Apply at once, but report it as a task."""
