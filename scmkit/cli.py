@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 
-from scmkit import __version__, contract
+from scmkit import __version__, contract, exports
 from scmkit.client import Client
 from scmkit.errors import ScmkitError
 from scmkit.journal import Journal
@@ -85,6 +86,16 @@ def demo(report: Path) -> None:
 
 
 @main.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Default: a free one.")
+@click.option("--no-browser", is_flag=True, help="Show the address, and do not open it.")
+def app(port: int, no_browser: bool) -> None:
+    """Upload by mouse: the panel and the task board in a browser, on this machine only."""
+    from scmkit.widgets.app import serve
+
+    serve(port, not no_browser, click.echo)
+
+
+@main.command()
 @TABLE
 @KEY
 @INVENTORY
@@ -99,9 +110,9 @@ def validate(table: Path, keys: tuple[str, ...], inventory: Path | None, on_conf
 
 @main.command()
 @plan_options
-def plan(**options: Any) -> None:
+def plan(table: Path, **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
-    made = _plan(**options)
+    made = _plan(read_table(table), **options)
     click.echo(repr(made))
     click.echo(made.calls.to_string(max_rows=30))
 
@@ -110,14 +121,27 @@ def plan(**options: Any) -> None:
 @plan_options
 @click.option("--verify", is_flag=True, help="Download the codes afterwards and compare.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report.")
+@click.option(
+    "--rejected",
+    type=click.Path(path_type=Path),
+    help="Write the rows that were not wholly applied, and why, as a .csv or .xlsx to be uploaded again.",
+)
 @click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
-def upload(verify: bool, report: Path | None, base_url: str | None, **options: Any) -> None:
+def upload(
+    verify: bool, report: Path | None, rejected: Path | None, base_url: str | None, table: Path, **options: Any
+) -> None:  # fmt: skip
     """Bring a table's values onto the codes."""
-    client = Client(base_url)
-    made = _plan(**options)
+    if rejected is not None:
+        exports.check(rejected)
+    client, df = Client(base_url), read_table(table)
+    made = _plan(df, **options)
     click.echo(made.summary())
     job = upload_plan(made, client, verify=verify)
     _show(job)
+    if rejected is not None:
+        bad = not_wholly_applied(job.rows)
+        exports.write_rows(exports.with_notes(df, bad), rejected)
+        click.echo(f"rows to look at: {rejected}")
     if report is not None:
         job.report(report)
         click.echo(f"report: {report}")
@@ -179,8 +203,8 @@ def _key(keys: tuple[str, ...]) -> str | list[str]:
     return keys[0] if len(keys) == 1 else list(keys)
 
 
-def _plan(table: Path, keys: tuple[str, ...], inventory: Path | None, **options: Any) -> Plan:
-    return make_plan(read_table(table), key=_key(keys), inventory=inventory, **options)
+def _plan(df: pd.DataFrame, keys: tuple[str, ...], inventory: Path | None, **options: Any) -> Plan:
+    return make_plan(df, key=_key(keys), inventory=inventory, **options)
 
 
 def _show(job: UploadJob) -> None:

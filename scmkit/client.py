@@ -83,14 +83,17 @@ class Token:
     __slots__ = ("__value",)
 
     def __init__(self, value: str) -> None:
-        value = value.strip()
-        if not value or not value.isascii() or not value.isprintable() or " " in value:
-            raise ConfigurationError("the token is empty or holds characters that no token has")
-        self.__value = value
+        self.__value = str(value).strip()
 
     def reveal(self) -> str:
         """Give the secret itself."""
         return self.__value
+
+    def checked(self) -> Token:
+        """Give the token itself if it can be one; not in ``__init__``, where a traceback would show the argument."""
+        if not self.__value or not self.__value.isascii() or not self.__value.isprintable() or " " in self.__value:
+            raise ConfigurationError("the token is empty or holds characters that no token has")
+        return self
 
     def __repr__(self) -> str:
         return "Token('***')"
@@ -138,6 +141,8 @@ class _Response(HTTPResponse):
 
 class _Timed(HTTPConnection):
     """A connection whose exchanges have a deadline, headers included, and that tells "not sent" from "lost"."""
+
+    debuglevel = 0  # set on http.client's own class, it would print the headers, and with them the token
 
     def __init__(self, *args: Any, read_s: float, deadline_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -214,6 +219,7 @@ class Client:
         ca_file: str | os.PathLike[str] | None = None,
         assumptions: contract.Assumptions = contract.ASSUMPTIONS,
     ) -> None:
+        token = _token(token) if isinstance(token, str) else token  # from here on no traceback shows it
         self.base_url = _checked_url(base_url or os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL)
         self.limits = limits or Limits()
         self.assumptions = assumptions
@@ -222,7 +228,8 @@ class Client:
         if self._ca_file is not None and not Path(self._ca_file).exists():
             raise ConfigurationError(f"there is no file of certificates at {self._ca_file!r}")
         self._session = self._new_session()
-        self._session.auth = _TokenAuth(_find_token(token, self.base_url))
+        self._token = _find_token(token, self.base_url)
+        self._session.auth = _TokenAuth(self._token)
 
     def me(self) -> dict[str, Any]:
         """Ask who the token belongs to; an error says that the token does not work."""
@@ -319,7 +326,10 @@ class Client:
         link = _mapping(self._call("GET", path), path).get(self.assumptions.link_field)
         if not isinstance(link, str):
             raise _unreadable(path, f"no {self.assumptions.link_field!r}")
-        return self._fetch(_checked_url(link, whole=True), to)
+        link = _checked_url(link, whole=True)
+        if self.base_url.startswith("https:") and not link.startswith("https:"):
+            raise ConfigurationError("the service gave a download link without https, which is not fetched")
+        return self._fetch(link, to)
 
     def close(self) -> None:
         """Close all connections."""
@@ -355,6 +365,8 @@ class Client:
                 return msgspec.json.decode(content)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
+        content = content.replace(self._token.reveal().encode(), b"***")  # some error pages repeat the request
+        if status == 200:
             raise _unreadable(path, "not JSON: " + _plain(content))
         raise _service_error(status, headers, content, f"{method} {path}")
 
@@ -362,7 +374,7 @@ class Client:
         self, method: str, path: str, body: bytes | None, params: Mapping[str, Any] | None
     ) -> tuple[int, Mapping[str, str], bytes]:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
-        failure: ScmkitError
+        failure: BaseException
         try:
             with self._session.request(
                 method, self.base_url + path, data=body, params=params, headers=headers, stream=True,
@@ -373,10 +385,15 @@ class Client:
                 return response.status_code, response.headers, b"".join(pieces)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = _connection_error(error, self.base_url)
-        raise failure  # outside the handler: what it caught carries the request, and with it the token
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C and mistakes of ours, raised again below
+            failure = error.with_traceback(None)
+            failure.__cause__ = failure.__context__ = None
+        raise failure  # outside the handler: what it caught, and its frames, carry the request, and with it the token
 
     def _read(self, response: requests.Response, write: Callable[[bytes], Any], most: int) -> None:
         """Read piece by piece, so that a flood does not go on for ever."""
+        if "," in response.headers.get("Content-Encoding", ""):  # each layer multiplies by up to 1,000
+            raise AnswerLostError("the answer is compressed more than once and was not read")
         size = 0
         while piece := response.raw.read1(_CHUNK, decode_content=True):
             size += len(piece)
@@ -400,7 +417,6 @@ class Client:
 
     def _fetch(self, link: str, to: str | os.PathLike[str] | None) -> Path:
         """Fetch a download link without the token: it may live on another host."""
-        path = Path(to) if to is not None else _temporary_file()
         failure: ScmkitError
         try:
             with (
@@ -414,8 +430,13 @@ class Client:
             ):
                 if response.status_code != 200:
                     raise ServiceError(response.status_code, where="the download link")
-                with path.open("wb") as file:
-                    self._read(response, file.write, self.limits.file_bytes)
+                path = Path(to) if to is not None else _temporary_file()
+                try:
+                    with path.open("wb") as file:
+                        self._read(response, file.write, self.limits.file_bytes)
+                except BaseException:
+                    path.unlink(missing_ok=True)  # half a download looks like a whole one
+                    raise
                 return path
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failure = _connection_error(error, "the download link")
@@ -444,6 +465,14 @@ def default_client() -> Client:
     return _default if _default is not None else Client()
 
 
+def ready_client() -> Client | None:
+    """Give the client that `default_client` would give, or None where only a question to the user could get one."""
+    if _default is not None:
+        return _default
+    token = os.environ.get("SCANTRUST_UAT_TOKEN") or _from_keyring(current_service())
+    return Client(token=token) if token else None
+
+
 def current_service() -> str:
     """Give the base URL of the client that `default_client` would give, without making one."""
     if _default is not None:
@@ -451,35 +480,37 @@ def current_service() -> str:
     return (os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL).rstrip("/")
 
 
-def _find_token(token: str | Token | None, base_url: str) -> Token:
-    if isinstance(token, Token):
-        return token
-    found = token or os.environ.get("SCANTRUST_UAT_TOKEN") or _from_keyring(base_url) or _from_prompt(base_url)
-    if found:
-        return Token(found)
+def _find_token(token: Token | None, base_url: str) -> Token:
+    """Look for a token; no variable holds it as text, since a traceback may show variables."""
+    found = token or _token(os.environ.get("SCANTRUST_UAT_TOKEN")) or _from_keyring(base_url) or _from_prompt(base_url)
+    if found is not None:
+        return found.checked()
     raise ConfigurationError(
         "no token: set SCANTRUST_UAT_TOKEN, store one in the keyring (service 'scmkit', user name "
         f"{base_url!r}), or pass Client(token=...). Without an account: scmkit.Sandbox().client()"
     )
 
 
-def _from_keyring(base_url: str) -> str | None:
+def _token(text: str | None) -> Token | None:
+    return Token(text) if text else None
+
+
+def _from_keyring(base_url: str) -> Token | None:
     try:
         import keyring
 
-        found: str | None = keyring.get_password("scmkit", base_url)
+        return _token(keyring.get_password("scmkit", base_url))
     except Exception:  # noqa: BLE001 - not installed, no backend, locked: all mean that there is none
         return None
-    return found
 
 
-def _from_prompt(base_url: str) -> str | None:
+def _from_prompt(base_url: str) -> Token | None:
     if not (sys.stdin is not None and sys.stdin.isatty()) and "ipykernel" not in sys.modules:
         return None
     from getpass import getpass
 
     try:
-        return getpass(f"Scantrust token for {base_url}: ")
+        return _token(getpass(f"Scantrust token for {base_url}: "))
     except Exception:  # noqa: BLE001 - a kernel without a frontend cannot ask (StdinNotImplementedError), nor can a closed input
         return None
 

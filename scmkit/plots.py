@@ -65,7 +65,8 @@ def estimate(result: Estimate, ax: Axes | None = None) -> Axes:
     ax.plot(rank, codes, "o", color=BLUE, markersize=3, label="codes per key value")
     for codes_marked, style in ((contract.SAFE_CODES, ":"), (contract.DANGER_CODES, "--")):
         ax.axhline(codes_marked, color=GREY, linestyle=style, label=f"documented: {codes_marked:,} codes")
-    ax.set(xlabel=f"values of {' + '.join(result.key)}, largest first (rank)", ylabel="codes selected (number)")
+    ax.set_xlabel(f"values of {' + '.join(result.key)}, largest first (rank)", parse_math=False)  # a name may hold $
+    ax.set_ylabel("codes selected (number)")
     ax.set_yscale("symlog", linthresh=1)  # a key value may select no code at all
     ax.set_ylim(0, 3 * max(contract.DANGER_CODES, codes.max(initial=0), frame["high"].max() if len(frame) else 0))
     ax.set_title(f"{result.total:,} codes behind {len(frame):,} key values")
@@ -96,7 +97,7 @@ def plan(result: Plan, ax: Axes | None = None) -> Axes:
         xlabel="codes affected by the call (upper estimate)",
         ylabel="timeout risk as a sync call (probability)",
     )
-    ax.set_title(f"{len(calls):,} calls keyed by {' + '.join(result.key)}")
+    ax.set_title(f"{len(calls):,} calls keyed by {' + '.join(result.key)}", parse_math=False)
     ax.legend()
     return ax
 

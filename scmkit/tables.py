@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from scmkit.errors import MissingColumnError, MissingDependencyError, TableError, did_you_mean
+from scmkit.exports import restored
 from scmkit.texts import text_of
 
 _DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
@@ -33,6 +34,10 @@ _FORMATS = {
 _COMPRESSIBLE = (_DELIMITED, _LINES)
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HEADER = re.compile(r'(?:[ \t]*[\r\n]+)*((?:"[^"]*"|[^"\r\n])*)')
+_UNPACKED_BYTES = 1 << 30  # of a workbook or a .gz: a small file that holds more is made to fill the memory
+_CELLS = 50_000_000  # of a sheet, empty ones between others included
+_ROWS = 1_048_576  # of a sheet, by the file format
+_PIECE = 1 << 20
 _LIKE_A_VALUE = re.compile(r"[-+]?\d[-\d.,:/ eE+]*")  # a number or a date, not a column's name
 
 
@@ -50,7 +55,8 @@ def read_table(
     Text stays text (``000042``, ``12E5``, ``NA``, 30 digits), a blank cell is missing, and nothing else is.
     What cannot be read for certain is an error, never a guess: a row with fewer cells than the header is not
     filled up, because nobody knows which cell is the missing one. Lines without anything in them are skipped;
-    rows of blank cells are dropped at the end and kept elsewhere.
+    rows of blank cells are dropped at the end and kept elsewhere. Rows that `scmkit.exports` wrote come back as they
+    were before, without its notes.
 
     Parameters
     ----------
@@ -103,6 +109,8 @@ def read_table(
         frame = _read_parquet(path)
     if not keep_blank:
         _make_blank_missing(frame)
+    if kind in (_DELIMITED, _WORKBOOK):
+        frame = restored(frame)
     for name, width in (pad_to or {}).items():
         _pad(path, frame, name, width)
     return frame
@@ -154,8 +162,18 @@ def _decoded(path: Path, encoding: str | None) -> str:
 def _bytes(path: Path) -> bytes:
     if path.suffix.lower() != ".gz":
         return path.read_bytes()
-    with _unreadable(path, "gzip", gzip.BadGzipFile, EOFError, zlib.error):
-        return gzip.decompress(path.read_bytes())
+    pieces, size = [], 0
+    with _unreadable(path, "gzip", gzip.BadGzipFile, EOFError, zlib.error), gzip.open(path) as file:
+        while piece := file.read1(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            _refuse_to_unpack(path, size)
+    return b"".join(pieces)
+
+
+def _refuse_to_unpack(path: Path, size: int) -> None:
+    if size > _UNPACKED_BYTES:
+        raise TableError(f"{path.name}: unpacks to more than {_UNPACKED_BYTES:,} bytes; split it")
 
 
 @contextmanager
@@ -288,16 +306,33 @@ def _read_workbook(path: Path, sheet: str | None, empty: str | None) -> pd.DataF
     broken = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError)  # XML errors are SyntaxErrors
     with _unreadable(path, "workbook", *broken), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions, which carry no values
-        rows = [[_cell(path, cell) for cell in row] for row in _cells(path, sheet, values=True)]
+        rows = _rows(path, sheet)
         if _has_formulas(path):
             _refuse_uncomputed(path, sheet)
-    while rows and all(_is_blank(cell) for cell in rows[0]):
-        del rows[0]
     if not rows:
         raise TableError(f"{path.name}: an empty sheet; the first row must hold the column names")
     width = max(map(len, rows))
     header, *body = ([empty if c is None else c for c in row] + [empty] * (width - len(row)) for row in rows)
     return _framed(path, header, body)
+
+
+def _rows(path: Path, sheet: str | None) -> list[list[Any]]:
+    """Read a sheet row by row, without blank rows at both ends."""
+    rows: list[list[Any]] = []
+    end = width = 0
+    for number, row in enumerate(_cells(path, sheet, values=True), 1):
+        rows.append([_cell(path, cell) for cell in row])
+        width = max(width, len(row))
+        if number > _ROWS or len(rows) * width > _CELLS:
+            raise TableError(
+                f"{path.name}: the sheet spans {number:,} rows and {width:,} columns or more; delete what stands far "
+                "below or beside the table"
+            )
+        if not all(_is_blank(cell) for cell in rows[-1]):
+            end = len(rows)
+        elif not end:
+            rows.clear()
+    return rows[:end]
 
 
 def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, ...]]:
@@ -306,6 +341,8 @@ def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, .
         import openpyxl
     except ImportError:
         raise MissingDependencyError.of("openpyxl", "files", f"reading {path.suffix}") from None
+    with zipfile.ZipFile(path) as archive:
+        _refuse_to_unpack(path, sum(member.file_size for member in archive.infolist()))
     book = openpyxl.load_workbook(path, read_only=True, data_only=values)
     try:
         found = _sheet(path, {s.title: s for s in book.worksheets}, sheet)

@@ -43,7 +43,7 @@ def test_async_calls_give_a_task_to_follow(client: Client, server: plain_server.
 def test_codes_are_downloaded_without_the_token(
     client: Client, server: plain_server.PlainServer, tmp_path: Path
 ) -> None:
-    """The link may live on another host: it never sees the token."""
+    """The link may live on another host: it never sees the token (S15)."""
     path = client.download_codes(tmp_path / "codes.csv", campaign=1234)
     assert scmkit.count_codes(path, "lot_number")["codes"].tolist() == [100] * 7
     by_path = dict(server.authorizations)
@@ -77,7 +77,7 @@ def test_errors_carry_the_status_and_the_words(
 
 
 def test_redirects_are_not_followed(client: Client, server: plain_server.PlainServer) -> None:
-    """A POST that is sent elsewhere is an error, and no GET goes out."""
+    """A POST that is sent elsewhere is an error, and no GET goes out (S13)."""
     server.answers.append((302, {}, {"Location": f"{server.url}/login"}))
     with pytest.raises(errors.RedirectError, match="never followed"):
         client.upload_sync([{"extended_id": "Code_00000-"}])
@@ -233,13 +233,13 @@ def test_what_was_never_sent_says_so() -> None:
     "api.scantrust.com", "https://api.scantrust.com?x=1", "https://", "http://127.0.0.1.evil.com", "https://[::1",
 ])  # fmt: skip
 def test_urls_that_could_leak_the_token_are_refused(url: str) -> None:
-    """Only https, except on loopback; no user names, no line breaks."""
+    """Only https, except on loopback; no user names, no line breaks (S10)."""
     with pytest.raises(errors.ConfigurationError):
         Client(url, "t0ken")
 
 
 def test_the_token_is_shown_to_nobody() -> None:
-    """Neither text nor pickle nor copy of a client holds the token."""
+    """Neither text nor pickle nor copy of a client holds the token (S06)."""
     client = Client("https://api.scantrust.com/", "canary-token")
     auth = client._session.auth
     assert "canary" not in f"{client!r} {client} {auth!r} {vars(auth)!r} {vars(client)!r}"
@@ -264,7 +264,7 @@ def test_the_token_comes_from_the_environment_or_not_at_all(monkeypatch: pytest.
 def test_netrc_does_not_replace_the_token(
     server: plain_server.PlainServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A planted .netrc changes nothing."""
+    """A planted .netrc changes nothing (S12)."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login evil password evil\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))

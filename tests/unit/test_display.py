@@ -60,7 +60,7 @@ def assert_harmless(html: str, payload: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_nothing_from_a_table_becomes_markup(payload: str) -> None:
-    """Cells, columns, index labels, index names and captions show as the text they are."""
+    """Cells, columns, index labels, index names and captions show as the text they are (S17)."""
     frame = pd.DataFrame({"a": [1]}, index=["i"])
     assert_harmless(display.table(frame.assign(a=payload)), payload)
     assert_harmless(display.table(frame.rename(columns={"a": payload})), payload)
@@ -73,7 +73,7 @@ def test_nothing_from_a_table_becomes_markup(payload: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_nothing_from_a_card_or_page_becomes_markup(payload: str) -> None:
-    """Titles, facts and plain bodies are escaped, once."""
+    """Titles, facts and plain bodies are escaped, once (S17)."""
     assert_harmless(display.card(payload, {}), payload)
     assert_harmless(display.card("t", {payload: 1}), payload)
     assert_harmless(display.card("t", {"fact": payload}), payload)
