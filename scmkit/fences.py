@@ -59,7 +59,7 @@ class Fence:
         """
         held, doubts = 0.0, self._doubts()
         for job, state in self._earlier():
-            if state == "running" and self._book.is_running(job):
+            if state != "complete" and self._book.is_running(job):
                 held = float("inf") if self._collides(job) else held
                 continue
             tasks = [] if state == "complete" else list(self._under_way(job))
@@ -120,14 +120,24 @@ class Fence:
         )
 
 
+def later_jobs(book: Journal, job: str) -> list[str]:
+    """Name the jobs that were written down after this one."""
+    later = book.query("select id from jobs where rowid > (select rowid from jobs where id = ?)", job)
+    return [other for (other,) in later]
+
+
 def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str) -> list[str]:
-    """Name the later jobs that may have changed what these rows would change."""
+    """Name the later jobs that may have changed what these rows would change, or are about to.
+
+    One that is running counts, whether it has sent anything or not: it has perhaps just found this one at rest. Each
+    of the two takes hold of its job before it looks for the other, so that at least one of them sees the other.
+    """
+    if not len(rows):
+        return []
     ours = claim_of(plan, rows)
-    later = book.query(
-        "select id from jobs where rowid > (select rowid from jobs where id = ?) "
-        "and exists (select 1 from attempts where job = jobs.id)", job,
-    )  # fmt: skip
-    return [other for (other,) in later if len(rows) and ours.meets(_claim_in(book, other))]
+    sent = "select exists (select 1 from attempts where job = ?)"
+    later = (j for j in later_jobs(book, job) if book.query(sent, j)[0][0] or book.is_running(j))
+    return [other for other in later if ours.meets(_claim_in(book, other))]
 
 
 def _claim_in(book: Journal, job: str) -> Claim:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 # A twentieth below the allowed rate, so that a call which travels up to 5 % of a second slower than the eleventh
@@ -101,11 +101,12 @@ class Claims:
         self._lock = threading.Lock()
         self.in_turn = threading.Lock()  # held from a job's place in the journal to its place here: one order for both
 
-    def enter(self, claim: Claim, *, first: bool = False) -> None:
-        """Take a place behind the claims that are there, or before them: an earlier job that goes on."""
+    def enter(self, claim: Claim, before: Collection[str] = ()) -> None:
+        """Take the last place, or, with a job that goes on, one before these jobs, which were made later."""
         with self._lock:
-            others = [c for c in self._claims if not claim.job or c.job != claim.job]  # it goes on, and settles its own
-            self._claims = [claim, *others] if first else [*others, claim]
+            others = [c for c in self._claims if not claim.job or c.job != claim.job]  # it settles its own
+            place = next((at for at, c in enumerate(others) if c.job in before), len(others))
+            self._claims = [*others[:place], claim, *others[place:]]
 
     def leave(self, claim: Claim, until: float) -> None:
         """Note that its job has ended; a lost call of it may still take effect up to a moment."""

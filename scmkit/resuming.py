@@ -16,7 +16,7 @@ from scmkit.client import Client, default_client
 from scmkit.engine import Call, Start
 from scmkit.errors import ConfigurationError, JournalError
 from scmkit.events import Settled
-from scmkit.fences import overtaken_by
+from scmkit.fences import later_jobs, overtaken_by
 from scmkit.journal import UNFINISHED, Journal, Record, Trace
 from scmkit.models import Fate, Mode
 from scmkit.planning import Plan
@@ -70,11 +70,12 @@ def resume(
     client = client or default_client()
     record = Journal(journal).reopen(job_id)
     try:
+        later = later_jobs(record.journal, job_id)
         job, overtaken = _rebuilt(record, client, verify, anyway)
     except BaseException:
         record.close()
         raise
-    job._start(first=not overtaken)
+    job._start(before=() if overtaken else later)
     return _wait(job, progress) if wait else job
 
 
@@ -88,8 +89,8 @@ def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> tupl
     overtaken = overtaken_by(book, plan, np.flatnonzero(open_rows), job_id)
     if overtaken and not anyway:
         raise JournalError(
-            f"job {overtaken[0]}, made later, may have changed the same codes: resuming would put older values over "
-            "newer ones. Upload what still holds anew, or resume(..., anyway=True)"
+            f"job {overtaken[0]}, made later, may have changed the same codes, or is about to: resuming would put "
+            "older values over newer ones. Upload what still holds anew, or resume(..., anyway=True)"
         )
     settled = list(book.settled(job_id))
     start = left_over(plan, traces, open_rows, settled) if state != "complete" else Start([], len(traces))

@@ -153,6 +153,22 @@ def test_a_job_that_waits_for_one_that_dies_is_told(
     assert server.codes["Code_00001-"]["wine_name"] == "new"
 
 
+def test_an_older_job_does_not_go_on_beside_a_newer_one(
+    server: PlainServer, client: scmkit.Client, other: scmkit.Client
+) -> None:
+    """While a newer job over the same codes runs, resuming the older one is refused, before the newer one has sent."""
+    server.answers = [(401, {"detail": "Token expired."}, {})]
+    older = upload(table("old"), client, wait=False)
+    assert older._ended.wait(5)
+    arrived, go = hold(server)
+    newer = upload(table("new"), other, wait=False)
+    with pytest.raises(errors.JournalError, match=f"{newer.id}, made later, may have changed .*, or is about to"):
+        scmkit.resume(older.id, client)
+    assert arrived.wait(5)
+    go.set()
+    assert newer.result(5).ok
+
+
 def test_another_service_is_no_neighbour(server: PlainServer, client: scmkit.Client) -> None:
     """Jobs of a service at another address do not matter."""
     abandoned(client, server)

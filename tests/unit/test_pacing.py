@@ -1,14 +1,11 @@
-"""Pace and task polling are decisions about times that are passed in."""
+"""Pace, repeats and claims are decisions about times that are passed in."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmkit.contract import TaskState
-from scmkit.models import Task
-from scmkit.pacing import CATCH_UP, HEADROOM, Budget, Claim, Claims, Pace, probe_pause_s
-from scmkit.tracking import LAST_POLL_S, Watch
+from scmkit.pacing import CATCH_UP, HEADROOM, Budget, Claim, Claims, Pace, backoff_s, probe_pause_s
 
 
 def play(pace: Pace, calls: int, step: float = 0.0) -> np.ndarray:
@@ -28,6 +25,7 @@ def most_in_a_second(times: np.ndarray) -> int:
 def test_at_most_ten_in_any_second_and_at_least_nine() -> None:
     """The default pace uses at least 90 % of what is allowed, and never more than all of it."""
     times = play(Pace(10), 1000)
+    assert times[0] == 0.0
     assert most_in_a_second(times) <= 10
     assert 999 / times[-1] >= 9.0
 
@@ -52,41 +50,33 @@ def test_a_pause_holds_everybody_and_the_pace_recovers() -> None:
     slow = play(pace, 5)
     assert slow[0] == 3.0
     assert np.diff(slow) == pytest.approx(2 / 9.5)
+    pace.pause(slow[-1], 0.1)
+    assert pace.ready_at == slow[-1] + 2 / 9.5  # a pause never brings the next call forward
+    pace.recover()
+    assert np.diff(play(pace, 5))[1:] == pytest.approx(1.8 / 9.5)
     for _ in range(20):
         pace.recover()
     assert np.diff(play(pace, 5))[1:] == pytest.approx(1 / 9.5)
 
 
-def test_polls_come_later_and_later() -> None:
-    """A task is asked for after a second, then at growing intervals up to a quarter of a minute."""
-    watch, gaps = Watch.begin("t", 0, 0.0), []
-    for _ in range(12):
-        gaps.append(watch.due)
-        watch = watch.asked(watch.due, Task("t", TaskState.PENDING, "pending"))
-    assert gaps[0] == 1.0
-    assert np.all(np.diff(gaps, n=2) >= -1e-9)
-    assert np.diff(gaps)[-1] == LAST_POLL_S
+def test_a_service_that_always_throttles_is_still_asked() -> None:
+    """The pace halves with each 429 down to a sixteenth, and no further."""
+    pace, paces = Pace(10), []
+    for _ in range(6):
+        paces.append(9.5 * np.diff(play(pace, 3))[-1])
+        pace.slow_down()
+    assert paces == pytest.approx([1, 2, 4, 8, 16, 16])
 
 
-@pytest.mark.parametrize(
-    ("task", "age", "lost"),
-    [
-        (None, 199, False), (None, 201, True),
-        (Task("t", TaskState.PENDING, "pending"), 3599, False), (Task("t", None, "resting"), 3601, True),
-    ],
-)  # fmt: skip
-def test_patience_with_tasks_ends(task: Task | None, age: float, lost: bool) -> None:
-    """A task that is never found is given up after 200 s, one that never ends after an hour."""
-    watch = Watch.begin("t", 0, 0.0).asked(1.0, task, missing=task is None)
-    assert (watch.lost(float(age)) is not None) == lost
-    assert watch.lost(age / 20, speed=20) == watch.lost(float(age))
-
-
-def test_failed_polls_are_not_missing_tasks() -> None:
-    """Only a 404 says that a task cannot be found; a poll that failed says nothing."""
-    watch = Watch.begin("t", 0, 0.0).asked(1.0, None)
-    assert watch.lost(300.0) is None
-    assert watch.asked(2.0, None, missing=True).lost(300.0) is not None
+def test_a_little_lateness_costs_nothing() -> None:
+    """Calls that go out a fifth of an interval late keep the pace; what is beyond that is lost, not saved up."""
+    for late, lost in ((0.2, 0.0), (0.3, 0.1)):
+        pace, times = Pace(1 / HEADROOM), []  # a call a second
+        for _ in range(50):
+            now = pace.ready_at + late
+            pace.take(now)
+            times.append(now)
+        assert np.diff(times)[1:] == pytest.approx(1 + lost)
 
 
 def test_repeats_are_bounded_by_what_succeeds() -> None:
@@ -98,14 +88,27 @@ def test_repeats_are_bounded_by_what_succeeds() -> None:
     budget.earn()
     budget.earn()
     assert [budget.spend(), budget.spend()] == [True, False]
+    for _ in range(20):
+        budget.earn()
+    assert [budget.spend() for _ in range(4)] == [True] * 3 + [False]  # never more than the allowance
+
+
+def test_a_job_may_repeat_a_hundred_calls_for_nothing() -> None:
+    """The usual allowance is 100 repeats, and one more for two calls that succeed."""
+    budget = Budget()
+    assert [budget.spend() for _ in range(101)] == [True] * 100 + [False]
+    for _ in range(21):
+        budget.earn()
+    assert [budget.spend() for _ in range(12)] == [True] * 10 + [False] * 2
 
 
 @given(st.floats(0, 1))
 def test_probes_come_slower_and_slower(jitter: float) -> None:
     """The pause before a probe doubles up to half a minute, and is never next to nothing."""
     pauses = np.array([probe_pause_s(n, lambda: jitter) for n in range(9)])
-    assert np.all((pauses >= 0.25) & (pauses <= 30))
-    assert pauses[:6] == pytest.approx(pauses[0] * 2.0 ** np.arange(6))
+    assert pauses == pytest.approx((0.5 + 0.5 * jitter) * np.array([0.5, 1, 2, 4, 8, 16, 30, 30, 30]))
+    assert probe_pause_s(2, lambda: jitter, speed=20) == pytest.approx(pauses[2] / 20)
+    assert [backoff_s(n, lambda: jitter) for n in (1, 2, 9)] == pytest.approx([0.5 * jitter, jitter, 30 * jitter])
 
 
 @pytest.mark.parametrize(
@@ -123,9 +126,51 @@ def test_jobs_that_may_collide_wait_for_each_other(other: Claim, meets: bool) ->
     mine = Claim({"lot": frozenset({"1", "2"})}, frozenset({"a", "b"}))
     claims = Claims()
     claims.enter(other)
-    claims.enter(mine)
+    claims.enter(mine)  # neither says whose it is: they are two
     assert claims.held_until(mine, 5.0) == (float("inf") if meets else 5.0)
     assert claims.held_until(other, 5.0) == 5.0
     claims.leave(other, 60.0)
     assert claims.held_until(mine, 5.0) == (60.0 if meets else 5.0)
     assert claims.held_until(mine, 60.0) == 60.0
+
+
+def test_the_longest_doubt_counts() -> None:
+    """Among several earlier jobs the one that may act for longest decides; a later one never does."""
+    mine, *others = (Claim({"lot": frozenset({"1"})}, frozenset({"a"})) for _ in range(4))
+    claims = Claims()
+    for claim in (*others[:2], mine, others[2]):
+        claims.enter(claim)
+    claims.leave(others[0], 90.0)
+    claims.leave(others[1], 60.0)
+    assert [claims.held_until(mine, now) for now in (5.0, 60.0, 89.0, 90.0)] == [90.0, 90.0, 90.0, 90.0]
+    assert claims.held_until(mine, 91.0) == 91.0
+    assert claims.held_until(others[2], 91.0) == float("inf")
+
+
+def claim_of(job: str) -> Claim:
+    return Claim({"lot": frozenset({"1"})}, frozenset({"a"}), job)
+
+
+def test_an_earlier_job_that_goes_on_stays_the_earlier_one() -> None:
+    """A job that is resumed takes its place before those that were made later, and behind the others."""
+    first, second, third = (claim_of(job) for job in ("first", "second", "third"))
+    claims = Claims()
+    claims.enter(first)
+    claims.enter(third)
+    claims.enter(second, before={"third", "fourth"})
+    claims.leave(first, 60.0)
+    claims.leave(second, 90.0)
+    assert [claims.held_until(claim, 5.0) for claim in (first, second, third)] == [5.0, 60.0, 90.0]
+
+
+def test_a_job_that_goes_on_does_not_wait_for_itself() -> None:
+    """What a job left in doubt is its own affair when it is resumed; for the others only its new claim counts."""
+    before, again, other = claim_of("mine"), claim_of("mine"), claim_of("other")
+    claims = Claims()
+    claims.enter(before)
+    claims.leave(before, 90.0)
+    claims.enter(again)
+    claims.enter(other)
+    assert claims.held_until(again, 5.0) == 5.0
+    claims.leave(again, 60.0)
+    assert claims.held_until(other, 5.0) == 60.0

@@ -1,0 +1,279 @@
+"""A test of the tests: each rule of the product is broken in turn, and a check that is run anyway must notice.
+
+The checks are those of the other tests: schedules of faults, orders of events, and scenarios on a server.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import test_faults
+import test_machine
+import test_resume
+import test_schedules
+import test_uploading
+from fault_server import answers
+from test_faults import World, world  # noqa: F401 - a fixture
+
+import scmkit
+from scmkit import engine, errors, fences, journal, pacing, planning, policy, resuming
+from scmkit.contract import TaskState
+from scmkit.events import Attempted, Sending, Settled
+from scmkit.journal import UNFINISHED
+from scmkit.models import AsyncAnswer, Fate, Outcome, Task
+from scmkit.policy import Do
+
+Decide = Callable[..., policy.Decision]
+SCHEDULE = {
+    "rows": 40, "alike": False, "absent": {2}, "mode": "sync", "workers": 8, "most_bytes": 300, "calm_after": 30,
+    "cancel_after": None,
+}  # fmt: skip
+
+
+class Planter:
+    """Breaks the product, for one test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.put = monkeypatch.setattr
+
+    def wrap(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+        """Put a function around another: the wrapper gets it first, and then its arguments."""
+        real = getattr(owner, name)
+        self.put(owner, name, lambda *args, **options: wrapper(real, *args, **options))
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Planter:
+    return Planter(monkeypatch)
+
+
+def noticed_by_schedules(check: Callable[[dict], object], *faults: str) -> None:
+    """One of a few schedules with these faults fails."""
+    for seed in range(30):
+        try:
+            check(SCHEDULE | {"faults": ["answered", *faults], "seed": seed})
+        except AssertionError:
+            return
+    pytest.fail("nobody noticed")
+
+
+def noticed_by_orders_of_events() -> None:
+    """One of the orders of events that are played in every run fails."""
+    with pytest.raises(AssertionError):
+        test_machine.check(50, Phase.generate)
+
+
+def noticed_where_processes_die() -> None:
+    """One of the points at which an upload is killed in every run fails."""
+    with pytest.raises(AssertionError):
+        test_machine.kill_at_each_point("sync")
+
+
+def claims(case: dict) -> None:
+    test_schedules.check(*test_schedules.play(case)[:3])
+
+
+def deciding(plant: Planter, wrong: Callable[[policy.Decision, Exception, policy.Attempt], policy.Decision]) -> None:
+    """Let a decision be another one."""
+
+    def decide(real: Decide, error: Exception, attempt: policy.Attempt, *rest: Any) -> policy.Decision:
+        return wrong(real(error, attempt, *rest), error, attempt)
+
+    plant.wrap(policy, "decide", decide)
+
+
+# What is written down, and when
+
+
+def test_an_intent_that_is_written_with_its_result(plant: Planter) -> None:
+    """Without the intent, a call that a killed process had made is said never to have been sent."""
+
+    def write(real: Callable, record: journal.Record, event: Any) -> None:
+        held = record.__dict__.setdefault("held", {})
+        if isinstance(event, Sending):
+            held[event.call] = event
+            return
+        if isinstance(event, Attempted):
+            real(record, held.pop(event.call))
+        real(record, event)
+
+    plant.wrap(journal.Record, "_write", write)
+    noticed_where_processes_die()
+
+
+def test_a_call_that_goes_out_before_its_commit(plant: Planter) -> None:
+    """An intent that may wait for the next commit comes too late when the process is killed."""
+    plant.wrap(journal, "_can_wait", lambda real, event: isinstance(event, Sending) or real(event))
+    noticed_where_processes_die()
+
+
+def test_a_result_that_is_believed_before_its_commit(plant: Planter) -> None:
+    """The end of a task that is not on disk is lost with the process, and asked for again after a second resume."""
+    plant.wrap(journal, "_can_wait", lambda real, event: not isinstance(event, Sending))
+    noticed_by_orders_of_events()
+
+
+def test_applied_rows_that_are_sent_again(
+    plant: Planter, table: Any, client: scmkit.Client, server: Any
+) -> None:  # fmt: skip
+    """A resumed job that takes applied rows for open ones sends them twice."""
+    plant.put(resuming, "UNFINISHED", (*UNFINISHED, Fate.APPLIED))
+    with pytest.raises(AssertionError):
+        test_resume.test_a_suspended_job_resumes_with_a_new_token(table, client, server)
+
+
+# Who goes first
+
+
+def test_no_fence_between_the_jobs_of_a_client(plant: Planter) -> None:
+    """A lost call of the older job takes effect after the newer one."""
+    plant.put(pacing.Claims, "held_until", lambda self, claim, now: now)
+    noticed_by_schedules(test_schedules.check_last_word, "reset, applied late")
+
+
+def test_no_fence_between_processes(plant: Planter) -> None:
+    """The same, when the older job is another process's or nobody's."""
+    plant.put(fences.Fence, "held_s", lambda self: 0.0)
+    noticed_by_orders_of_events()
+
+
+def test_an_overtaken_job_that_goes_on(plant: Planter) -> None:
+    """Resuming an older job puts its values over those of a later one."""
+    plant.put(resuming, "overtaken_by", lambda *_: [])
+    with pytest.raises(AssertionError):
+        test_machine.resume_the_older_one()
+
+
+def test_duplicates_that_are_all_sent(plant: Planter) -> None:
+    """Two values for one code and field: which one stays is chance."""
+
+    def fates(real: Callable, findings: Any, *rest: Any) -> Any:
+        return real(replace(findings, superseded=np.zeros_like(findings.superseded)), *rest)
+
+    plant.wrap(planning, "_fates", fates)
+    noticed_by_orders_of_events()
+
+
+# Pace
+
+
+def test_no_pause_after_a_429(plant: Planter) -> None:
+    """Calls go out although the service asked for a pause."""
+    deciding(plant, lambda right, *_: replace(right, everybody=False))
+    noticed_by_schedules(claims, "throttled")
+
+
+def test_a_429_that_uses_up_an_attempt(plant: Planter) -> None:
+    """A storm of 429 ends in rows that are given up."""
+
+    def wrong(right: policy.Decision, error: Exception, attempt: policy.Attempt) -> policy.Decision:
+        used_up = isinstance(error, errors.ThrottledError) and attempt.throttled >= policy.ATTEMPTS
+        return replace(right, do=Do.GIVE_UP) if used_up else right
+
+    deciding(plant, wrong)
+    with pytest.raises(AssertionError):
+        test_schedules.test_a_storm_of_429_uses_up_no_attempt()
+
+
+def test_no_pace(plant: Planter) -> None:
+    """More than ten updates in a second."""
+    plant.put(pacing.Pace, "take", lambda self, now: None)
+    noticed_by_schedules(claims)
+
+
+def test_no_pace_between_processes(plant: Planter) -> None:
+    """The same, from two processes together."""
+    plant.put(journal.Turnstile, "wait", lambda self: None)
+    with pytest.raises(AssertionError):
+        test_machine.upload_from_two_processes()
+
+
+# Answers
+
+
+def test_a_504_that_is_sent_again_unchanged(
+    plant: Planter, table: Any, client: scmkit.Client, server: Any
+) -> None:  # fmt: skip
+    """What timed out will time out again."""
+    deciding(plant, lambda right, *_: replace(right, do=Do.RETRY) if right.do is Do.SPLIT else right)
+    with pytest.raises(AssertionError):
+        test_uploading.test_a_504_is_halved_and_never_sent_again_unchanged(table, client, server)
+
+
+def test_a_lost_answer_that_counts_as_not_applied(plant: Planter) -> None:
+    """Rows that were applied are said not to be."""
+    lost = policy.Decision(Outcome.NOT_APPLIED, Do.GIVE_UP)
+    deciding(plant, lambda right, error, _: lost if isinstance(error, errors.AnswerLostError) else right)
+    noticed_by_schedules(claims, "reset, applied")
+
+
+def test_a_lost_answer_that_counts_as_applied(plant: Planter) -> None:
+    """Rows that nobody stored are said to be."""
+
+    def on_failure(real: Callable, made: engine.Engine, call: engine.Call, reply: engine.Reply) -> Iterator[Any]:
+        if isinstance(reply.error, errors.AnswerLostError):
+            yield Settled.alike(call.rows, Fate.APPLIED, call.number)
+        else:
+            yield from real(made, call, reply)
+
+    plant.wrap(engine.Engine, "_on_failure", on_failure)
+    noticed_by_schedules(claims, "reset, not applied")
+
+
+def test_an_answer_that_is_not_read(plant: Planter) -> None:
+    """A 200 is no success for a key that it does not list."""
+    plant.put(engine.Engine, "_read_items", lambda _, call, answer: Settled.alike(call.rows, Fate.APPLIED, call.number))
+    noticed_by_schedules(claims)
+
+
+def test_a_half_of_a_split_call_that_is_lost(plant: Planter) -> None:
+    """Rows that nobody sends have no end."""
+
+    def split(real: Callable, made: engine.Engine, call: engine.Call) -> None:
+        real(made, replace(call, rows=call.rows[:-1]) if len(call.rows) > 2 else call)
+
+    plant.wrap(engine.Engine, "_split", split)
+    noticed_by_schedules(claims, "gateway")
+
+
+def test_a_200_without_a_task_that_is_believed(plant: Planter, world: World) -> None:  # noqa: F811
+    """A task that the service never named cannot be followed."""
+
+    def upload_async(real: Callable, client: scmkit.Client, *call: Any) -> AsyncAnswer:
+        try:
+            return real(client, *call)
+        except errors.UnreadableAnswerError:
+            return AsyncAnswer("none")
+
+    plant.wrap(scmkit.Client, "upload_async", upload_async)
+    with pytest.raises(AssertionError):
+        test_faults.test_F38_the_answer_to_an_async_call_is_lost(world, answers(200, {}))
+
+
+def test_a_404_that_counts_as_a_failed_task(plant: Planter, world: World) -> None:  # noqa: F811
+    """A question that came too early says nothing about the task."""
+
+    def task(real: Callable, client: scmkit.Client, task_id: str) -> Task:
+        try:
+            return real(client, task_id)
+        except errors.NotFoundError:
+            return Task(task_id, TaskState.FAILED, "failed")
+
+    plant.wrap(scmkit.Client, "task", task)
+    with pytest.raises(AssertionError):
+        test_faults.test_F39_a_task_is_not_found_at_first(world)
+
+
+def test_nothing_planted(plant: Planter) -> None:
+    """The planter itself breaks nothing: the same schedules pass with the right decisions."""
+    deciding(plant, lambda right, *_: right)
+    for seed in range(30):
+        claims(SCHEDULE | {"faults": ["answered", "reset, applied", "throttled", "gateway"], "seed": seed})
