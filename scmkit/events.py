@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,6 +87,27 @@ class Ended:
 
 
 Event = Sending | Attempted | Settled | TaskSeen | Paused | Ended
+
+
+class Waiting:
+    """Hears what happens, and says for what everything waits at the moment, if for anything."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._paused = Paused(0.0, "")
+        self._until = float("-inf")
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event. A pause ends with the next call; one without a length with anything that happens."""
+        if isinstance(event, Paused):
+            self._paused, self._until = event, self._clock() + (event.seconds or float("inf"))
+        elif isinstance(event, Sending | Ended) or not self._paused.seconds:
+            self._until = float("-inf")
+
+    @property
+    def words(self) -> str:
+        """What the pause says; empty where nothing waits."""
+        return self._paused.message if self._clock() < self._until else ""
 
 
 class Listener(Protocol):

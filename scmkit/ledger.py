@@ -24,6 +24,9 @@ TASK_COLUMNS = [
 ]  # fmt: skip
 
 
+UNDER_WAY = "no answer yet"  # the message of a call
+
+
 @dataclass
 class Ledger:
     """What is known so far; written by the job's thread, read by anybody.
@@ -85,26 +88,38 @@ class Ledger:
         good = np.isin(self._fates, (Fate.APPLIED, Fate.SUPERSEDED))
         return bool(good.all()) and not self._discarded
 
+    def tally(self) -> tuple[int, int, int, int]:
+        """Count the calls made, those with an answer, the tasks made, and those that have ended, without a frame."""
+        with self._lock:
+            answered = sum(call["message"] != UNDER_WAY for call in self._calls.values())
+            tasks = sum(call["task_id"] is not None for call in self._calls.values())
+            ended = sum(task.finished for task, _ in self._tasks.values())
+            return len(self._calls), answered, tasks, ended
+
     def positions(self, *fates: Fate) -> NDArray[np.int64]:
         """Give the positions of the rows in these states."""
         return np.flatnonzero(np.isin(self._fates, fates))
 
-    def rows(self) -> pd.DataFrame:
-        """A line per row of the table, in its order and under its labels."""
+    def rows_of(self, call: int) -> NDArray[np.int64]:
+        """Give the positions of the rows of which a call was the last to tell something."""
+        return np.flatnonzero(self._calls_of_rows == call)
+
+    def rows(self, which: NDArray[np.int64] | None = None) -> pd.DataFrame:
+        """A line per row of the table, in its order and under its labels; or only of the rows at some positions."""
         with self._lock:
-            everything = np.arange(len(self._fates))
-            positions = range(len(self._fates))
-            calls = self._calls_of_rows
-            columns: dict[str, Any] = {k.name: k.take(everything) for k in self.plan.keys}
-            columns["row"] = everything
-            columns["state"] = [Fate(f).word for f in self._fates]
+            chosen = np.arange(len(self._fates)) if which is None else which
+            positions = chosen.tolist()
+            calls = self._calls_of_rows[chosen]
+            columns: dict[str, Any] = {k.name: k.take(chosen) for k in self.plan.keys}
+            columns["row"] = chosen
+            columns["state"] = [Fate(f).word for f in self._fates[chosen]]
             columns["call"] = pd.array(np.where(calls < 0, 0, calls), dtype="Int64")
             columns["call"][calls < 0] = pd.NA
             columns["task_id"] = [self._calls[c]["task_id"] if c in self._calls else None for c in calls]
             columns["discarded_fields"] = [self._discarded.get(r, ()) for r in positions]
             columns["message"] = [self._messages.get(r) or self._default_message(r) for r in positions]
         order = ["row", *(k.name for k in self.plan.keys)]
-        frame = pd.DataFrame(columns, index=self.plan.index)
+        frame = pd.DataFrame(columns, index=self.plan.index if which is None else self.plan.index[which])
         return frame[list(dict.fromkeys([*order, *frame.columns]))]
 
     def calls(self) -> pd.DataFrame:
@@ -131,7 +146,7 @@ class Ledger:
         """A call that is under way has no known outcome."""
         under_way = Attempted(event.call, event.mode, event.rows, 0, Outcome.UNKNOWN, None, 0.0, len(event.body))
         attempts = self._calls.get(event.call, {"attempts": 0})["attempts"]
-        self._note_attempt(replace(under_way, parent=event.parent, message="no answer yet"))
+        self._note_attempt(replace(under_way, parent=event.parent, message=UNDER_WAY))
         self._calls[event.call]["attempts"] = attempts
 
     def _note_attempt(self, event: Attempted) -> None:

@@ -15,10 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract
+from scmkit.errors import JournalError, PlanError, did_you_mean
 from scmkit.estimation import Estimate
 from scmkit.fitting import NAMES
-from scmkit.journal import UNFINISHED, Journal, Record, Trace, place
+from scmkit.journal import UNFINISHED, Journal, Record, Trace, _task, place
 from scmkit.latency import ServiceTime
+from scmkit.ledger import Ledger
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
 from scmkit.storage import NoLocksError
@@ -26,6 +28,8 @@ from scmkit.texts import TextColumn, group
 from scmkit.validation import Findings
 
 Where = str | os.PathLike[str] | None
+# What a job that has ended may leave behind, and what may come out otherwise when it is sent again.
+FAILED = (Fate.REJECTED, Fate.UNMATCHED, Fate.UNVERIFIED, Fate.UNKNOWN, Fate.CANCELLED)
 _JOBS = {
     "id": "object", "created": "datetime64[us, UTC]", "state": "object", "rows": "int64", "applied": "int64",
     "unfinished": "int64", "key": "object", "service": "object", "error": "object",
@@ -34,6 +38,11 @@ _CALLS = {
     "job": "object", "call": "int64", "at": "datetime64[us, UTC]", "key": "object", "codes": "float64",
     "items": "int64", "bytes": "int64", "seconds": "float64", "timed_out": "bool", "mode": "object",
     "outcome": "object", "service": "object", "key_value": "object", "codes_affected": "Int64",
+}  # fmt: skip
+_TOTALS = {"failed": "int64", "codes": "Int64", "seconds": "float64", "open_tasks": "int64"}
+_TASKS = {
+    "task_id": "object", "job": "object", "call": "int64", "at": "datetime64[us, UTC]", "state": "object",
+    "codes_affected": "Int64", "seconds": "float64", "finished": "bool",
 }  # fmt: skip
 
 
@@ -78,6 +87,92 @@ def history(journal: Where = None) -> pd.DataFrame:
     """
     with Journal(journal) as book:
         return _calls_of(book, book.query("select id, service from jobs order by created, rowid"))
+
+
+def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
+    """List the uploads as `jobs` does, with what a board shows besides.
+
+    Parameters
+    ----------
+    book : Journal
+    known : dict
+        What was read before, and is not read again where nothing can have changed; empty at first.
+
+    Returns
+    -------
+    DataFrame
+        Also ``failed`` (rows that `table_of` gives), ``codes`` (affected, as the answers said; a repeat counts again),
+        ``seconds`` (from the first call to the last answer) and ``open_tasks``.
+    """
+    sql = "select id, created, service, state, error, rows, (select max(id) from settled where job = jobs.id) from jobs"
+    lines = []
+    for job, *facts, noted in book.query(f"{sql} order by created, rowid"):
+        mark = (facts[2:4], noted)  # state and error
+        if facts[2] == "running" or job not in known or known[job][0] != mark:
+            known[job] = mark, _job_line(book, job, *facts) | _totals(book, job)
+        lines.append(known[job][1])
+    frame = pd.DataFrame(lines, columns=[*_JOBS, *_TOTALS])
+    frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
+    return frame.astype(_JOBS | _TOTALS)
+
+
+def tasks(book: Journal, job: str | None = None) -> pd.DataFrame:
+    """List the tasks that a job made, or all jobs: ``job``, ``call``, ``at``, and what the service said last."""
+    frame = pd.DataFrame(_task_lines(book, job), columns=list(_TASKS))
+    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
+    return frame.astype(_TASKS)
+
+
+def attempts(book: Journal, job: str, call: int) -> pd.DataFrame:
+    """List every attempt to make a call, oldest first; without an ``outcome`` there is no answer on record."""
+    columns = "at, bytes, outcome, status, seconds, codes, task as task_id, message"
+    found = book.query(f"select {columns} from attempts where job = ? and call = ? order by id", job, call)  # noqa: S608
+    frame = pd.DataFrame(found, columns=[name.split()[-1] for name in columns.split(", ")])
+    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
+    return frame.astype({"status": "Int64", "codes": "Int64"})
+
+
+def told(book: Journal, job: str) -> Ledger:
+    """Give all that a journal knows about a job: its plan, rows, calls and tasks."""
+    ((state, error),) = book.query("select state, error from jobs where id = ?", job)
+    ledger = Ledger(plan_of(book.parts(job), book.traces(job)))
+    for event in book.events(job):
+        ledger(event)
+    ledger.state, ledger.error = state, JournalError(error) if error else None
+    return ledger
+
+
+def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = None) -> pd.DataFrame:
+    """Give rows of an earlier upload as a table again, to be uploaded anew.
+
+    Parameters
+    ----------
+    job_id : str
+        As `jobs` lists it.
+    journal : path, optional
+        Default: the user's own.
+    states : sequence of str, optional
+        Rows in these states. Default: those that may come out otherwise when they are sent again: ``rejected`` by the
+        service, ``unmatched``, ``unverified``, ``unknown``, ``cancelled``.
+
+    Returns
+    -------
+    DataFrame
+        The key and the fields as text, under the rows' own labels. Rows that validation rejected are left out: what
+        was wrong with them is not in the journal.
+    """
+    words = {fate.word: fate for fate in Fate}
+    wrong = [word for word in states or () if word not in words]
+    if wrong:
+        raise PlanError(f"rows are never {wrong[0]!r}{did_you_mean(wrong[0], list(words))}")
+    with Journal(journal) as book:
+        book._check_known(job_id)
+        plan = plan_of(book.parts(job_id), book.traces(job_id))
+        fates = book.fates(job_id)
+    wanted = FAILED if states is None else tuple(words[word] for word in states)
+    rows = np.flatnonzero(np.isin(fates, wanted) & (plan.fates != Fate.REJECTED))
+    columns = {column.name: column.take(rows) for column in (*plan.keys, *plan.fields)}
+    return pd.DataFrame(columns, index=plan.index[rows])
 
 
 def recent_calls(service: str, journal: Where = None, jobs: int = 20) -> pd.DataFrame:
@@ -236,6 +331,44 @@ def _index(stored: dict[str, Any] | None, rows: int) -> pd.Index:
     return pd.Index(stored["labels"], name=stored["names"][0])
 
 
+def _totals(book: Journal, job: str) -> dict[str, Any]:
+    sent, fates = book.parts(job, "fates")["fates"] != Fate.REJECTED, book.fates(job)
+    ((codes, began, ended),) = book.query(
+        "select sum(codes), min(at), max(at + coalesce(seconds, 0)) from attempts where job = ?", job
+    )
+    made = list(_task_lines(book, job))
+    known = [codes, *(task["codes_affected"] for task in made)]
+    ends = [ended, *(task["at"] + task["seconds"] for task in made if task["seconds"] == task["seconds"])]
+    return {
+        "failed": (np.isin(fates, FAILED) & sent).sum(),
+        "codes": sum(n for n in known if n is not None) if any(n is not None for n in known) else pd.NA,
+        "seconds": np.nan if began is None else max(ends) - began,
+        "open_tasks": sum(not task["finished"] for task in made),
+    }
+
+
+def _task_lines(book: Journal, job: str | None) -> Iterator[dict[str, Any]]:
+    sql = (
+        "select a.task, a.job, a.call, a.at, t.seen from attempts a left join tasks t "
+        "on t.job = a.job and t.id = a.task where a.task is not null and (? is null or a.job = ?) order by a.id"
+    )
+    for task_id, of_job, call, at, seen in book.query(sql, job, job):
+        task = Task(task_id, None, "accepted") if seen is None else _task(seen)
+        yield {
+            "task_id": task_id, "job": of_job, "call": call, "at": at,
+            "state": task.state.value if task.state else task.word, "codes_affected": task.codes_affected,
+            "seconds": _between(task.created_at, task.completed_at), "finished": task.finished,
+        }  # fmt: skip
+
+
+def _between(begun: str | None, ended: str | None) -> float:
+    """Give the seconds between two times of the service, NaN where it did not say both."""
+    try:
+        return (datetime.fromisoformat(str(ended)) - datetime.fromisoformat(str(begun))).total_seconds()
+    except (ValueError, TypeError):
+        return np.nan
+
+
 def _job_line(
     book: Journal, job: str, created: float, service: str, state: str, error: str | None, rows: int
 ) -> dict[str, Any]:
@@ -279,9 +412,4 @@ def _of_task(task: Task | None) -> tuple[int | None, float, str]:
     """Give the codes, the seconds of work and the outcome of a task, as far as the service said."""
     if task is None or task.state is not contract.TaskState.COMPLETE:
         return None, np.nan, Outcome.UNKNOWN.value
-    try:
-        begun, ended = (datetime.fromisoformat(str(at)) for at in (task.started_at, task.completed_at))
-        seconds = (ended - begun).total_seconds()
-    except (ValueError, TypeError):
-        seconds = np.nan
-    return task.codes_affected, seconds, Outcome.APPLIED.value
+    return task.codes_affected, _between(task.started_at, task.completed_at), Outcome.APPLIED.value

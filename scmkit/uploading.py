@@ -12,7 +12,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from scmkit.client import Client, current_service, default_client
 from scmkit.display import plural
 from scmkit.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
 from scmkit.errors import JournalError, PlanError, ScmkitError, UnsettledError
-from scmkit.events import Event, Listener, Sending, Settled
+from scmkit.events import Event, Listener, Sending, Settled, Waiting
 from scmkit.fences import Fence, claim_of
 from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger, not_wholly_applied
@@ -94,6 +94,19 @@ def _exchange(client: Client, work: Post | Poll) -> SyncAnswer | AsyncAnswer | T
     return client.upload_async(work.body)
 
 
+class JobThread(threading.Thread):
+    """The thread of a job, which knows whose it is: who asks Python for all threads finds all jobs that run."""
+
+    def __init__(self, job: UploadJob) -> None:
+        super().__init__(target=job._run, name=f"scmkit-{job.id}", daemon=True)
+        self.job = job
+
+
+def running_jobs() -> list[UploadJob]:
+    """List the jobs that run in this process, whatever their client and their journal."""
+    return [thread.job for thread in threading.enumerate() if isinstance(thread, JobThread)]
+
+
 class UploadJob:
     """An upload, under way or ended. Made by `upload`.
 
@@ -116,7 +129,8 @@ class UploadJob:
         self._turns = None if record is None else record.journal.turnstile(client.base_url, per_second)
         self._client, self._verify_at_end = client, verify
         self._ledger = Ledger(plan)
-        self._listeners: list[Listener] = [self._ledger]
+        self._waiting = Waiting()
+        self._listeners: list[Listener] = [self._ledger, self._waiting]
         self._differences: pd.DataFrame | None = None
         self._unproven: Exception | None = None
         self._failure: BaseException | None = None
@@ -125,7 +139,7 @@ class UploadJob:
         self._claim = claim_of(plan, job=self.id)
         self._fence = None if record is None or anyway else _fence(record.journal, plan, client, self.id)
         self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until, start=start)
-        self._thread = threading.Thread(target=self._run, name=f"scmkit-{self.id}", daemon=True)
+        self._thread = JobThread(self)
 
     @property
     def state(self) -> str:
@@ -136,6 +150,11 @@ class UploadJob:
     def error(self) -> Exception | None:
         """What stopped the job early, if anything did."""
         return self._ledger.error
+
+    @property
+    def waiting(self) -> str:
+        """What everything waits for at the moment, such as the end of a pause that the service asked for; or empty."""
+        return self._waiting.words
 
     @property
     def ok(self) -> bool:
@@ -256,6 +275,11 @@ class UploadJob:
     def _repr_html_(self) -> str:
         return self._html(most=10)
 
+    def _ipython_display_(self) -> None:
+        from scmkit.widgets.live import show
+
+        show(self)
+
     def _html(self, most: int) -> str:
         bad = not_wholly_applied(self.rows)
         parts = [display.table(self.calls, max_rows=most, caption="calls")]
@@ -268,8 +292,8 @@ class UploadJob:
             facts["read back"] = plural(len(self._differences), "difference")
         return display.card(f"Upload {self.id}", facts, *parts)
 
-    def _start(self, *, first: bool = False) -> UploadJob:
-        self._client.claims.enter(self._claim, first=first)
+    def _start(self, before: Collection[str] = ()) -> UploadJob:
+        self._client.claims.enter(self._claim, before)
         self._thread.start()
         return self
 
@@ -488,10 +512,12 @@ def _wait(job: UploadJob, progress: bool) -> UploadJob:
 def _watch_progress(job: UploadJob, show: bool) -> None:
     from tqdm.auto import tqdm
 
-    total = len(job.plan.index)
+    total, waiting = len(job.plan.index), ""
     with tqdm(total=total, unit="row", desc="upload", disable=not show, mininterval=0.25) as bar:
         while not job._ended.wait(0.1):
             bar.n = job._ledger.told
             bar.refresh() if show and bar.n == 0 else bar.update(0)
+            if waiting != (waiting := job.waiting):
+                bar.set_postfix_str(f"waiting: {waiting}" if waiting else "")
         bar.n = job._ledger.told
         bar.set_postfix_str(", ".join(f"{n:,} {word}" for word, n in job.counts().items()), refresh=True)
