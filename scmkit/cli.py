@@ -126,9 +126,11 @@ def plan(table: Path, **options: Any) -> None:
     type=click.Path(path_type=Path),
     help="Write the rows that were not wholly applied, and why, as a .csv or .xlsx to be uploaded again.",
 )
+@click.option("--anyway", is_flag=True, help="Although an earlier upload may still change the same codes.")
 @click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
 def upload(
-    verify: bool, report: Path | None, rejected: Path | None, base_url: str | None, table: Path, **options: Any
+    verify: bool, report: Path | None, rejected: Path | None, anyway: bool, base_url: str | None, table: Path,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Bring a table's values onto the codes."""
     if rejected is not None:
@@ -136,7 +138,7 @@ def upload(
     client, df = Client(base_url), read_table(table)
     made = _plan(df, **options)
     click.echo(made.summary())
-    job = upload_plan(made, client, verify=verify)
+    job = upload_plan(made, client, verify=verify, anyway=anyway)
     _show(job)
     if rejected is not None:
         bad = not_wholly_applied(job.rows)
