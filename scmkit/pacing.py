@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import takewhile
 
 # A twentieth below the allowed rate, so that a call which travels up to 5 % of a second slower than the eleventh
 # after it still leaves ten in any second at the server.
@@ -117,7 +118,7 @@ class Claims:
         """Give the moment from which no earlier claim stands in the way; for ever while its job runs."""
         with self._lock:
             self._claims = [c for c in self._claims if c.until > now]
-            earlier = self._claims[: self._claims.index(claim)]
+            earlier = takewhile(lambda c: c is not claim, self._claims)
             return max((c.until for c in earlier if c.meets(claim)), default=now)
 
 

@@ -356,8 +356,7 @@ def plan(
 
 def _fates(findings: Findings, fields: Sequence[TextColumn], rows: int) -> NDArray[np.int8]:
     fates = np.full(rows, Fate.PENDING, dtype=np.int8)
-    if fields:
-        fates[np.all([f.missing for f in fields], axis=0)] = Fate.REJECTED  # nothing to send
+    fates[np.all([f.missing for f in fields], axis=0)] = Fate.REJECTED  # nothing to send
     fates[findings.superseded] = Fate.SUPERSEDED
     fates[findings.rejected] = Fate.REJECTED
     return fates
@@ -385,5 +384,5 @@ def _check_options(mode: str, errors: str, risk: float, workers: int, batch: int
         raise PlanError(f"risk is a probability between 0 and 1, such as 0.01, not {risk!r}")
     if not (isinstance(workers, int | np.integer) and workers >= 1):
         raise PlanError(f"workers is a number of 1 or more, not {workers!r}")
-    if batch is not None and (mode != "sync" or batch < 1):
+    if batch is not None and not (mode == "sync" and isinstance(batch, int | np.integer) and batch >= 1):
         raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")

@@ -134,5 +134,5 @@ def named_items(body: object, rows: int) -> tuple[int, ...]:
         return tuple(position for position, item in enumerate(items) if item)
     if not isinstance(items, dict):
         return ()
-    named = sorted({int(position) for position in items if str(position).isdecimal() and int(position) < rows})
-    return tuple(named) if len(named) == len(items) else ()
+    ours = {str(position) for position in range(rows)}
+    return tuple(sorted(map(int, items))) if ours.issuperset(items) else ()

@@ -15,6 +15,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_B
 # Turns are a tenth of a second or so apart: one that is further away was noted before the machine was started again.
 FURTHEST_TURN_S = 10.0
 _ASK_AGAIN_S = 0.002
+_TRIES = 5
 _TURN_AT = 8  # bytes: behind the one that Windows locks
 
 if sys.platform == "win32":
@@ -59,19 +60,22 @@ class FileLock:
         OSError
             The file system has no locks.
         """
-        while True:
-            file = os.open(self.path, _OPEN, 0o600)
-            try:
-                free = _locked(file)
-            except OSError:
-                os.close(file)
-                raise
-            if free and _is_at(file, self.path):
+        for _ in range(_TRIES):  # somebody may just be asking whether it is held
+            if self._try():
+                return True
+            time.sleep(_ASK_AGAIN_S)
+        return False
+
+    def _try(self) -> bool:
+        file = os.open(self.path, _OPEN, 0o600)
+        try:
+            if _locked(file) and _is_at(file, self.path):  # else its last owner has just removed the file
                 self._file = file
                 return True
-            os.close(file)
-            if not free:
-                return False  # else its last owner removed the file in between: there is a new one
+            return False
+        finally:
+            if self._file is None:
+                os.close(file)
 
     def release(self) -> None:
         """Let it go, and remove the file."""
@@ -139,7 +143,7 @@ class Turnstile:
             turn = struct.unpack("<d", noted)[0] if len(noted) == 8 else now
             if now < turn <= now + FURTHEST_TURN_S:
                 return float(turn - now)
-            turn = min(turn, now)
+            turn = min(now, turn)  # in this order, since a damaged file may hold no number
             os.lseek(file, _TURN_AT, os.SEEK_SET)
             next_turn = max(turn, now - CATCH_UP * self._interval) + self._interval
             os.write(file, struct.pack("<d", next_turn))

@@ -108,7 +108,7 @@ def test_an_intent_is_on_disk_when_the_call_goes_out(path: Path) -> None:
 
 @POSIX
 def test_the_journal_is_for_its_owner_alone(path: Path) -> None:
-    """Files are 0600 and folders 0700, even when the umask allows everything."""
+    """Files are 0600 and folders 0700, even when the umask allows everything (S08)."""
     before = os.umask(0)
     try:
         record = new_job(path)
@@ -173,7 +173,7 @@ def test_another_database_is_not_taken_over(tmp_path: Path) -> None:
 @POSIX
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 def test_a_link_is_not_followed(path: Path, tmp_path: Path, end: str) -> None:
-    """Neither the journal nor what lies beside it may point to another file."""
+    """Neither the journal nor what lies beside it may point to another file (S09)."""
     new_job(path).close()
     target = tmp_path / "target"
     target.write_bytes(b"" if end else path.read_bytes())
@@ -188,7 +188,7 @@ def test_a_link_is_not_followed(path: Path, tmp_path: Path, end: str) -> None:
 
 @POSIX
 def test_the_journal_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever writes into the file of somebody else may be tricked into it."""
+    """Whoever writes into the file of somebody else may be tricked into it (S09)."""
     new_job(path).close()
     monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     with pytest.raises(JournalError, match="another user"):
@@ -305,18 +305,104 @@ def test_half_a_character_from_the_service_does_not_stop_a_job(path: Path) -> No
     record.close()
 
 
-def test_turns_are_spaced_across_files_handles(tmp_path: Path) -> None:
-    """Whoever asks, the next turn is an interval after the last; a turn from before a restart is ignored."""
-    now, naps = [100.0], []
+def test_whoever_is_refused_keeps_nothing_open(path: Path) -> None:
+    """A job that is taken or unknown closes the journal of the caller, and leaves that of the owner alone."""
+    record = new_job(path)
+    for refused in (lambda book: book.create("job-1", SERVICE, 0, {}, []), lambda book: book.reopen("job-2")):
+        book = Journal(path)
+        with pytest.raises(JournalError, match=r"is running|no job 'job-2'"):
+            refused(book)
+        with pytest.raises(JournalError, match="closed"):
+            book.query("select 1")
+    record(sending(0, ROWS[:4]))
+    record.close()
 
-    def sleep(seconds: float) -> None:
-        naps.append(seconds)
-        now[0] += seconds
 
-    one, two = (sharing.Turnstile(tmp_path / "pace", 0.1, lambda: now[0], sleep) for _ in range(2))
-    for turnstile in (one, two, one, two):
-        turnstile.wait()
-    assert naps == pytest.approx([0.1, 0.1, 0.1])
-    now[0] = 5.0  # the machine was started again
-    one.wait()
-    assert len(naps) == 3
+def test_a_job_is_written_down_whole_or_not_at_all(path: Path) -> None:
+    """A job whose calls cannot be written leaves no trace, and its name is free again."""
+
+    def calls() -> Any:
+        yield Mode.SYNC, ROWS
+        raise MemoryError
+
+    book = Journal(path)
+    with pytest.raises(MemoryError):
+        book.create("job-1", SERVICE, 6, {"fates": ROWS}, calls())
+    with Journal(path) as again:
+        assert not again.is_running("job-1")
+        assert [again.query(f"select count(*) from {table}") for table in ("jobs", "parts", "calls")] == [[(0,)]] * 3
+    new_job(path).close()
+
+
+def test_no_more_is_read_than_is_taken(path: Path) -> None:
+    """A long answer is read line by line: what follows the last line that is taken is never looked at."""
+    damaged_later = "select json(column1) from (values ('1'), ('2'), ('{'))"
+    with Journal(path) as book:
+        lines = book.each(damaged_later)
+        assert next(lines) == ("1",)
+        lines.close()
+        for whole in (lambda: list(book.each(damaged_later)), lambda: book.query(damaged_later)):
+            with pytest.raises(JournalError, match="JSON"):
+                whole()
+        assert list(book.each("select 1 union all select 2")) == [(1,), (2,)]
+
+
+def test_tasks_are_known_as_they_were_last_seen(path: Path) -> None:
+    """A task has one line, the latest, also in a state of which we do not know the word."""
+    first = Task("t1", contract.TaskState.PENDING, "pending")
+    last, other = Task("t1", contract.TaskState.COMPLETE, "success", codes_affected=7), Task("t2", None, "resting")
+    record = new_job(path)
+    for task in (first, other, last):
+        record(events.TaskSeen(task, 1))
+    record.close()
+    with Journal(path) as again:
+        assert again.tasks("job-1") == {"t1": last, "t2": other}
+        assert again.tasks("job-2") == {}
+
+
+def test_the_state_of_a_job_can_be_told_without_an_event(path: Path) -> None:
+    """A job that goes on is running again, and its error is forgotten."""
+    record = new_job(path)
+    record(events.Ended("suspended", JournalError("the disk is full")))
+    record.set_state("running")
+    assert record.journal.query("select state, error from jobs") == [("running", None)]
+    record.set_state("suspended", "half a character: \ud800")
+    assert record.journal.query("select state, error from jobs") == [("suspended", "half a character: \\ud800")]
+    record.close()
+
+
+def test_pruning_leaves_alone_what_is_held(path: Path) -> None:
+    """A job that somebody holds stays, however old and complete; where nothing is to be forgotten, nothing changes."""
+    record = new_job(path)
+    record(events.Ended("complete"))
+    with Journal(path) as again:
+        assert again.prune(float("inf")) == 0
+        record.close()
+        assert again.prune(0.0) == 0
+        assert again.prune(float("inf")) == 1
+        assert again.query("select count(*) from calls") == [(0,)]
+
+
+def test_a_pause_is_no_fact(path: Path) -> None:
+    """What only people want to hear is not written down, and holds up nothing that is."""
+    record = new_job(path)
+    record(events.Paused(1.0, "the service asked for a pause"))
+    record(sending(0, ROWS[:4]))
+    record(attempted(0, ROWS[:4]))
+    record(events.Paused(1.0, "the service asked for a pause"))
+    record(events.Settled.alike(ROWS[:4], Fate.APPLIED, 0))
+    record.close()
+    with Journal(path) as again:
+        assert [type(event) for event in again.events("job-1")] == [events.Attempted, events.Settled]
+
+
+def test_rows_without_an_end_wait_for_the_next_write(path: Path) -> None:
+    """That rows are cancelled or unknown is believed by nobody, and is written down with the end of the job."""
+    record = new_job(path)
+    with Journal(path) as other:
+        record(events.Settled.alike(ROWS[:4], Fate.CANCELLED))
+        record(events.Settled.alike(ROWS[4:], Fate.UNKNOWN))
+        assert not other.fates("job-1").any()
+        record(events.Ended("cancelled"))
+        assert other.fates("job-1").tolist() == [Fate.CANCELLED] * 4 + [Fate.UNKNOWN] * 2
+    record.close()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import scmkit
+from scmkit import layout
 from scmkit.contract import Assumptions
 from scmkit.errors import PlanError
 from scmkit.models import Mode
@@ -108,7 +109,13 @@ def test_large_bodies_are_cut() -> None:
     assert len(plan) > 1
 
 
-@pytest.mark.parametrize("options", [{"mode": "fast"}, {"risk": 0}, {"risk": 2}, {"workers": 0}, {"errors": "ignore"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "fast"}, {"risk": 0}, {"risk": 1}, {"workers": 0}, {"workers": 1.5}, {"errors": "ignore"},
+        {"batch": 100}, {"batch": 0, "mode": "sync"}, {"batch": 1.5, "mode": "sync"},
+    ],
+)  # fmt: skip
 def test_nonsense_options_are_errors(options: dict) -> None:
     """Each option says what it may be."""
     with pytest.raises(PlanError, match=next(iter(options))):
@@ -157,3 +164,97 @@ def test_wrong_kinds_of_arguments_are_clear_errors() -> None:
     with pytest.raises(PlanError, match="key, mode: no option here"):
         scmkit.upload(scmkit.plan(df), key="lot_number", mode="async")
     assert "inventory" in str(__import__("inspect").signature(df.scm.plan))
+
+
+def test_rows_at_fault_can_be_left_out() -> None:
+    """errors="reject" plans what is sound, says of each other row why it is not sent, and may leave no call at all."""
+    df = pd.DataFrame({"extended_id": ["Code-000000", "short"], "wine_name": ["a", "b"]})
+    plan = scmkit.plan(df, errors="reject")
+    assert plan.order.tolist() == [0]
+    assert plan.rows["state"].tolist() == ["planned", "rejected"]
+    assert "'short' has 5 characters" in plan.why_not_sent(1)
+    nothing = scmkit.plan(df[1:], errors="reject")
+    assert len(nothing) == len(nothing.calls) == nothing.seconds == 0
+    assert nothing.summary().startswith("0 of 1 row in 0 calls (1 rejected)\nrejected, first: row 0")
+
+
+def test_undefined_fields_are_named_however_the_fields_are_given() -> None:
+    """Fields as a list, a generator or a dict: the summary says which of the table's the service will discard."""
+    df, names = codes_table(1, wine_nmae="x"), ["wine_name", "origin"]
+    for fields in (names, (name for name in names), dict.fromkeys(names, "text")):
+        summary = scmkit.plan(df, fields=fields, errors="reject").summary()
+        assert "does not define 'wine_nmae' (did you mean 'wine_name'?)" in summary
+    assert scmkit.plan(df).defined_fields is None
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "words", "modes"),
+    [
+        (["lot"], {"mode": "async"}, "mode='async' was asked for", {"async"}),
+        (["lot"], {"mode": "sync"}, "mode='sync' was asked for", {"sync"}),
+        (["lot"], {"mode": "sync", "batch": 4}, "4 rows a sync call were asked for", {"sync"}),
+        (["lot", "part"], {}, "several key columns need async calls", {"async"}),
+        (["lot"], {}, "auto: ", {"sync"}),
+    ],
+)
+def test_a_plan_says_why_it_is_as_it_is(key: list[str], options: dict, words: str, modes: set[str]) -> None:
+    """What was asked for, what must be, or what was predicted: the reason stands in the summary."""
+    df = pd.DataFrame({"lot": [f"L{i}" for i in range(10)], "part": "P", "wine_name": range(10)})
+    plan = scmkit.plan(df, key, inventory=df[key], **options)
+    assert plan.choice.startswith(words)
+    assert words in plan.summary()
+    assert set(plan.calls["mode"]) == modes
+
+
+def test_the_same_rows_can_be_planned_otherwise() -> None:
+    """Another mode, or batches in the table's order, for the same rows; the plan itself stays as it is."""
+    plan = scmkit.plan(codes_table(10, serial=range(10)))
+    batches = plan.otherwise("sync", batch=4)
+    assert [batches.rows_of(c).tolist() for c in range(len(batches))] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert set(plan.otherwise("async").calls["mode"]) == {"async"}
+    assert sorted(plan.otherwise("async").order) == sorted(plan.order)
+    assert plan.mode == "auto"
+    assert batches.mode == "sync"
+
+
+def test_a_plan_knows_what_its_evidence_is_worth() -> None:
+    """Whether a key value selects at most one code, and whether the codes of every row were counted."""
+    codes = scmkit.plan(codes_table(2, wine_name="x"))
+    lots = pd.DataFrame({"lot_number": ["a", "b"], "wine_name": "x"})
+    counted = scmkit.plan(lots, "lot_number", inventory=lots_inventory(a=3, b=0))
+    guessed = scmkit.plan(lots, "lot_number", default=1)
+    assert [p.unique_key for p in (codes, counted, guessed)] == [True, False, False]
+    assert [p.exact for p in (codes, counted, guessed)] == [False, True, False]
+
+
+def test_signposts_lead_where_they_say() -> None:
+    """plan.simulate() is scmkit.simulate(plan), plan.upload() is scmkit.upload(plan)."""
+    plan = scmkit.plan(codes_table(3, wine_name=["a", "b", "c"]))
+    risk = plan.simulate(trials=50, seed=1)
+    assert np.array_equal(risk.makespans, scmkit.simulate(plan, trials=50, seed=1).makespans)
+    with pytest.raises(PlanError, match="key: no option here"):
+        plan.upload(key="lot_number")
+
+
+@pytest.mark.parametrize(
+    ("codes", "options"),
+    [
+        ([1] * 300, {"mode": "sync"}),  # bound by the pace
+        ([900] * 300, {"mode": "sync", "workers": 2}),  # by the workers
+        ([100_000, *[900] * 100], {"mode": "sync", "workers": 20, "timeout_s": 1e6}),  # by the longest call
+        ([9_000] * 100, {"mode": "async"}),  # by the tasks
+        ([100_000, *[90] * 100], {"mode": "async"}),  # by the longest task
+        ([30_000] * 20 + [5_000] * 40, {}),  # by the tasks, while sync calls go on
+    ],
+)
+def test_very_many_calls_are_predicted_from_their_bounds(
+    codes: list[int], options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much to be played is predicted from pace, workers and tasks, about as playing it would."""
+    df = pd.DataFrame({"lot_number": [f"L{i}" for i in range(len(codes))], "serial": range(len(codes))})
+    inventory = pd.DataFrame({"lot_number": np.repeat(df["lot_number"].to_numpy(), codes)})
+    alone = Assumptions(max_body_bytes=1)
+    schedule = scmkit.plan(df, "lot_number", inventory=inventory, assumptions=alone, **options).schedule
+    played = layout.predict_seconds(schedule)
+    monkeypatch.setattr(layout, "PLAYED_CALLS", len(codes) - 1)
+    assert layout.predict_seconds(schedule) == pytest.approx(played, rel=0.15)  # the last calls leave workers idle

@@ -19,22 +19,31 @@ def after(error: Exception, **facts: object) -> Decision:
     ("error", "facts", "outcome", "do"),
     [
         (errors.NotSentError("refused"), {}, Outcome.NOT_SENT, Do.RETRY),
+        (errors.NotSentError("refused"), {"number": ATTEMPTS - 1}, Outcome.NOT_SENT, Do.RETRY),
         (errors.NotSentError("refused"), {"number": ATTEMPTS}, Outcome.NOT_SENT, Do.GIVE_UP),
         (errors.AnswerLostError("reset"), {}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.AnswerLostError("reset"), {"elapsed_s": 601.0}, Outcome.UNKNOWN, Do.GIVE_UP),
+        (errors.AnswerLostError("reset"), {"elapsed_s": 599.9}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.AnswerLostError("reset"), {"elapsed_s": 600.0}, Outcome.UNKNOWN, Do.GIVE_UP),
         (errors.UnreadableAnswerError(200), {}, Outcome.UNKNOWN, Do.RETRY),
         (errors.GatewayTimeoutError(504), {}, Outcome.NOT_APPLIED, Do.SPLIT),
+        (errors.GatewayTimeoutError(504), {"rows": 2}, Outcome.NOT_APPLIED, Do.SPLIT),
         (errors.GatewayTimeoutError(504), {"rows": 1}, Outcome.NOT_APPLIED, Do.GO_ASYNC),
         (errors.GatewayTimeoutError(504), {"mode": Mode.ASYNC}, Outcome.UNKNOWN, Do.RETRY),
         (errors.UnavailableError(502), {}, Outcome.UNKNOWN, Do.RETRY),
+        (errors.UnavailableError(500), {"number": 3}, Outcome.UNKNOWN, Do.RETRY),
         (errors.UnavailableError(500), {"number": 4}, Outcome.UNKNOWN, Do.SPLIT),
+        (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 2}, Outcome.UNKNOWN, Do.SPLIT),
+        (errors.UnavailableError(500), {"number": 4, "rows": 1}, Outcome.UNKNOWN, Do.RETRY),
         (errors.UnavailableError(503), {"number": 4}, Outcome.UNKNOWN, Do.RETRY),
         (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 1}, Outcome.UNKNOWN, Do.GIVE_UP),
         (errors.ThrottledError(429), {"throttled": 1}, Outcome.NOT_APPLIED, Do.RETRY),
+        (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 599.9}, Outcome.NOT_APPLIED, Do.RETRY),
         (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 600.0}, Outcome.NOT_APPLIED, Do.GIVE_UP),
         (errors.BadRequestError(400), {}, Outcome.NOT_APPLIED, Do.SPLIT),
+        (errors.BadRequestError(400), {"rows": 2}, Outcome.NOT_APPLIED, Do.SPLIT),
         (errors.BadRequestError(400), {"rows": 1}, Outcome.NOT_APPLIED, Do.REJECT),
         (errors.TooLargeError(413), {}, Outcome.NOT_APPLIED, Do.SPLIT),
+        (errors.TooLargeError(413), {"rows": 2}, Outcome.NOT_APPLIED, Do.SPLIT),
         (errors.TooLargeError(413), {"rows": 1}, Outcome.NOT_APPLIED, Do.REJECT),
         (errors.AuthenticationError(401), {}, Outcome.NOT_APPLIED, Do.STOP),
         (errors.PermissionDeniedError(403), {}, Outcome.NOT_APPLIED, Do.STOP),
@@ -48,6 +57,8 @@ def test_every_outcome_has_its_next_step(error: Exception, facts: dict, outcome:
     """What happened decides what an attempt did to the codes, and what comes next."""
     decision = after(error, **facts)
     assert (decision.outcome, decision.do) == (outcome, do)
+    assert decision.everybody == isinstance(error, errors.ThrottledError)
+    assert (decision.wait_s > 0) == (do is Do.RETRY or decision.everybody)
 
 
 def test_backoff_doubles_up_to_a_cap() -> None:
@@ -56,7 +67,10 @@ def test_backoff_doubles_up_to_a_cap() -> None:
     assert waits == [0.25, 0.5, 1, 2, 4, 8, 15]
 
 
-@pytest.mark.parametrize(("asked", "throttled", "wait"), [(7.0, 1, 7.125), (None, 1, 1.125), (None, 5, 4.125)])
+@pytest.mark.parametrize(
+    ("asked", "throttled", "wait"),
+    [(7.0, 1, 7.125), (0.0, 1, 0.125), (None, 1, 1.125), (None, 2, 2.125), (None, 3, 4.125), (None, 4, 4.125)],
+)
 def test_throttling_pauses_everybody(asked: float | None, throttled: int, wait: float) -> None:
     """A 429 pauses the whole job for as long as it says, and for 1, 2, 4 s when it says nothing."""
     error = errors.ThrottledError(429)
@@ -71,6 +85,18 @@ def test_retry_after_of_an_unavailable_service_is_honoured() -> None:
     error = errors.UnavailableError(503)
     error.retry_after_s = 12.0
     assert after(error).wait_s == 12.0
+    assert after(error, number=7).wait_s == 15.0
+
+
+def test_waits_follow_the_clock_of_the_service() -> None:
+    """A service whose clock runs 20 times faster is waited for a 20th as long, but for as long as it says."""
+    attempt = Attempt(Mode.SYNC, 10, throttled=1)
+    assert Attempt(Mode.SYNC, 10) == Attempt(Mode.SYNC, 10, 1, 0, 0.0)
+    assert decide(errors.AnswerLostError("reset"), attempt, half, 20).wait_s == pytest.approx(0.25 / 20)
+    error = errors.ThrottledError(429)
+    assert decide(error, attempt, half, 20).wait_s == pytest.approx(1.125 / 20)
+    error.retry_after_s = 7.0
+    assert decide(error, attempt, half, 20).wait_s == pytest.approx(7 + 0.125 / 20)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +105,14 @@ def test_retry_after_of_an_unavailable_service_is_honoured() -> None:
         ({"items": {"1": ["bad"], "3": ["bad"]}}, (1, 3)),
         ({"items": [{}, {"lot_number": ["bad"]}, *[{}] * 7, {"lot_number": ["bad"]}]}, (1, 9)),
         ({"items": [{"lot_number": ["bad"]}]}, ()),
-        ({"items": {"99": ["not ours"]}}, ()),
+        ({"items": {"9": ["bad"], "0": ["bad"]}}, (0, 9)),
+        ({"items": {"9" * 5_000: ["bad"]}}, ()),
+        ({"items": {}}, ()),
+        ({"items": {"10": ["not ours"]}}, ()),
+        ({"items": {"-1": ["not ours"]}}, ()),
+        ({"items": {"1": ["bad"], "01": ["what?"], "٣": ["what?"]}}, ()),
+        ({"items": [{}] * 10}, ()),
+        ({"items": [*[{"lot_number": ["bad"]}] * 9, "bad"]}, ()),
         ({"items": {"x": ["bad"], "1": ["bad"]}}, ()),
         ({"detail": "bad"}, ()),
         (None, ()),
