@@ -17,7 +17,7 @@ from typing import Any
 LONGEST_CELL = 300
 _LINE = "1px solid rgba(128,128,128,.35)"
 _CELL = f"padding:.15em .6em;border-bottom:{_LINE};vertical-align:top;text-align:"
-_TABLE = "border-collapse:collapse;color:inherit;background:none;font-size:.92em;margin:.4em 0"
+_TABLE = "border-collapse:collapse;color:inherit;background:none;font-size:.92em;line-height:1.4;margin:.4em 0"
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em;
