@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from scmkit import estimation, planning, simulation, uploading, validation
+from scmkit import estimation, planning, simulation, uploading, validation, widgets
 
 
 def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,6 +32,8 @@ class ScmAccessor:
     estimate: Callable[..., estimation.Estimate] = _signpost(estimation.estimate)
     plan: Callable[..., planning.Plan] = _signpost(uploading.plan)
     upload: Callable[..., uploading.UploadJob] = _signpost(uploading.upload)
+
+    panel: Callable[..., Any] = _signpost(widgets.panel)
 
     def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:
         """Plan, then see `scmkit.simulate`."""

@@ -1,0 +1,99 @@
+"""Work off the kernel's own thread, and updates that do not flood the wire."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Jupyter drops messages beyond 1,000 a second; four updates a second and widget are as many as an eye can follow.
+SPACING_S = 0.25
+
+
+@dataclass(frozen=True)
+class Errand:
+    """Something to do, and when."""
+
+    work: Callable[[], None]
+    due: float
+    spacing_s: float
+
+
+class Desk:
+    """Does one thing after another, on a daemon thread that is there only while there is something to do.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread.
+    on_error : callable
+        Told of an exception, on the desk's thread; the next errand is done all the same.
+    """
+
+    def __init__(
+        self, name: str, on_error: Callable[[Exception], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name, self._on_error, self._clock = name, on_error, clock
+        self._errands: dict[str, Errand] = {}
+        self._ran: dict[str, float] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def do(self, name: str, work: Callable[[], None], after_s: float = 0.0, spacing_s: float = 0.0) -> None:
+        """Do something soon. May be called from any thread.
+
+        What waits under the same name is replaced, so the latest is always done; give work that reads the state when
+        it runs, and the final state always arrives.
+
+        Parameters
+        ----------
+        name : str
+        work : callable
+        after_s : float
+            Wait at least so long: for a slider to rest.
+        spacing_s : float
+            Between two runs of this name: `SPACING_S` for what is sent to the browser.
+        """
+        with self._changed:
+            if self._closed:
+                return
+            due = max(self._clock() + after_s, self._ran.get(name, float("-inf")) + spacing_s)
+            self._errands[name] = Errand(work, due, spacing_s)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        with self._changed:
+            return self._thread is None
+
+    def close(self) -> None:
+        """Forget what waits, and take nothing more."""
+        with self._changed:
+            self._closed = True
+            self._errands.clear()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (errand := self._next()) is not None:
+            try:
+                errand.work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the surface shows it
+                self._on_error(error)
+
+    def _next(self) -> Errand | None:
+        """Wait until an errand is due; None when there is none left, and the thread ends."""
+        with self._changed:
+            while self._errands:
+                name = min(self._errands, key=lambda waiting: self._errands[waiting].due)
+                pause = self._errands[name].due - self._clock()
+                if pause <= 0:
+                    self._ran[name] = self._clock()
+                    return self._errands.pop(name)
+                self._changed.wait(pause)
+            self._thread = None
+            return None

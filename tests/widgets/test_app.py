@@ -1,0 +1,45 @@
+"""`scmkit app`, as far as it needs no browser."""
+
+import socket
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from scmkit.cli import main
+from scmkit.widgets import app
+
+
+def test_without_voila_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing extra is one sentence with the command that installs it, and no traceback."""
+    monkeypatch.setitem(sys.modules, "voila.app", None)
+    result = CliRunner().invoke(main, ["app", "--no-browser"])
+    assert result.exit_code == 1
+    assert "pip install 'scmkit[lab]'" in result.output
+
+
+def test_a_port_in_use_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that somebody listens on is one clear sentence; 0 finds a free one."""
+    monkeypatch.setitem(sys.modules, "voila", type(sys)("voila"))
+    monkeypatch.setitem(sys.modules, "voila.app", type(sys)("voila.app"))
+    sys.modules["voila.app"].Voila = object  # type: ignore[attr-defined]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        result = CliRunner().invoke(main, ["app", "--port", str(port)])
+        assert result.exit_code == 1
+        assert f"port {port} cannot be used" in result.output
+        assert app._free(0) not in (0, port)
+
+
+def test_the_app_is_a_notebook_that_works_where_it_was_started(tmp_path: Path) -> None:
+    """Voilà gets a valid notebook, whatever the folder is called; Voilà listens on loopback and shows no source."""
+    made = app._notebook(tmp_path / "O'Neill \"& Söhne\\")
+    nbformat.validate(nbformat.from_dict(made))
+    for cell in made["cells"]:
+        if cell["cell_type"] == "code":
+            compile(cell["source"], "cell", "exec")
+    arguments = app._arguments(tmp_path, 1234, browser=False)
+    assert {"--Voila.ip=127.0.0.1", "--VoilaConfiguration.strip_sources=True"} <= set(arguments)
+    assert not [a for a in arguments if "token" in a]

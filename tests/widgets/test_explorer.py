@@ -1,0 +1,188 @@
+"""The capacity explorer, driven as a browser would: by setting traits and clicking."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import scmkit
+from scmkit import ServiceTime, capacity
+from scmkit.widgets.chart import drawn
+from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, duration, explore, scaled
+
+SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def rest(explorer: CapacityExplorer) -> None:
+    wait_for(explorer._work.idle)
+
+
+def test_the_advice_is_what_the_functions_say() -> None:
+    """The sentence under the pictures holds the largest batch and the risk that `scmkit.capacity` gives."""
+    answer = explore(Question(400, 12, 5_000, 8, 0.01, SECONDS))
+    largest = capacity.largest_batch(400, 0.01)
+    assert answer.largest == largest
+    advice, chosen, day = answer.words()
+    assert f"400 codes a key and a bearable risk of 1 %, send at most {largest} keys a call" in advice
+    assert "for 5,000 keys with 8 workers" in advice
+    assert chosen.startswith("Within the bearable risk: 12 keys a call")
+    assert f"{capacity.codes_per_day(0.01):,} codes" in day
+    curve = capacity.risk_by_batch(400, batches=[12]).frame
+    assert answer.chosen_risk == pytest.approx(curve["timeout_risk"].iloc[0])
+
+
+@pytest.mark.parametrize(("codes", "batch"), [(5, 200), (400, 10)])
+def test_a_few_rounds_stand_for_the_whole_upload(codes: int, batch: int) -> None:
+    """The shortened play predicts the duration within a tenth of the whole one, under the same draws."""
+    asked = Question(codes, batch, 5_000, 8, 0.01, SECONDS)
+    short = explore(asked).makespan.frame.set_index("rows").loc[batch, "seconds"]
+    whole = capacity.makespan_by_batch(5_000, codes, batches=[batch], trials=TRIALS).frame["seconds"].iloc[0]
+    assert short == pytest.approx(whole, rel=0.1)
+
+
+def test_where_no_call_is_safe_it_says_what_to_do_instead() -> None:
+    """A key value too large for any sync call is sent as a task, and no duration is made up."""
+    answer = explore(Question(100_000, 10, 100, 8, 0.01, SECONDS))
+    assert answer.largest == 0
+    assert "not even one key fits into a sync call: send each as a task" in answer.words()[0]
+    assert answer.words()[1].startswith("Too large: 10 keys a call: timeout risk 100%")
+    assert not len(answer.makespan.frame)
+    assert "too risky" in drawn(answer.makespan)
+
+
+def test_every_position_of_the_sliders_has_an_answer() -> None:
+    """Whatever the sliders say, there are three sentences, and three pictures."""
+    rng = np.random.default_rng(5)
+    ends = {"codes_per_key": 1e5, "batch": 1e4, "keys": 1e6, "workers": 32}
+    for _ in range(25):
+        facts = {name: round(float(np.exp(rng.uniform(0, np.log(end))))) for name, end in ends.items()}
+        risk, seconds = 0.001 * 500 ** rng.random(), 0.05 * 1000 ** rng.random()
+        answer = explore(Question(**facts, risk=risk, seconds=seconds), spread=rng.choice([0.0, 2.0]))
+        assert len(answer.words()) == 3
+        for curve in (answer.risk, answer.makespan, answer.growth):
+            assert drawn(curve).endswith("</svg>")
+            assert "nan" not in drawn(curve)
+
+
+def test_the_curves_follow_a_slider() -> None:
+    """A moved slider changes field, words, pictures and numbers; the field moves the slider."""
+    explorer = CapacityExplorer(codes_per_key=400, batch=4)
+    words, pictures = explorer._words.value, [p.value for p in explorer._pictures]
+    explorer._dials["codes_per_key"].slider.value = 50.0
+    rest(explorer)
+    assert explorer.question.codes_per_key == 50
+    assert "With 50 codes a key" in explorer._words.value != words
+    assert all(new.value != old for new, old in zip(explorer._pictures, pictures, strict=True))
+    explorer._dials["batch"].field.value = 77
+    rest(explorer)
+    assert explorer._dials["batch"].slider.value == 77
+    assert explorer.answer.asked.batch == 77
+    assert set(explorer.frame["asked_batch"]) == {77}
+    assert 77 in explorer.frame["keys_per_call"].tolist()
+
+
+def test_only_the_last_of_many_positions_is_computed() -> None:
+    """A dragged slider does not fill a queue: what is passed is skipped, what it rests on is there."""
+    explorer = CapacityExplorer()
+    for value in np.geomspace(2, 900, 200):
+        explorer._dials["codes_per_key"].slider.value = float(value)
+    rest(explorer)
+    assert explorer.answer.asked.codes_per_key == pytest.approx(900)
+    assert len(explorer.spent_ms) < 20
+
+
+def test_it_starts_from_real_numbers(inventory: pd.DataFrame) -> None:
+    """A plan gives codes per key, keys, workers, risk, batch and service time; unequal keys are riskier."""
+    table = pd.DataFrame({"lot_number": ["000001", "000002", "000003"], "wine_name": list("abc")})
+    plan = scmkit.plan(table, key="lot_number", inventory=inventory, workers=3, risk=0.02, mode="sync")
+    asked = CapacityExplorer(plan).question
+    assert (asked.codes_per_key, asked.keys, asked.workers, asked.risk) == (100, 3, 3, 0.02)
+    assert asked.batch == plan.calls["rows"].max()
+    even = explore(Question(400, 10, 100, 8, 0.01, SECONDS))
+    uneven = explore(Question(400, 10, 100, 8, 0.01, SECONDS), spread=2.0)
+    assert uneven.largest < even.largest
+
+
+def test_numbers_and_picture_are_saved_beside_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The buttons write a CSV and a PNG into the current folder, and never over a file."""
+    monkeypatch.chdir(tmp_path)
+    explorer = CapacityExplorer()
+    for button in (*explorer.buttons, explorer.buttons[1]):
+        button.click()
+        rest(explorer)
+    assert {path.name for path in tmp_path.iterdir()} == {"capacity.png", "capacity.csv", "capacity-2.csv"}
+    assert (tmp_path / "capacity.png").read_bytes().startswith(b"\x89PNG")
+    written = pd.read_csv(tmp_path / "capacity.csv")
+    pd.testing.assert_frame_equal(written, explorer.frame, check_dtype=False)
+    assert "capacity-2.csv" in explorer._saved.value
+
+
+def test_without_widgets_it_says_the_same(data: Path) -> None:
+    """Text and HTML of a saved notebook hold the advice, the pictures and the numbers."""
+    explorer = CapacityExplorer(codes_per_key=400)
+    bundle = explorer._repr_mimebundle_()
+    for words in explorer.answer.words():
+        assert words in bundle["text/plain"]
+        assert words in bundle["text/html"]
+    assert re.search(r'<img alt="Timeout risk[^"]+from [^"]+" src="data:image/png', bundle["text/html"])
+    assert "keys_per_call" in bundle["text/html"]
+
+
+def test_the_static_form_is_of_one_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slider that moves while the notebook takes the state does not mix an old picture with new words."""
+    explorer = CapacityExplorer(codes_per_key=400)
+    newer = explore(Question(50, 10, 5_000, 8, 0.01, SECONDS))
+    whole = Answer.words
+
+    def words(answer: Answer) -> list[str]:
+        explorer.answer = newer
+        return whole(answer)
+
+    monkeypatch.setattr(Answer, "words", words)
+    html = explorer.static()
+    assert "With 400 codes" in html
+    assert "risk at 400 codes" in html
+    assert "50 codes" not in html
+
+
+def test_a_slider_that_the_browser_rounds_changes_nothing() -> None:
+    """A browser moves sliders to the nearest of their steps: 5,000 stays 5,000 and does not become 5,012."""
+    explorer = CapacityExplorer()
+    for dial in explorer._dials.values():
+        before = dial.value
+        dial.slider.value *= 10**0.004
+        assert dial.value == before
+    explorer._dials["keys"].slider.value *= 10**0.02
+    assert explorer.question.keys == round(5_000 * 10**0.024)
+
+
+def test_a_scaled_service_takes_what_the_slider_says() -> None:
+    """1,000 codes take the asked seconds, whatever the model was."""
+    assert scaled(ServiceTime.documented(), 7.5).quantile(0.5, 1_000) == pytest.approx(7.5)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"risk": 1.0}, {"seconds": float("nan")}])
+def test_what_no_slider_could_say_is_refused(wrong: dict[str, float]) -> None:
+    """A start beyond all sense is an error that names it."""
+    with pytest.raises(scmkit.ScmkitError, match=next(iter(wrong))):
+        CapacityExplorer(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.42, "0.42 s"), (42, "42 s"), (600, "10 min"), (7800, "2 h 10 min"), (7200, "2 h"), (190_000, "2 days 5 h")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    """Two units at most, and no fractions of minutes."""
+    assert duration(seconds) == words

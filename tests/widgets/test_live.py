@@ -1,0 +1,160 @@
+"""An upload that shows itself: a line while it runs, the summary afterwards, and plain words outside a notebook."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from plain_server import PlainServer
+
+import scmkit
+from scmkit.events import Paused, Sending, TaskSeen, Waiting
+from scmkit.models import Mode, Task
+from scmkit.widgets import live
+from scmkit.widgets.live import LiveLine, Progress, Shown
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def held(server: PlainServer) -> threading.Event:
+    """Let the calls wait for their answers until the event is set."""
+    answer = threading.Event()
+
+    def wait(*_: object) -> None:
+        server.lock.release()
+        answer.wait(30)
+        server.lock.acquire()
+
+    server.answers = [wait] * 9
+    return answer
+
+
+def progress(**facts: object) -> Progress:
+    plain = {
+        "id": "20261123-101500-abcdef", "state": "running", "told": 310, "rows": 500, "counts": {"applied": 310},
+        "answered": 12, "calls": 20, "tasks_ended": 0, "tasks": 0, "waiting": "", "left_s": 40.0,
+    }  # fmt: skip
+    return Progress(**plain | facts)  # type: ignore[arg-type]
+
+
+def test_the_line_says_how_far_it_is() -> None:
+    """State, rows, calls, tasks, what it waits for and when it will end stand in one line."""
+    noon = datetime(2026, 11, 23, 12, 0, 0)
+    words = "running, 62%: 310 of 500 rows (310 applied); 12 of 20 calls answered; about 40 s left, until 12:00:40"
+    assert progress().words(noon) == words
+    assert "1 of 3 tasks ended" in progress(tasks_ended=1, tasks=3).words(noon)
+    waiting = progress(waiting="<429> slow down").html(noon)
+    assert "waiting: &lt;429&gt; slow down" in waiting
+    assert "left" not in waiting
+    assert 'value="62.0"' in waiting
+
+
+def test_a_line_moves_and_ends_as_the_summary(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """While the job runs a line is updated; what is put last is what the ended job shows."""
+    answer = held(server)
+    job = scmkit.upload(table, client, wait=False)
+    line, puts, ended = LiveLine(job), list[Shown](), threading.Event()
+    assert "0 of 50 rows" in line.shown.words
+
+    def put(shown: Shown) -> None:
+        puts.append(shown)
+        if "complete" in shown.words:
+            ended.set()
+
+    line.follow(put)
+    answer.set()
+    assert ended.wait(30)
+    assert job.done()
+    assert puts[-1] == Shown(job._repr_html_(), repr(job))
+    job.result()
+
+
+def test_a_line_that_cannot_be_shown_leaves_the_job_alone(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+) -> None:
+    """A notebook that has gone away ends the line, not the upload."""
+    answer = held(server)
+    job = scmkit.upload(table, client, wait=False)
+    line, called = LiveLine(job), threading.Event()
+
+    def put(shown: Shown) -> None:
+        called.set()
+        raise OSError("the notebook is gone")
+
+    line.follow(put)
+    assert called.wait(30)
+    answer.set()
+    assert job.result(30).ok
+    wait_for(lambda: line.desk._closed and line.desk.idle())
+
+
+def test_outside_a_kernel_a_job_shows_as_text(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a terminal, running or ended, IPython writes what repr gives."""
+    answer = held(server)
+    job = scmkit.upload(table, client, wait=False)
+    shell = InteractiveShell()
+    try:
+        running, _ = shell.display_formatter.format(job)
+        assert running["text/plain"].startswith(f"<UploadJob {job.id} running")
+    finally:
+        answer.set()
+    job.result()
+    shown, _ = shell.display_formatter.format(job)
+    assert shown["text/plain"] == repr(job)
+    assert "complete: 50 applied" in shown["text/html"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_kernel_an_ended_job_is_static(
+    table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing live about a job that has ended."""
+    monkeypatch.setattr(live, "_in_a_kernel", lambda: True)
+    job = scmkit.upload(table, client, progress=False)
+    with pytest.raises(NotImplementedError):
+        job._ipython_display_()
+
+
+def test_a_pause_is_told_while_it_lasts() -> None:
+    """A pause ends with its time or the next call; one without a length with anything that happens."""
+    now = [0.0]
+    waiting = Waiting(lambda: now[0])
+    rows = pd.RangeIndex(1).to_numpy()
+    sending = Sending(0, Mode.SYNC, rows, b"")
+    assert waiting.words == ""
+    waiting(Paused(5.0, "throttled"))
+    waiting(TaskSeen(Task("t", None, "?"), 0))
+    assert waiting.words == "throttled"
+    now[0] = 5.0
+    assert waiting.words == ""
+    waiting(Paused(5.0, "throttled"))
+    waiting(sending)
+    assert waiting.words == ""
+    waiting(Paused(0.0, "an earlier job"))
+    now[0] = 500.0
+    assert waiting.words == "an earlier job"
+    waiting(TaskSeen(Task("t", None, "?"), 0))
+    assert waiting.words == ""
+
+
+def test_the_progress_bar_says_what_it_waits_for(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A throttled upload does not look as if it hung."""
+    words = {"detail": "Request was throttled. Expected available in 1 seconds.", "code": "throttled"}
+    server.answers = [(429, words, {})]
+    assert scmkit.upload(table, client, workers=1).ok
+    shown = capsys.readouterr().err
+    assert "waiting: " in shown
+    assert "throttled" in shown
+    assert "waiting" not in shown.rsplit("\r", 1)[-1]

@@ -1,0 +1,552 @@
+"""The panel, driven as a browser would: by setting traits and clicking."""
+
+import datetime as dt
+import gc
+import html.parser
+import itertools
+import json
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ipywidgets
+import pandas as pd
+import plain_server
+import pytest
+from traitlets import Bunch
+
+import scmkit
+from scmkit import adapting, contract, display, uploading
+from scmkit.widgets import desk, sections, steps
+from scmkit.widgets.panel import Panel
+
+module = sys.modules[Panel.__module__]
+FIGURE = display.figure
+PAYLOAD = "<img src=x onerror=alert(1)>'\"</pre><script>alert(2)</script>"
+SAFE_TAGS = {
+    "div", "b", "i", "u", "a", "span", "table", "caption", "thead", "tbody", "tr", "th", "td", "ul", "li", "img",
+    "code", "pre", "p", "details", "summary",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The notebook's folder is an empty one, and nobody watches: updates need not be spaced, nor pictures drawn."""
+    monkeypatch.setattr(module, "SPACING_S", 0.01)
+    monkeypatch.setattr(display, "figure", lambda *_: display.Html("<img>"))
+    (tmp_path / "notebook").mkdir()
+    monkeypatch.chdir(tmp_path / "notebook")
+
+
+@pytest.fixture
+def panel_of() -> Iterator[Callable[..., Panel]]:
+    """Make panels that are closed at the end."""
+    made: list[Panel] = []
+
+    def make(*args: Any, **options: Any) -> Panel:
+        made.append(scmkit.panel(*args, **options))
+        return made[-1].wait()
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def press(panel: Panel, button: ipywidgets.Button) -> None:
+    button.click()
+    panel.wait()
+
+
+def put(panel: Panel, upload: ipywidgets.FileUpload, path: Path, name: str = "") -> None:
+    """Choose a file, as the browser tells it."""
+    content = memoryview(path.read_bytes())
+    told = {"name": name or path.name, "type": "", "size": len(content), "content": content}
+    upload.value = (Bunch(told, last_modified=dt.datetime.now(dt.UTC)),)
+    panel.wait()
+
+
+def widgets(panel: Panel) -> list[ipywidgets.Widget]:
+    def below(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
+        return [widget, *(w for child in getattr(widget, "children", ()) for w in below(child))]
+
+    return below(panel.box)
+
+
+def trouble(panel: Panel) -> str:
+    return "" if panel._trouble.layout.display == "none" else str(panel._trouble.value)
+
+
+def shown(widget: ipywidgets.Widget) -> bool:
+    return widget.layout.display != "none"
+
+
+def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(
+    panel_of: Callable[..., Panel], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the controls alone: file, sandbox, fixes, upload, read-back; the sandbox then holds what was sent."""
+    monkeypatch.setattr(display, "figure", FIGURE)
+    panel = panel_of()
+    assert "choose a table first" in repr(panel)
+    put(panel, panel._table.file, data / "damaged.csv")
+    assert panel._table.file.value == ()
+    press(panel, panel._codes.sandbox)
+    press(panel, panel._found.fix_all)
+    panel._found.leave_out.value = True
+    panel.wait()
+    upload = panel._upload_section
+    press(panel, upload.upload)
+    assert "32 rows in 1 call to <b>the built-in sandbox" in upload._question.value
+    assert panel.job is None
+    press(panel, upload.yes)
+    press(panel, upload.verify)
+    assert trouble(panel) == ""
+    job = panel.job
+    assert job is not None
+    assert (job.counts(), len(job.differences)) == ({"applied": 32, "rejected": 24}, 0)
+    codes = panel._sandbox.codes().set_index("extended_id")
+    assert codes.loc["lQK2_mgUZ-H8", "wine_name"] == "Cañada Fría, lot N° 3"
+    assert codes.loc["Xgh9lpap5inh", "wine_name"] == "Clos de l'Étoile"  # had a blank in front
+    assert "32 applied, 24 rejected" in repr(panel)
+    assert 'src="data:image/png;base64,' in panel._planned._picture.value
+    assert "all async" in panel._planned._ways.value
+
+
+def test_the_shown_code_does_the_same(
+    panel_of: Callable[..., Panel], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines, run elsewhere, leave the sandbox as the panel left its own, and give the same rows."""
+    shutil.copy(data / "damaged.csv", "damaged.csv")
+    panel = panel_of()
+    source = next(value for label, value in panel._table.table.options if label.startswith("damaged.csv"))
+    panel._table.table.value = source
+    panel.wait()
+    press(panel, panel._codes.sandbox)
+    press(panel, panel._found.fixes["dates"])
+    press(panel, panel._found.fixes["equal duplicates"])
+    panel._found.leave_out.value = True
+    panel._planned.mode.value = "async"
+    press(panel.wait(), panel._upload_section.upload)
+    press(panel, panel._upload_section.yes)
+    names: dict[str, Any] = {}
+    exec(panel.code, names)
+    try:
+        job = panel.job
+        assert job is not None
+        pd.testing.assert_frame_equal(names["sandbox"].codes()[DEFINED], panel._sandbox.codes()[DEFINED])
+        assert names["job"].counts() == job.counts()
+        assert names["job"].plan.mode == "async"
+    finally:
+        names["client"].close()
+        names["sandbox"].stop()
+
+
+DEFINED = ["extended_id", "wine_name", "harvest_date", "bottling_date", "vintage_year", "status"]
+
+
+def test_the_first_view_waits_for_nothing(monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame) -> None:
+    """The panel is there, and can be shown, while the first look at the table has not even begun."""
+    go, callers = threading.Event(), []
+
+    def slow(*args: Any, **options: Any) -> Any:
+        callers.append(threading.current_thread())
+        go.wait(30)
+        return suggest(*args, **options)
+
+    suggest = steps.suggest
+    monkeypatch.setattr(steps, "suggest", slow)
+    panel = scmkit.panel(table)
+    assert "application/vnd.jupyter.widget-view+json" in panel._repr_mimebundle_()
+    go.set()
+    panel.wait().close()
+    assert threading.current_thread() not in callers
+    assert callers
+
+
+def test_nothing_long_runs_on_the_callers_thread(
+    panel_of: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame, client: scmkit.Client
+) -> None:
+    """Reading, checking, planning, simulating, drawing, uploading: all of it on threads of the panel's own."""
+    callers: dict[str, set[threading.Thread]] = {}
+
+    def watch(place: Any, name: str) -> None:
+        inner = getattr(place, name)
+
+        def watched(*args: Any, **options: Any) -> Any:
+            callers.setdefault(name, set()).add(threading.current_thread())
+            return inner(*args, **options)
+
+        monkeypatch.setattr(place, name, watched)
+
+    for place, name in (
+        (module, "_looked_at"), (module, "_with_risk"), (module, "_read_content"), (adapting, "plan"),
+        (uploading, "upload"), (module, "_question"), (module, "_result"), (scmkit.Client, "download_codes"),
+    ):  # fmt: skip
+        watch(place, name)
+    table.to_csv("table.csv", index=False)
+    panel = panel_of(client=client)
+    put(panel, panel._table.file, Path("table.csv"))
+    press(panel, panel._codes.download)
+    press(panel, panel._upload_section.upload)
+    press(panel, panel._upload_section.yes)
+    press(panel, panel._upload_section.verify)
+    assert len(callers) == 8
+    assert not any(threading.current_thread() in threads for threads in callers.values())
+
+
+def test_a_widget_gets_one_message_each_time_the_panel_shows_itself(
+    panel_of: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame, client: scmkit.Client
+) -> None:
+    """One showing sends at most one message to a widget, and showings are a quarter of a second apart."""
+    monkeypatch.setattr(module, "SPACING_S", desk.SPACING_S)
+    sent: list[tuple[int, str]] = []
+    times: list[float] = []
+    send, show = ipywidgets.Widget._send, Panel._show_once
+
+    def noted(self: ipywidgets.Widget, *args: Any, **options: Any) -> Any:
+        if threading.current_thread().name == "scmkit-panel-view":
+            sent.append((len(times), self.model_id))
+        return send(self, *args, **options)
+
+    def showing(self: Panel) -> None:
+        times.append(self._view._ran.get("show", 0.0))
+        show(self)
+
+    monkeypatch.setattr(ipywidgets.Widget, "_send", noted)
+    monkeypatch.setattr(Panel, "_show_once", showing)
+    panel = panel_of(table, client=client)
+    for risk in (0.001, 0.05, 0.2):
+        panel._planned.risk.value = risk
+        panel._planned.mode.value = "async" if risk == 0.05 else "auto"
+    panel.wait()
+    press(panel, panel._upload_section.upload)
+    press(panel, panel._upload_section.yes)
+    assert max(Counter(sent).values()) == 1
+    assert min(b - a for a, b in itertools.pairwise(sorted(times[1:]))) >= 0.25
+    assert panel._upload_section._bar.value == panel._upload_section._bar.max == 50
+    assert "50 applied" in panel._upload_section._far.value
+
+
+def test_what_a_callback_raises_is_shown(panel_of: Callable[..., Panel], table: pd.DataFrame, data: Path) -> None:
+    """Wrong files, a table that is too large, an unreachable service: an error on the panel, which works on."""
+    with scmkit.Client("http://127.0.0.1:9", "token-of-a-test") as nowhere:
+        panel = panel_of(table, client=nowhere, max_mb=0.005)
+        Path("broken.csv").write_text('a,b\n"x')
+        put(panel, panel._table.file, Path("broken.csv"), f"{PAYLOAD}/../br<b>oken.csv")
+        assert "br&lt;b&gt;oken.csv, line 2" in trouble(panel)
+        put(panel, panel._table.file, data / "damaged.csv")
+        assert "takes 0.005" in trouble(panel)
+        panel._planned.risk.value = 0.05
+        panel.wait()
+        assert trouble(panel) == ""
+        press(panel, panel._codes.download)
+        assert "cannot reach http://127.0.0.1:9" in trouble(panel)
+        assert panel.plan is not None
+        assert panel.steps.table is not None
+        assert panel.steps.table.table is table
+
+
+def test_an_upload_that_cannot_begin_says_why(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, server: plain_server.PlainServer
+) -> None:
+    """A token that is refused stops the upload; the panel names the reason, and can be used again."""
+    with scmkit.Client(server.url, "wrong-token") as wrong:
+        panel = panel_of(table, client=wrong)
+        press(panel, panel._upload_section.upload)
+        press(panel, panel._upload_section.yes)
+        assert "suspended" in repr(panel)
+        assert "401" in panel._upload_section._heading.value
+        assert shown(panel._upload_section.upload)
+
+
+class Tags(html.parser.HTMLParser):
+    """Every tag and attribute of a piece of HTML."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.handlers: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        told = {name for name, _ in attrs if name.startswith("on")}
+        self.handlers |= told | {v for name, v in attrs if name == "href" and not str(v).startswith("data:")}
+
+
+def test_texts_from_elsewhere_stay_texts(panel_of: Callable[..., Panel], server: plain_server.PlainServer) -> None:
+    """Payloads in cells, columns, file names and answers of the server reach no widget as tags or handlers."""
+    frame = pd.DataFrame(
+        {"extended_id": ["Code_00001-", PAYLOAD], PAYLOAD: [PAYLOAD, "x"], "wine_name": [PAYLOAD, "y"]}
+    )
+    frame.to_csv("rude.csv", index=False)
+    server.answers += [(400, {"detail": PAYLOAD}, {})] * 3
+    with scmkit.Client(server.url, server.token, limits=scmkit.Limits(speed=20)) as client:
+        panel = panel_of(client=client)
+        put(panel, panel._table.file, Path("rude.csv"), PAYLOAD.replace("/", "") + ".csv")
+        panel._found.leave_out.value = True
+        press(panel.wait(), panel._upload_section.upload)
+        press(panel, panel._upload_section.yes)
+        press(panel, panel._upload_section.save)
+        press(panel, panel._code_section.button)
+    assert panel.job is not None
+    assert panel.job.counts() == {"rejected": 2}
+    texts = [w.value for w in widgets(panel) if isinstance(w, ipywidgets.HTML)] + [panel.static()]
+    assert sum("&lt;img src=x onerror=alert(1)&gt;" in text for text in texts) >= 6
+    found = [Tags(text) for text in texts]
+    assert set().union(*(each.tags for each in found)) <= SAFE_TAGS
+    assert set().union(*(each.handlers for each in found)) == set()
+
+
+def test_the_token_is_in_no_widget(panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client) -> None:
+    """Neither the state of a widget nor what a notebook keeps holds the token."""
+    panel = panel_of(table, client=client)
+    press(panel, panel._upload_section.upload)
+    press(panel, panel._upload_section.yes)
+    press(panel, panel._code_section.button)
+    state = json.dumps([w.get_state() for w in widgets(panel)], default=str)
+    assert plain_server.TOKEN not in state + repr(panel) + panel.static() + panel.code
+    assert len(state) > 1_000
+
+
+def test_twenty_rounds_leave_nothing_behind(
+    table: pd.DataFrame, client: scmkit.Client, server: plain_server.PlainServer
+) -> None:
+    """Uploads that are cancelled and made again leave no thread and no socket; the last one arrives."""
+    before = threads()
+    panel = scmkit.panel(table, client=client, journal=False).wait()
+    for _ in range(20):
+        panel._upload_section.upload.click()
+        wait_for(lambda: panel._asked)
+        panel._upload_section.yes.click()
+        wait_for(lambda: panel._sent is not None and panel._result is None)
+        panel._upload_section.cancel.click()
+        panel.wait()
+        assert panel.job is not None
+        assert panel.job.state in ("cancelled", "complete")
+    press(panel, panel._upload_section.upload)
+    press(panel, panel._upload_section.yes)
+    assert panel.job is not None
+    assert panel.job.counts() == {"applied": 50}
+    panel.close()
+    client.close()
+    wait_for(lambda: threads() <= before)
+    gc.collect()
+    wait_for(lambda: sockets_to(server) == 0)
+
+
+def threads() -> set[str]:
+    return {t.name for t in threading.enumerate() if t.name.startswith("scmkit")}
+
+
+def sockets_to(server: plain_server.PlainServer) -> int:
+    """Count this process's open connections to a server, from its own side."""
+    port = f":{int(server.url.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[2].endswith(port) and line[3] == "01" for line in lines)
+
+
+def test_a_yes_sends_once_and_only_what_was_asked(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client, server: plain_server.PlainServer
+) -> None:
+    """A change takes the question away, a no sends nothing, and a second yes does nothing."""
+    panel = panel_of(table, client=client)
+    section = panel._upload_section
+    press(panel, section.upload)
+    assert shown(section._asking)
+    panel._planned.risk.value = 0.2
+    panel.wait()
+    assert not shown(section._asking)
+    press(panel, section.yes)
+    press(panel, section.upload)
+    press(panel, section.no)
+    assert (panel.job, server.seen) == (None, [])
+    press(panel, section.upload)
+    section.yes.click()
+    section.yes.click()
+    panel.wait()
+    job = panel.job
+    assert job is not None
+    assert sum(len(body["items"]) for _, _, body in server.seen) == len(job.plan.order)
+
+
+@pytest.mark.parametrize("mode", ["auto", "sync", "async"])
+def test_mode_and_risk_make_the_plan_that_plan_makes(
+    panel_of: Callable[..., Panel], inventory: pd.DataFrame, mode: str
+) -> None:
+    """Planning again after a slider has moved gives the calls that `scmkit.plan` gives."""
+    lots = pd.DataFrame({"lot_number": sorted(set(inventory["lot_number"])), "wine_name": list("ABCDEFG")})
+    panel = panel_of(lots, inventory=inventory)
+    panel._planned.risk.value = 0.0001
+    panel._planned.mode.value = mode
+    panel.wait()
+    made = scmkit.plan(lots, "lot_number", mode, inventory=inventory, fields=inventory, risk=0.0001)
+    assert panel.plan is not None
+    pd.testing.assert_frame_equal(panel.plan.calls, made.calls)
+
+
+def test_without_an_account_it_says_how_to_get_on(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, client: scmkit.Client
+) -> None:
+    """Nobody is asked for a token; a client or a token that appears is found by looking again."""
+    monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("asked for a token"))
+    panel = panel_of(table)
+    assert panel.plan is not None
+    assert "SCANTRUST_UAT_TOKEN" in panel._codes._service.value
+    assert "choose a service in section 2 first" in repr(panel)
+    with pytest.raises(scmkit.ScmkitError, match="section 2"):
+        panel.submit()
+    scmkit.use(client)
+    press(panel, panel._codes.look)
+    assert client.base_url.removeprefix("http://") in panel._codes._service.value
+    assert panel.submit().result(30).ok
+    panel.wait()
+
+
+def test_production_is_named(panel_of: Callable[..., Panel], table: pd.DataFrame) -> None:
+    """Before production is written to, the panel says so: in section 2, in the question, and on the button."""
+    with scmkit.Client(contract.PRODUCTION_URL, "token-of-a-test") as client:
+        panel = panel_of(table, client=client)
+        press(panel, panel._upload_section.upload)
+        assert "<b>PRODUCTION (api.scantrust.com)</b>" in panel._upload_section._question.value
+        assert panel._upload_section.yes.description == "Yes, upload to PRODUCTION"
+        assert "PRODUCTION" in panel._codes._service.value
+
+
+def test_columns_are_sent_as_chosen(
+    panel_of: Callable[..., Panel], client: scmkit.Client, server: plain_server.PlainServer, inventory: pd.DataFrame
+) -> None:
+    """Another key, another field, another type, a name of one's own and a column that is not sent reach the service."""
+    frame = pd.DataFrame(
+        {"Code": inventory["extended_id"][:2], "Name": ["A", "B"], "day": ["24/09/2023"] * 2, "x": [1, 2]}
+    )
+    panel = panel_of(frame, client=client)
+    mapping = panel._mapping
+    for column, field in (("Code", "extended_id"), ("Name", sections.OTHER), ("x", sections.NOT_SENT)):
+        mapping.column.value = column
+        panel.wait()
+        mapping.field.value = field
+        panel.wait()
+        if field == sections.OTHER:
+            assert shown(mapping.name)
+            mapping.name.value = "wine_name"
+            panel.wait()
+    mapping.column.value = "day"
+    mapping.field.value = sections.OTHER
+    mapping.name.value = "harvest_date"
+    panel.wait()
+    press(panel, panel._found.fixes["dates"])
+    assert "the key is extended_id; 2 fields sent; not sent: x" in repr(panel)
+    job = panel.submit().result(30)
+    panel.wait()
+    assert job.ok
+    code = server.codes[inventory["extended_id"][1]]
+    assert (code["wine_name"], code["harvest_date"], "x" in code) == ("B", "2023-09-24", False)
+
+
+def test_an_inventory_can_be_downloaded(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client, inventory: pd.DataFrame
+) -> None:
+    """The service's codes become the inventory: key values are counted, fields are known."""
+    panel = panel_of(table, client=client)
+    press(panel, panel._codes.download)
+    assert panel.steps.codes is not None
+    assert len(panel.steps.codes.table) == len(inventory)
+    assert panel.plan is not None
+    assert panel.plan.exact
+    assert panel.code.count("download_codes()") == 1
+
+
+def test_rows_to_look_at_can_be_uploaded_again(
+    panel_of: Callable[..., Panel], client: scmkit.Client, inventory: pd.DataFrame
+) -> None:
+    """The file that is offered reads back as a table whose notes are not sent; corrected, all of it arrives."""
+    frame = pd.DataFrame({"extended_id": ["Code_00001-", "Absent_0001"], "wine_name": ["=A", "-B"]})
+    panel = panel_of(frame, client=client)
+    panel.submit()
+    press(panel.wait(), panel._upload_section.save)
+    [path] = Path.cwd().glob("rows-to-look-at-*.csv")
+    assert path.name in panel._upload_section._files.value
+    path.write_text(path.read_text(encoding="utf-8").replace("Absent_0001", "Code_00002-"), encoding="utf-8")
+    put(panel, panel._table.file, path)
+    job = panel.submit().result(30)
+    panel.wait()
+    assert job.ok
+    assert [f.name for f in job.plan.fields] == ["wine_name"]
+    assert job.plan.fields[0].take(job.plan.order).tolist() == ["-B"]
+
+
+def test_tables_of_the_notebook_are_offered(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DataFrames and files that appear are there after looking again; a file that was changed is read anew."""
+    names: dict[str, Any] = {"wines": table}
+    monkeypatch.setattr(module, "_namespace", lambda: names)
+    panel = panel_of(table)
+    assert panel.code.splitlines()[2] == "table = wines"
+    names["others"] = table.head(2)
+    table.head(3).to_csv("three.csv", index=False)
+    press(panel, panel._table.refresh)
+    offered = dict(panel._table.table.options)
+    assert {"wines (50 rows, 3 columns)", "others (2 rows, 3 columns)"} <= offered.keys()
+    panel._table.table.value = next(s for label, s in offered.items() if label.startswith("three.csv"))
+    panel.wait()
+    assert panel.steps.table is not None
+    assert len(panel.steps.table.table) == 3
+    table.head(4).to_csv("three.csv", index=False)
+    press(panel, panel._table.refresh)
+    panel._table.table.value = next(s for label, s in panel._table.table.options if "file" in label)
+    panel.wait()
+    assert len(panel.steps.table.table) == 4
+
+
+def test_the_sandbox_can_be_left(panel_of: Callable[..., Panel], table: pd.DataFrame, inventory: pd.DataFrame) -> None:
+    """A sandbox made from one's own inventory holds it; leaving stops it and keeps the inventory."""
+    panel = panel_of(table, inventory=inventory)
+    press(panel, panel._codes.sandbox)
+    url = panel._sandbox.url
+    assert len(panel._sandbox.codes()) == 700
+    panel.submit()
+    press(panel.wait(), panel._codes.leave)
+    assert "none yet" in repr(panel)
+    assert panel.steps.codes is not None
+    with scmkit.Client(url, "token-of-a-test") as client, pytest.raises(scmkit.ScmkitError, match="cannot reach"):
+        client.me()
+
+
+def test_close_ends_its_work(table: pd.DataFrame, inventory: pd.DataFrame) -> None:
+    """After `close` there is no thread, no sandbox and no widget, whatever was under way."""
+    before = {t for t in threading.enumerate() if t.is_alive()}
+    panel = scmkit.panel(table, inventory=inventory)
+    panel._codes.sandbox.click()
+    panel.wait().submit()
+    panel.close()
+    wait_for(lambda: {t for t in threading.enumerate() if t.is_alive()} <= before)
+    assert panel.box.comm is None
+
+
+def test_a_saved_notebook_tells_the_result(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client
+) -> None:
+    """What is kept says the same as the widgets: choices, findings, plan, result, and the code."""
+    panel = panel_of(table, client=client)
+    kept: list[Any] = []
+    panel._kept = SimpleNamespace(update=kept.append)
+    panel.submit()
+    panel.wait()
+    [last] = kept[-1:]
+    for words in ("df (50 rows, 3 columns)", "50 rows of 50 in", "everything arrived: 50 applied", "scmkit.upload("):
+        assert words in last._repr_html_()
+    assert "everything arrived: 50 applied" in repr(last)

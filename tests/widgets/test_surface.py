@@ -1,0 +1,73 @@
+"""The surface: errors of callbacks are shown, harmless, and gone when things work again."""
+
+import html
+import threading
+
+import ipywidgets
+import pytest
+
+from scmkit.errors import PlanError
+from scmkit.widgets.surface import Surface, guarded
+
+
+class Small(Surface):
+    """A surface with one button."""
+
+    def __init__(self) -> None:
+        super().__init__("small")
+        self.button = ipywidgets.Button(description="Go")
+        self.error: Exception = PlanError("nothing to do")
+        self.button.on_click(self.go)
+        self._lay_out(self.button)
+
+    @guarded
+    def go(self, _: object) -> None:
+        raise self.error
+
+    def __repr__(self) -> str:
+        return "<Small: one & only>"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(PlanError("nothing to do"), "nothing to do"), (ValueError("<img src=x>"), "ValueError: <img src=x>")],
+)
+def test_a_callback_that_raises_shows_its_error(error: Exception, words: str) -> None:
+    """The error stands on the surface, escaped, with its kind unless it is one of ours; the next success removes it."""
+    surface = Small()
+    surface.error = error
+    surface.button.click()
+    assert html.escape(words) in surface._trouble.value
+    assert "<img" not in surface._trouble.value
+    assert surface._trouble.layout.display is None
+    surface.succeed()
+    assert (surface._trouble.value, surface._trouble.layout.display) == ("", "none")
+
+
+def test_errors_of_its_threads_are_shown_too() -> None:
+    """Work on the desks that raises ends in the same place."""
+    surface = Small()
+    done = threading.Event()
+    surface._work.do("bad", lambda: 1 // 0)
+    surface._view.do("wait", done.set, after_s=0.01)
+    assert done.wait(10)
+    while not surface._work.idle():
+        pass
+    assert "ZeroDivisionError" in surface._trouble.value
+
+
+def test_it_says_the_same_without_widgets() -> None:
+    """The bundle holds the widget, plain text, and escaped HTML."""
+    bundle = Small()._repr_mimebundle_()
+    assert bundle["text/plain"] == "<Small: one & only>"
+    assert "&lt;Small: one &amp; only&gt;" in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_close_takes_all_widgets_away() -> None:
+    """After `close` no widget of it has a channel to the browser, and no work is taken."""
+    surface = Small()
+    surface.close()
+    assert [w.comm for w in (surface.box, surface.button, surface._trouble)] == [None] * 3
+    surface._work.do("late", lambda: pytest.fail("done after close"))
+    assert surface._work.idle()
