@@ -41,9 +41,15 @@ class Sandbox:
     speed : float, default 1.0
         How much faster than ours the sandbox's clock runs. At 60, a call of 30 s takes half a second, and 600
         updates are admitted in any second.
-    faults : dict of int to float, optional
-        The probability of an error per SCM update: ``{503: 0.05, 429: 0.01}``; 429, 500, 502, 503, 504. A struck
-        call updates nothing.
+    faults : dict of str to float, optional
+        What goes wrong, for a rehearsal, and with which probability: ``{"503": 0.02, "reset": 0.01}``.
+
+        Per SCM update, at most one of: ``"429"``, ``"500"``, ``"502"``, ``"503"``, ``"504"`` (also as numbers; the
+        call updates nothing), ``"lost"`` (the connection is dropped, and nothing was updated), ``"reset"`` (it is
+        dropped, and everything was), ``"garbled"`` (everything was, and the answer cannot be read).
+
+        Per task, at most one of: ``"task_failed"`` (it ends as failed and changes nothing), ``"task_slow"`` (it takes
+        ten times as long).
     port : int, default 0
         The port; 0 takes a free one, which a later `start` takes again.
     path : path, optional
@@ -79,7 +85,7 @@ class Sandbox:
         service_time: ServiceTime | None = None,
         rate: float = 10,
         speed: float = 1.0,
-        faults: Mapping[int, float] | None = None,
+        faults: Mapping[int | str, float] | None = None,
         port: int = 0,
         *,
         path: str | os.PathLike[str] | None = None,
@@ -163,7 +169,8 @@ class Sandbox:
         -------
         DataFrame
             ``at`` (seconds of arrival since the first start), ``method``, ``path``, ``status`` (missing while the
-            call is open), ``codes_affected`` (of a sync upload that succeeded), ``seconds`` until the answer.
+            call is open, and when its connection was dropped), ``codes_affected`` (of a sync upload that succeeded),
+            ``seconds`` until the answer.
         """
         names = ["at", "method", "path", "status", "codes_affected", "seconds"]
         lines = [tuple(getattr(line, name) for name in names) for line in self._service.log.copy()]

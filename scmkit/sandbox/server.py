@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import math
@@ -13,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,10 @@ from scmkit.sandbox.world import WHO, Selection, UnreadableError, World
 
 UPLOAD_PERMISSIONS = ("codes_view", "scm_bulk_edit", "scm_code_edit", "product_view")  # [doc]
 OTHER_CALLS_PER_MINUTE = 3000  # [doc]
-FAULTS = (429, 500, 502, 503, 504)
+CUT = ("lost", "reset")  # the connection is dropped: before the work is done, or after
+CALL_FAULTS = ("429", "500", "502", "503", "504", *CUT, "garbled")
+TASK_FAULTS = ("task_failed", "task_slow")
+SLOW_TASK = 10  # times longer
 DOCUMENT_PENDING_S = 0.2  # [assumed]
 DOCUMENT_WORK_S = 0.3  # [assumed]
 DOCUMENTS_KEPT = 32  # a document is held in memory, and a long-lived sandbox may make many
@@ -50,7 +54,7 @@ class Settings:
     service_time: ServiceTime = field(default_factory=ServiceTime.fixed)
     rate: float = 10
     speed: float = 1.0
-    faults: Mapping[int, float] = field(default_factory=dict)
+    faults: Mapping[int | str, float] = field(default_factory=dict)
     seed: int = 0
     latency_s: float = 0.02
     task_workers: int = 4
@@ -63,16 +67,29 @@ class Settings:
                 raise ConfigurationError(f"{name} must be a positive number, not {value!r}")
         if not (math.isfinite(self.latency_s) and self.latency_s >= 0):
             raise ConfigurationError(f"latency_s must be 0 or more seconds, not {self.latency_s!r}")
-        for status, chance in self.faults.items():
-            if status not in FAULTS or not 0 <= chance <= 1:
-                raise ConfigurationError(
-                    f"faults maps an HTTP status out of {', '.join(map(str, FAULTS))} to a probability between "
-                    f"0 and 1, not {status!r} to {chance!r}"
-                )
-        if sum(self.faults.values()) > 1 + 1e-9:
-            raise ConfigurationError(
-                f"the probabilities of faults add up to {sum(self.faults.values()):g}, more than 1"
-            )
+        self._check_faults()
+
+    def _check_faults(self) -> None:
+        known = CALL_FAULTS + TASK_FAULTS
+        for fault, chance in self.faults.items():
+            if str(fault) not in known:
+                hint = did_you_mean(str(fault), known)
+                raise ConfigurationError(f"{fault!r} is none of the faults{hint}: {', '.join(known)}")
+            if not 0 <= chance <= 1:
+                raise ConfigurationError(f"faults maps {fault!r} to a probability between 0 and 1, not {chance!r}")
+        for kind, names in (("an update", CALL_FAULTS), ("a task", TASK_FAULTS)):
+            total = sum(chance for fault, chance in self.faults.items() if str(fault) in names)
+            if total > 1 + 1e-9:
+                raise ConfigurationError(f"the probabilities of the faults of {kind} add up to {total:g}, more than 1")
+
+    def fault(self, names: Sequence[str], chance: float) -> str:
+        """Give the one of these faults that a number between 0 and 1 stands for, or nothing."""
+        for name, share in self.faults.items():
+            if str(name) in names:
+                if chance < share:
+                    return str(name)
+                chance -= share
+        return ""
 
 
 class Throttle:
@@ -154,6 +171,7 @@ class Service:
         self._documents: dict[str, Document] = {}
         self._rng = np.random.default_rng(settings.seed)
         self._fault_rng = np.random.default_rng([settings.seed, 1])
+        self._task_fault_rng = np.random.default_rng([settings.seed, 2])
         self._calls: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -173,9 +191,12 @@ class Service:
         self._grants[token] = Grant(tuple(permissions), expires, updates, others)
         return token
 
-    def start(self, port: int) -> None:
-        """Begin to serve: called in the loop, before the first request; unfinished tasks start again."""
-        self.port, self._stopping = port, False
+    def start(self, port: int, cut: Callable[[object], None]) -> None:
+        """Begin to serve: called in the loop, before the first request; unfinished tasks start again.
+
+        ``cut`` drops the connection of the client with this address.
+        """
+        self.port, self._cut, self._stopping = port, cut, False
         self._zero = time.monotonic() if self._zero is None else self._zero
         self._workers = asyncio.Semaphore(self.settings.task_workers)  # lets in first come, first served
         for task_id in self.world.unfinished_tasks():
@@ -196,9 +217,14 @@ class Service:
         scope["state"] = {"line": line}
 
         async def answer(message: Message) -> None:
+            fault = scope["state"].get("fault")
             if message["type"] == "http.response.start":
                 await self._sleep(self.settings.latency_s)
-                line.status, line.seconds = message["status"], time.monotonic() - arrived
+                line.status, line.seconds = None if fault in CUT else message["status"], time.monotonic() - arrived
+            elif fault == "garbled":
+                message = {**message, "body": message["body"][::-1]}
+            if fault in CUT:
+                self._cut(scope["client"])
             await send(message)
 
         call = asyncio.current_task()
@@ -296,7 +322,7 @@ class Service:
         raise _detail(404, "Not found.")
 
     def _admit(self, request: Request, permissions: Sequence[str] = (), *, update: bool = False) -> Grant:
-        """Check permissions and pace, in this order; then a planned fault may strike an update."""
+        """Check permissions and pace, in this order; then a fault may strike an update."""
         grant: Grant = request.state.grant
         if missing := [name for name in permissions if name not in grant.permissions]:
             raise _detail(403, f"You do not have permission to perform this action: {', '.join(missing)} missing.")
@@ -304,7 +330,7 @@ class Service:
         if wait_s > 0:
             raise _throttled(wait_s)
         if update:
-            self._strike()
+            self._strike(request)
         return grant
 
     def _authenticate(self, header: str | None) -> Grant:
@@ -317,14 +343,13 @@ class Service:
             raise RefusedError(401, {"detail": "Invalid or expired token."}, challenge)
         return grant
 
-    def _strike(self) -> None:
-        if not self.settings.faults:
-            return
-        chance = self._fault_rng.random()
-        for status, share in self.settings.faults.items():
-            if chance < share:
-                raise _throttled(1.0) if status == 429 else _gateway_error(status)
-            chance -= share
+    def _strike(self, request: Request) -> None:
+        """Draw a fault; what becomes of the answer is for `__call__`."""
+        request.state.fault = fault = self.settings.fault(CALL_FAULTS, self._fault_rng.random())
+        if fault == "429":
+            raise _throttled(1.0)
+        if fault.isdecimal() or fault == "lost":  # of which nobody sees the answer
+            raise _gateway_error(502 if fault == "lost" else int(fault))
 
     async def _body(self, request: Request) -> dict[str, Any]:
         """Read a body up to the limit, chunked or not, and decode it strictly."""
@@ -350,10 +375,15 @@ class Service:
         return document
 
     async def _work(self, task_id: str) -> None:
+        fault = self.settings.fault(TASK_FAULTS, self._task_fault_rng.random())
         async with self._workers:
             upload = self.world.begin_task(task_id)
-            await self._sleep(self._draw(self.world.count(upload), upload.size))
-            self.world.complete_task(task_id, upload)
+            seconds = self._draw(self.world.count(upload), upload.size)
+            await self._sleep(seconds * SLOW_TASK if fault == "task_slow" else seconds)
+            if fault == "task_failed":
+                self.world.fail_task(task_id)
+            else:
+                self.world.complete_task(task_id, upload)
 
     async def _write(self, document: Document, selection: Selection) -> None:
         await self._sleep(DOCUMENT_PENDING_S)
@@ -395,13 +425,13 @@ class ServerThread:
 
     async def _serve(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        self._service.start(self.port)
         config = uvicorn.Config(
             self._service, http="h11", loop="asyncio", ws="none", lifespan="off", interface="asgi3",
             log_config=None, log_level="critical", access_log=False, proxy_headers=False,
             server_header=False, timeout_keep_alive=75,
         )  # fmt: skip
         server = uvicorn.Server(config)
+        self._service.start(self.port, functools.partial(_cut, server))
         serving = asyncio.create_task(server.serve(sockets=[self._socket]))
         while not (server.started or serving.done()):
             await asyncio.sleep(0.001)
@@ -419,6 +449,12 @@ class ServerThread:
             connection.transport.abort()
         await asyncio.sleep(0)  # uvicorn learns that they are gone, and answers nobody
         self._service.stop()
+
+
+def _cut(server: uvicorn.Server, client: object) -> None:
+    for connection in list(server.server_state.connections):
+        if getattr(connection, "client", None) == client:
+            connection.transport.abort()
 
 
 def _listen(port: int) -> socket.socket:

@@ -240,6 +240,10 @@ class World:
             )
         return affected
 
+    def fail_task(self, task_id: str) -> None:
+        """Mark a task as failed; it has changed nothing."""
+        self._change("UPDATE tasks SET state = 'failed', completed_at = ? WHERE id = ?", _now(), task_id)
+
     def task(self, task_id: str) -> dict[str, Any] | None:
         """Give a task as the service shows it, or None."""
         names = ("number", "id", "state", "codes_affected", "created_at", "started_at", "completed_at")

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import requests
 
+import scmkit
 from scmkit.errors import ConfigurationError, MissingDependencyError
 from scmkit.latency import ServiceTime
 from scmkit.sandbox import Sandbox
@@ -137,7 +138,7 @@ def sandbox():
 @pytest.mark.parametrize("header", [None, "UAT", "UAT wrong", "JWT {}", "uat {}", "{}", "UAT  {}", "UAT {}x"])
 @pytest.mark.parametrize(("method", "path"), [("GET", ME), ("POST", SYNC), ("GET", DOWNLOAD), ("GET", "/api/v2/x/")])
 def test_other_tokens_and_schemes_are_401(shared, header, method, path):
-    """Nothing under /api answers to anything but a token of this sandbox, as UAT."""
+    """Nothing under /api answers to anything but a token of this sandbox, as UAT (S11)."""
     headers = {} if header is None else {"Authorization": header.format(shared.token)}
     with requests.Session() as session:
         session.trust_env = False
@@ -179,14 +180,14 @@ def test_unknown_permission_is_named():
 
 @pytest.mark.parametrize("host", ["example.com", "127.0.0.1", "127.0.0.1:1", "localhost.example.com:{}", "[::1]:{}"])
 def test_other_hosts_are_400(shared, host):
-    """A page that resolves its own name to loopback gets nothing (DNS rebinding)."""
+    """A page that resolves its own name to loopback gets nothing (DNS rebinding) (S11)."""
     port = shared.url.rpartition(":")[2]
     assert call(shared, "GET", ME, headers={"Host": host.format(port)}).status_code == 400
     assert call(shared, "GET", ME, headers={"Host": f"localhost:{port}"}).status_code == 200
 
 
 def test_no_cors(shared):
-    """No page of another origin is let in, asked beforehand or not."""
+    """No page of another origin is let in, asked beforehand or not (S11)."""
     for method in ("GET", "OPTIONS"):
         answer = call(shared, method, ME, headers={"Origin": "https://example.com"})
         assert not [name for name in answer.headers if name.lower().startswith("access-control")]
@@ -361,7 +362,7 @@ def test_400_names_items_and_fields(shared, value):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_large_bodies_are_413(chunked):
-    """The cap holds for a declared length and for chunks without one; just below, a body is read."""
+    """The cap holds for a declared length and for chunks without one; just below, a body is read (S11)."""
     with make(max_body_bytes=10_000) as sandbox:
         kind = {"Content-Type": "application/json"}
 
@@ -552,11 +553,91 @@ def test_faults_come_at_their_rates_and_by_the_seed():
     assert first.count(502) == pytest.approx(15, abs=11)
 
 
-@pytest.mark.parametrize("faults", [{404: 0.1}, {503: 1.5}, {503: -0.1}, {"503": 0.1}, {503: 0.6, 502: 0.6}])
+@pytest.mark.parametrize(
+    "faults",
+    [{404: 0.1}, {503: 1.5}, {"reset": -0.1}, {503: 0.6, "502": 0.6}, {"task_failed": 0.6, "task_slow": 0.6}],
+)
 def test_impossible_faults_are_refused(faults):
-    """Faults are known statuses and probabilities that add up to 1 at most."""
+    """Faults are known names and probabilities that add up to 1 at most, for updates and for tasks."""
     with pytest.raises(ConfigurationError, match="faults"):
         make(faults=faults)
+
+
+def test_a_misspelt_fault_is_told_the_nearest():
+    """An error names what there is, and the most alike of it."""
+    with pytest.raises(ConfigurationError, match=r"'task-fail' is none of the faults \(did you mean 'task_failed'\?\)"):
+        make(faults={"task-fail": 0.1})
+
+
+@pytest.mark.parametrize(("fault", "applied"), [("lost", False), ("reset", True)])
+def test_a_dropped_connection_has_done_its_work_or_not(fault, applied):
+    """Neither gives an answer, sync or async; only the one of the two that says so has done the work."""
+    with make(faults={fault: 1.0}) as sandbox:
+        with pytest.raises(requests.ConnectionError):
+            sync(sandbox, [{"extended_id": "CODE-0001", "market": "x"}])
+        assert (column(sandbox, "market")[1] == "x") == applied
+        with pytest.raises(requests.ConnectionError):
+            submit(sandbox, {"lot_number": "L2"}, {"market": "y"})
+        assert call(sandbox, "GET", ME).status_code == 200
+        log = sandbox.requests()
+        assert log["status"].isna().tolist() == [True, True, False]
+        assert log["codes_affected"].notna().tolist() == [applied, False, False]
+        while applied and column(sandbox, "market")[5] != "y":
+            time.sleep(0.002)
+    assert (column(sandbox, "market")[5] == "y") == applied
+
+
+def test_a_garbled_answer_is_of_work_that_was_done():
+    """The call is applied, and what comes back is no JSON."""
+    with make(faults={"garbled": 1.0}) as sandbox:
+        answer = sync(sandbox, [{"extended_id": "CODE-0001", "market": "x"}])
+        assert answer.status_code == 200
+        with pytest.raises(ValueError, match="Expecting"):
+            answer.json()
+        assert column(sandbox, "market")[1] == "x"
+
+
+def test_a_failed_task_changes_nothing():
+    """It says that it failed, and when."""
+    with make(faults={"task_failed": 1.0}) as sandbox:
+        before = sandbox.codes()
+        task_id = submit(sandbox, {"lot_number": "L2"}, {"market": "x"}).json()["task_id"]
+        while (found := task(sandbox, task_id))["state"] != "failed":
+            time.sleep(0.002)
+        assert (found["codes_affected"], found["completed_at"] is None) == (None, False)
+        assert sandbox.codes().equals(before)
+
+
+def test_a_slow_task_takes_ten_times_as_long():
+    """It ends as it should, later."""
+    with make(faults={"task_slow": 1.0}, service_time=ServiceTime.fixed(0.02, 0, 0, 0)) as sandbox:
+        done, _ = finished(sandbox, submit(sandbox, {"lot_number": "L2"}, {"market": "x"}).json()["task_id"])
+    started, ended = (dt.datetime.fromisoformat(done[name]) for name in ("started_at", "completed_at"))
+    assert (ended - started).total_seconds() >= 0.2
+    assert column(sandbox, "market")[5] == "x"
+
+
+@pytest.mark.parametrize(("key", "mode"), [("extended_id", "sync"), ("lot_number", "async")])
+def test_a_rehearsal_with_every_fault_ends_as_it_says(key, mode):
+    """Whatever goes wrong on the way, the rows tell what the codes hold at the end."""
+    faults = {"504": 0.02, "503": 0.05, "429": 0.01, "reset": 0.05, "lost": 0.05, "garbled": 0.05}
+    faults |= {"task_failed": 0.2, "task_slow": 0.2}
+    codes = pd.DataFrame({"extended_id": [f"Code_{i:05d}-" for i in range(400)], "market": None})
+    codes["lot_number"] = [f"L{i % 40:02d}" for i in range(400)]
+    df = codes[[key]].drop_duplicates(ignore_index=True)
+    df["market"] = [f"m{i}" for i in range(len(df))]
+    with Sandbox(codes, speed=100, faults=faults, seed=33) as sandbox, sandbox.client() as client:
+        small = scmkit.Assumptions(max_body_bytes=600)  # many calls
+        job = df.scm.upload(client, key, mode, assumptions=small, journal=False, progress=False)
+        held = sandbox.codes().set_index(key)["market"]
+        log = sandbox.requests().query("path in [@SYNC, @ASYNC]")
+    assert set(job.rows["state"]) <= {"applied", "rejected", "unknown"}
+    assert (job.rows["state"] == "applied").mean() > 0.8
+    for value, market, state in zip(df[key], df["market"], job.rows["state"], strict=True):
+        found = set(held.loc[[value]].dropna())
+        assert found == {market} if state == "applied" else found <= {market}
+    assert log["status"].isna().sum() >= 1
+    assert (log["status"] != 200).sum() >= 2
 
 
 @pytest.mark.parametrize(
@@ -809,7 +890,7 @@ def test_a_port_in_use_is_an_error(shared):
 
 
 def test_it_listens_on_loopback_only(shared):
-    """Nobody else on the network reaches it, not even by another loopback address."""
+    """Nobody else on the network reaches it, not even by another loopback address (S11)."""
     assert shared.url.startswith("http://127.0.0.1:")
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.2", int(shared.url.rpartition(":")[2])), timeout=2)
@@ -874,7 +955,7 @@ def test_it_is_quiet(shared, capfd):
 
 
 def test_repr_helps_and_hides_the_token():
-    """The repr says where it is and what it holds, and never the token."""
+    """The repr says where it is and what it holds, and never the token (S01)."""
     sandbox = make(speed=60)
     assert repr(sandbox) == "<Sandbox not running: 8 codes, 3 SCM fields, speed 60>"
     with sandbox:
