@@ -20,6 +20,9 @@ from scmkit.texts import Ints
 from scmkit.tracking import LATE_S
 
 ASK_BEYOND_S = 180.0  # of the service's clock; nobody should wait for longer without having been asked
+# From a call's note in the journal to its arrival at the gateway: its turn, the connection, the body. [assumed]
+TRAVEL_S = 15.0
+LONGEST_CALL_S = 120.0  # the client gives up after 90 s
 
 
 def claim_of(plan: Plan, rows: Ints | None = None, job: str = "") -> Claim:
@@ -46,7 +49,7 @@ class Fence:
 
     def __init__(self, book: Journal, claim: Claim, service: str, speed: float, job: str | None = None) -> None:
         self._book, self._claim, self._speed, self._job = book, claim, speed, job
-        self._place = urlsplit(service).netloc
+        self._place = _place_of(service)
         self._meets: dict[str, bool] = {}
 
     def held_s(self) -> float:
@@ -72,17 +75,17 @@ class Fence:
     def _earlier(self) -> list[tuple[str, str]]:
         sql = "select id, state, service from jobs where ? is null or rowid < (select rowid from jobs where id = ?)"
         lines = self._book.query(sql, self._job, self._job)
-        return [(job, state) for job, state, service in lines if urlsplit(service).netloc == self._place]
+        return [(job, state) for job, state, service in lines if _place_of(service) == self._place]
 
     def _doubts(self) -> dict[str, float]:
         """Give for each job the seconds for which its lost calls may still take effect."""
         now, left = time.time(), dict[str, float]()
-        longest = max(LATE_S.values()) / self._speed
+        longest = (max(LATE_S.values()) + LONGEST_CALL_S) / self._speed
         sql = "select job, call, at, seconds, outcome, status from attempts order by id desc"
         for job, call, at, seconds, outcome, status in self._book.each(sql):
-            ended = at + (seconds or 0.0) / self._speed
-            if ended < now - longest:
+            if at < now - longest:
                 break
+            ended = at + max(seconds or 0.0, TRAVEL_S) / self._speed
             if outcome in (None, Outcome.UNKNOWN) or status == 504:
                 late = LATE_S[self._mode(job, call)] / self._speed
                 left[job] = max(left.get(job, 0.0), min(late, ended + late - now))  # a clock that was off adds nothing
@@ -114,32 +117,39 @@ class Fence:
             )
         else:
             return
+        word = "upload(..., anyway=True)" if self._job is None else f"scmkit.resume({self._job!r}, anyway=True)"
         raise UnsettledError(
             f"job {job} may still change the same fields of the same codes: {why}; or, if an older value over a newer "
-            "one does no harm, upload(..., anyway=True)"
+            f"one does no harm, {word}"
         )
 
 
-def later_jobs(book: Journal, job: str) -> list[str]:
-    """Name the jobs that were written down after this one."""
-    later = book.query("select id from jobs where rowid > (select rowid from jobs where id = ?)", job)
-    return [other for (other,) in later]
+def later_jobs(book: Journal, job: str, service: str) -> list[str]:
+    """Name the jobs of a service that were written down after this one."""
+    later = book.query("select id, service from jobs where rowid > (select rowid from jobs where id = ?)", job)
+    return [other for other, its in later if _place_of(its) == _place_of(service)]
 
 
-def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str) -> list[str]:
-    """Name the later jobs that may have changed what these rows would change, or are about to.
+def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str, service: str) -> str | None:
+    """Name a later job that may have changed what these rows would change, or is about to.
 
     One that is running counts, whether it has sent anything or not: it has perhaps just found this one at rest. Each
     of the two takes hold of its job before it looks for the other, so that at least one of them sees the other.
     """
     if not len(rows):
-        return []
+        return None
     ours = claim_of(plan, rows)
     sent = "select exists (select 1 from attempts where job = ?)"
-    later = (j for j in later_jobs(book, job) if book.query(sent, j)[0][0] or book.is_running(j))
-    return [other for other in later if ours.meets(_claim_in(book, other))]
+    later = (j for j in later_jobs(book, job, service) if book.query(sent, j)[0][0] or book.is_running(j))
+    return next((other for other in later if ours.meets(_claim_in(book, other))), None)
 
 
 def _claim_in(book: Journal, job: str) -> Claim:
     keys, fields = columns_of(book.parts(job))
     return Claim({k.name: frozenset(k.texts) for k in keys}, frozenset(f.name for f in fields))
+
+
+def _place_of(service: str) -> tuple[str | None, int]:
+    """Give host and port: one machine can have several services, as sandboxes."""
+    url = urlsplit(service)
+    return url.hostname, url.port or (443 if url.scheme == "https" else 80)

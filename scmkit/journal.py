@@ -189,8 +189,10 @@ class Journal:
     def fates(self, job: str) -> NDArray[np.int8]:
         """Give what is known to have become of each row."""
         fates: NDArray[np.int8] = self.parts(job, "fates")["fates"]
-        for event in self.settled(job):
-            fates[event.rows] = event.fates
+        lines = self.query("select rows, fates from settled where job = ? order by id", job)
+        with storage.translated(self.path):
+            for rows, became in lines:
+                fates[_spread(rows)] = _spread(became, "|i1")
         return fates
 
     def is_running(self, job: str) -> bool:
@@ -278,10 +280,11 @@ class Record:
                 self._write(noted)
         self._waiting.clear()
 
-    def set_state(self, state: str, error: str | None = None) -> None:
-        """Write down how the job stands."""
+    def carry_on(self, service: str) -> None:
+        """Note that the job runs again, at what may be another port of its service."""
         with self.journal.transaction():
-            self._set_state(state, error)
+            self._set_state("running", None)
+            self._db.execute("update jobs set service = ? where id = ?", (service, self.job))
 
     def close(self) -> None:
         """Let the job go, and close the journal."""

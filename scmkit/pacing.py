@@ -88,10 +88,14 @@ class Claim:
     until: float = float("inf")
 
     def meets(self, other: Claim) -> bool:
-        """Whether both may change one field of one code; different keys may select the same code."""
+        """Whether both may change one field of one code, or one of them changes by what the other selects codes.
+
+        Different keys may select the same code.
+        """
         alike = self.keys.keys() == other.keys.keys()
         apart = alike and any(values.isdisjoint(other.keys[key]) for key, values in self.keys.items())
-        return not apart and not self.fields.isdisjoint(other.fields)
+        moves = not (self.fields.isdisjoint(other.keys) and other.fields.isdisjoint(self.keys))
+        return moves or not (apart or self.fields.isdisjoint(other.fields))
 
 
 class Claims:

@@ -63,7 +63,7 @@ def jobs(journal: Where = None) -> pd.DataFrame:
     """
     with Journal(journal) as book:
         found = book.query("select id, created, service, state, error, rows from jobs order by created, rowid")
-        lines = [_job_line(book, *line) for line in found]
+        lines = [_job_line(book, book.fates(line[0]), *line) for line in found]
     frame = pd.DataFrame(lines, columns=list(_JOBS))
     frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
     return frame.astype(_JOBS)
@@ -109,7 +109,8 @@ def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
     for job, *facts, noted in book.query(f"{sql} order by created, rowid"):
         mark = (facts[2:4], noted)  # state and error
         if facts[2] == "running" or job not in known or known[job][0] != mark:
-            known[job] = mark, _job_line(book, job, *facts) | _totals(book, job)
+            fates = book.fates(job)
+            known[job] = mark, _job_line(book, fates, job, *facts) | _totals(book, fates, job)
         lines.append(known[job][1])
     frame = pd.DataFrame(lines, columns=[*_JOBS, *_TOTALS])
     frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
@@ -331,8 +332,8 @@ def _index(stored: dict[str, Any] | None, rows: int) -> pd.Index:
     return pd.Index(stored["labels"], name=stored["names"][0])
 
 
-def _totals(book: Journal, job: str) -> dict[str, Any]:
-    sent, fates = book.parts(job, "fates")["fates"] != Fate.REJECTED, book.fates(job)
+def _totals(book: Journal, fates: NDArray[np.int8], job: str) -> dict[str, Any]:
+    sent = book.parts(job, "fates")["fates"] != Fate.REJECTED
     ((codes, began, ended),) = book.query(
         "select sum(codes), min(at), max(at + coalesce(seconds, 0)) from attempts where job = ?", job
     )
@@ -350,9 +351,10 @@ def _totals(book: Journal, job: str) -> dict[str, Any]:
 def _task_lines(book: Journal, job: str | None) -> Iterator[dict[str, Any]]:
     sql = (
         "select a.task, a.job, a.call, a.at, t.seen from attempts a left join tasks t "
-        "on t.job = a.job and t.id = a.task where a.task is not null and (? is null or a.job = ?) order by a.id"
+        "on t.job = a.job and t.id = a.task where a.task is not null"
     )
-    for task_id, of_job, call, at, seen in book.query(sql, job, job):
+    lines = book.query(f"{sql} order by a.id") if job is None else book.query(f"{sql} and a.job = ? order by a.id", job)
+    for task_id, of_job, call, at, seen in lines:
         task = Task(task_id, None, "accepted") if seen is None else _task(seen)
         yield {
             "task_id": task_id, "job": of_job, "call": call, "at": at,
@@ -370,11 +372,12 @@ def _between(begun: str | None, ended: str | None) -> float:
 
 
 def _job_line(
-    book: Journal, job: str, created: float, service: str, state: str, error: str | None, rows: int
-) -> dict[str, Any]:
+    book: Journal, fates: NDArray[np.int8], job: str, created: float, service: str, state: str, error: str | None,
+    rows: int,
+) -> dict[str, Any]:  # fmt: skip
     if state == "running" and not book.is_running(job):
         state = "interrupted"
-    fates, facts = book.fates(job), book.parts(job, "plan")["plan"]
+    facts = book.parts(job, "plan")["plan"]
     return {
         "id": job, "created": created, "state": state, "rows": rows, "applied": (fates == Fate.APPLIED).sum(),
         "unfinished": 0 if state == "complete" else np.isin(fates, UNFINISHED).sum(),

@@ -21,7 +21,7 @@ from scmkit.journal import UNFINISHED, Journal, Record, Trace
 from scmkit.models import Fate, Mode
 from scmkit.planning import Plan
 from scmkit.records import plan_of
-from scmkit.uploading import UploadJob, _wait
+from scmkit.uploading import UploadJob, _let_go_on_error, _wait
 
 # The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.
 TOO_MUCH = (400, 413, 500, 504)
@@ -53,7 +53,8 @@ def resume(
         Default: the user's own.
     wait, progress, verify : see `upload`
     anyway : bool, default False
-        Carry on although a later upload may have changed the same fields of the same codes.
+        Carry on now, although a later upload may have changed the same fields of the same codes, or an earlier one may
+        still do so.
 
     Returns
     -------
@@ -68,40 +69,37 @@ def resume(
         The client is of another service.
     """
     client = client or default_client()
-    record = Journal(journal).reopen(job_id)
-    try:
-        later = later_jobs(record.journal, job_id)
-        job, overtaken = _rebuilt(record, client, verify, anyway)
-    except BaseException:
-        record.close()
-        raise
-    job._start(before=() if overtaken else later)
+    with client.claims.in_turn:
+        record = Journal(journal).reopen(job_id)
+        with _let_go_on_error(record):
+            job = _rebuilt(record, client, verify, anyway)
+            job._start(before=later_jobs(record.journal, job_id, client.base_url))
     return _wait(job, progress) if wait else job
 
 
-def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> tuple[UploadJob, bool]:
+def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> UploadJob:
     book, job_id = record.journal, record.job
     ((created, service, state),) = book.query("select created, service, state from jobs where id = ?", job_id)
     _check_service(service, client)
     traces = book.traces(job_id)
     plan = plan_of(book.parts(job_id), traces)
     open_rows = np.isin(book.fates(job_id), UNFINISHED) & (state != "complete")
-    overtaken = overtaken_by(book, plan, np.flatnonzero(open_rows), job_id)
-    if overtaken and not anyway:
+    overtaken = None if anyway else overtaken_by(book, plan, np.flatnonzero(open_rows), job_id, client.base_url)
+    if overtaken:
         raise JournalError(
-            f"job {overtaken[0]}, made later, may have changed the same codes, or is about to: resuming would put "
+            f"job {overtaken}, made later, may have changed the same codes, or is about to: resuming would put "
             "older values over newer ones. Upload what still holds anew, or resume(..., anyway=True)"
         )
     settled = list(book.settled(job_id))
     start = left_over(plan, traces, open_rows, settled) if state != "complete" else Start([], len(traces))
     if state != "complete":
-        record.set_state("running")
+        record.carry_on(client.base_url)
     job = UploadJob(plan, client, verify, record, start, anyway=anyway)
     job.started_at = datetime.fromtimestamp(created, UTC)
     for event in book.events(job_id):
         job._ledger(event)
     job._ledger(Settled.alike(np.flatnonzero(open_rows), Fate.PENDING))
-    return job, bool(overtaken)
+    return job
 
 
 def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_], settled: Sequence[Settled]) -> Start:

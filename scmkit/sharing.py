@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from scmkit.errors import JournalError
 from scmkit.pacing import CATCH_UP
 
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -16,6 +17,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_B
 FURTHEST_TURN_S = 10.0
 _ASK_AGAIN_S = 0.002
 _TRIES = 5
+_STUCK_S = 5.0  # a turn is taken in less than a millisecond
 _TURN_AT = 8  # bytes: behind the one that Windows locks
 
 if sys.platform == "win32":
@@ -94,7 +96,9 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not _locked(file)
+        if not _locked(file):
+            return True
+        return not _is_at(file, path) and is_held(path)  # its last owner has just removed the file; is there a new one?
     finally:
         os.close(file)
 
@@ -128,16 +132,31 @@ class Turnstile:
         self._clock, self._sleep = clock, sleep
 
     def wait(self) -> None:
-        """Wait for the next turn, and take it."""
-        while (pause := self._try()) > 0:
-            self._sleep(pause)
+        """Wait for the next turn, and take it.
 
-    def _try(self) -> float:
-        """Take the turn if it has come; else say after how many seconds to ask again."""
+        Raises
+        ------
+        JournalError
+            A process was stopped (Ctrl-Z) just when it took its turn.
+        """
+        patience = self._clock() + _STUCK_S
+        while (pause := self._try()) != 0:
+            now = self._clock()
+            if pause is not None:
+                patience = now + pause + _STUCK_S
+            elif now > patience:
+                raise JournalError(
+                    f"another process holds {self._path} and does not go on: wake it up or end it, then "
+                    "scmkit.resume() carries on"
+                )
+            self._sleep(_ASK_AGAIN_S if pause is None else pause)
+
+    def _try(self) -> float | None:
+        """Take the turn if it has come; else say after how many seconds it will, None if somebody is at the file."""
         file = os.open(self._path, _OPEN, 0o600)
         try:
             if not _locked(file):
-                return _ASK_AGAIN_S
+                return None
             os.lseek(file, _TURN_AT, os.SEEK_SET)
             noted, now = os.read(file, 8), self._clock()
             turn = struct.unpack("<d", noted)[0] if len(noted) == 8 else now

@@ -137,6 +137,7 @@ class UploadJob:
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
         self._claim = claim_of(plan, job=self.id)
+        self._anyway = anyway
         self._fence = None if record is None or anyway else _fence(record.journal, plan, client, self.id)
         self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until, start=start)
         self._thread = JobThread(self)
@@ -294,14 +295,19 @@ class UploadJob:
 
     def _start(self, before: Collection[str] = ()) -> UploadJob:
         self._client.claims.enter(self._claim, before)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C, or there is no thread to be had
+            self.cancel(grace_s=0.0)
+            self._client.claims.leave(self._claim, self._engine.late_until)
+            raise
         return self
 
     def _verify_or_say_why(self) -> None:
         """A read-back that fails takes nothing back from what was uploaded; the summary says why it is not proven."""
         try:
             self.verify()
-        except (ScmkitError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, such as a download without a column
             self._unproven = error
 
     def _run(self) -> None:
@@ -361,6 +367,8 @@ class UploadJob:
         self._ledger.state = "suspended"
 
     def _held_until(self, now: float) -> float:
+        if self._anyway:
+            return now
         held = self._client.claims.held_until(self._claim, now)
         try:
             return held if self._fence is None else max(held, now + self._fence.held_s())
@@ -440,8 +448,8 @@ def upload(
         Where everything is written down before it happens, so that `resume` can carry on whatever becomes of this
         process; False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
     anyway : bool, default False
-        Send although an earlier job of the journal may still change the same fields of the same codes. Otherwise this
-        job waits for one that is running, and for lost calls of one that is not; tasks that nobody follows forbid it.
+        Send now, although an earlier job may still change the same fields of the same codes. Otherwise this job waits
+        for one that is running, and for lost calls of one that is not; tasks that nobody follows forbid it.
     **options
         Of `plan`: ``inventory``, ``estimate``, ``service_time``, ``risk``, ``fields``, ``on_conflict``, ``workers``.
 
@@ -474,7 +482,8 @@ def upload(
     client = client or default_client()
     with client.claims.in_turn:
         record = None if journal is False else _begun(made, client, None if journal is True else journal, anyway)
-        job = UploadJob(made, client, verify, record, anyway=anyway)._start()
+        with _let_go_on_error(record):
+            job = UploadJob(made, client, verify, record, anyway=anyway)._start()
     return _wait(job, progress) if wait else job
 
 
@@ -484,6 +493,17 @@ def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | None, a
             _fence(book, plan, client).held_s()
 
     return begin(_new_id(), plan, client.base_url, journal, check)
+
+
+@contextmanager
+def _let_go_on_error(record: Record | None) -> Iterator[None]:
+    """Ctrl-C before the job runs must not leave it locked for as long as this process lives."""
+    try:
+        yield
+    except BaseException:
+        if record is not None:
+            record.close()
+        raise
 
 
 def _fence(book: Journal, plan: Plan, client: Client, job: str | None = None) -> Fence:

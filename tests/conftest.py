@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,6 +16,21 @@ import scmkit
 
 FIELDS = ["lot_number", "wine_name", "vintage_year", "harvest_date"]
 DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all tests with a browser to one worker: they share a JupyterLab, and leave the other cores to the others.
+
+    `xdist_group` does not do it: pytest-xdist 3.8 marks the tests, and pytest 9.2 does not look at the mark.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if nodeid.startswith("tests/browser/") else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

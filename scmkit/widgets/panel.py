@@ -780,7 +780,7 @@ class Panel(Surface):
         self._table.say(
             "your turn" if table is None else "done", "choose a DataFrame or a file" if table is None else table.label
         )
-        self._table.show(chosen, offers, NO_HTML if table is None else display.table(table.table, max_rows=3))
+        self._table.show(chosen, offers)
         codes = "no inventory" if chosen.codes is None else f"inventory: {chosen.codes.label}"
         where = "no service yet (planning works without)" if self._service is None else self._service.words
         self._codes.say("your turn" if self._service is None else "done", f"{where}; {codes}")

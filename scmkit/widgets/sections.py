@@ -21,9 +21,9 @@ NOT_SENT, OTHER, NOTHING = "", "\0other", ""  # None cannot be chosen in a list 
 SIGNS = {"done": "&#10003;", "your turn": "&#9656;", "look": "&#9888;"}
 KINDS = (("text", "text"), ("date, YYYY-MM-DD", "date"), ("logistic unit", "logistic_unit"))
 CONFLICTS = (
-    ("is an error, and neither is sent", "error"),
-    ("the last row counts", "last"),
-    ("the first row counts", "first"),
+    ("which differ: an error, neither is sent", "error"),
+    ("which differ: the last one counts", "last"),
+    ("which differ: the first one counts", "first"),
 )
 MODES = (("auto: the quickest that is safe", "auto"), ("all sync", "sync"), ("all async", "async"))
 RISKS = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -123,20 +123,23 @@ class TableSection(Section):
     def __init__(self) -> None:
         self.table = choice("Table", [], "A DataFrame of this notebook, or a file beside it")
         self.refresh = button("Look again", "Look again for DataFrames in this notebook and files beside it")
-        self.file = file_button("Read a file", "A CSV, XLSX or Parquet file of this computer")
+        self.file = file_button("Read a file", "A CSV, XLSX or Parquet file of this computer, up to about 10 MB")
         self._hint = ipywidgets.HTML(
             f"<span {_QUIET}>Files above about 10 MB do not pass Jupyter: drop them into the notebook's folder, "
             "and choose them here after <i>Look again</i>.</span>"
         )
         self._preview = ipywidgets.HTML(layout=wide())
+        self._shown: Source | None = None
         super().__init__("1. Table", row(self.table, self.refresh, self.file), self._hint, self._preview)
 
-    def show(self, steps: Steps, offers: Sequence[Source], preview: Html) -> None:
+    def show(self, steps: Steps, offers: Sequence[Source]) -> None:
         """Show what there is to choose, and the first rows of what was chosen."""
         listed = (("choose ...", NOTHING), *((o.label, o) for o in offers))
         change(self.table, options=listed, value=steps.table or NOTHING)
-        write(self._preview, preview)
         show_if(steps.table is None, self._hint)
+        if steps.table is not self._shown:
+            self._shown = steps.table
+            write(self._preview, "" if steps.table is None else display.table(steps.table.table, max_rows=3))
 
 
 class CodesSection(Section):
@@ -154,7 +157,7 @@ class CodesSection(Section):
         self.codes = choice(
             "Inventory", [], "All codes, one a line: how many codes a key value selects is counted in it"
         )
-        self.file = file_button("Read a file", "A code download as CSV, XLSX or Parquet")
+        self.file = file_button("Read a file", "A code download as CSV, XLSX or Parquet, up to about 10 MB")
         self.campaign = ipywidgets.Text(
             description="Campaign", placeholder="number; empty for all", style=_LABELS,
             layout=ipywidgets.Layout(width="22em"), tooltip="Download the codes of this campaign only",
@@ -204,6 +207,7 @@ class MappingSection(Section):
         )  # fmt: skip
         self.kind = choice("Type", KINDS, "What the field holds", "26em")
         self._table = ipywidgets.HTML(layout=ipywidgets.Layout(flex="2 1 34em"))
+        self._shown: tuple[object, ...] = ()
         title = ipywidgets.HTML("<b>Change a column</b>")
         editor = ipywidgets.VBox(
             [title, self.column, self.field, self.name, self.kind], layout=ipywidgets.Layout(flex="0 1 28em")
@@ -216,7 +220,9 @@ class MappingSection(Section):
         """Show how columns are sent, and the one that is being changed."""
         names = tuple(c.name for c in steps.columns)
         change(self.key, options=names, value=steps.key or None)
-        write(self._table, _mapping(steps))
+        if (steps.columns, steps.key) != self._shown:
+            self._shown = steps.columns, steps.key
+            write(self._table, _mapping(steps))
         column = steps.column(editing)
         if column is None:
             return

@@ -27,7 +27,8 @@ import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 OUTPUT = Path(__file__).parent / "output"
-DEADLINE_S = 60
+DEADLINE_S = 90
+expect.set_options(timeout=DEADLINE_S * 1000)
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},

@@ -9,6 +9,7 @@ A fault is a function of an `Exchange`. `script` holds those of the next SCM cal
 
 import gzip
 import json
+import random
 import socket
 import ssl
 import struct
@@ -18,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any
 
 from plain_server import PlainServer
@@ -254,6 +256,16 @@ def task(state: str, share: float = 0.0) -> Fault:
     return fault
 
 
+def sometimes(share: float, faults: list[Fault], seed: int) -> Fault:
+    """Do one of these things wrong with some probability."""
+    luck = random.Random(seed)
+
+    def fault(exchange: Exchange) -> None:
+        (luck.choice(faults) if luck.random() < share else normal)(exchange)
+
+    return fault
+
+
 def truncated(content: bytes) -> bytes:
     """Announce more than there is."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + content
@@ -302,3 +314,30 @@ def serve(
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         server.settle()
+
+
+def serve_alone(pipe: Connection, fields: list[str], codes: dict[str, dict[str, str]], share: float) -> None:
+    """Run a fault server in a process of its own: it sends its URL, and its codes whenever it gets something.
+
+    It loses no answer to an async call: for an hour nobody could say whether there is a task.
+    """
+    page = b"<html><title>Oops</title></html>"
+    refused = [answers(503, page), answers(429, {"detail": "Request was throttled."}, {"Retry-After": "1"})]
+    lost = [resets(None), resets(False), answers(504, page), sends(truncated(b"{"), apply=False)]
+    wrong = sometimes(share, [*refused, *lost, resets(True), sends(truncated(b'{"items": {'))], 1)
+    wrong_async, wrong_poll = sometimes(share, refused, 2), sometimes(share, refused + lost, 3)
+
+    def forget(fault: Fault) -> Fault:
+        def rule(exchange: Exchange) -> None:
+            for noted in (server.exchanges, server.arrivals, server.history):  # or a day's calls would fill the memory
+                noted.clear()
+            fault(exchange)
+
+        return rule
+
+    with serve(fields, codes) as server:
+        server.rule = forget(lambda e: (wrong_async if e.path == ASYNC else wrong)(e))
+        server.poll_rule = forget(wrong_poll)
+        pipe.send(server.url)
+        while pipe.recv():
+            pipe.send(server.codes)

@@ -1,15 +1,17 @@
 """Two jobs over the same codes: whoever made them, the newer one has the last word, or is told why it cannot (I4)."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
+import plain_server
 import pytest
 from plain_server import PlainServer
 
 import scmkit
-from scmkit import errors
+from scmkit import errors, resuming
 from scmkit.fences import LATE_S, Fence, claim_of
 from scmkit.journal import Journal
 from scmkit.models import Mode
@@ -109,6 +111,100 @@ def test_anyway_means_now(server: PlainServer, client: scmkit.Client, other: scm
     assert scmkit.resume(old.id, client, progress=False, anyway=True).ok
 
 
+def test_anyway_means_now_for_one_client_too(server: PlainServer, client: scmkit.Client) -> None:
+    """The way out that the error names is open to the client that has made the older job, too."""
+    abandoned(client, server)
+    server.polls_until_complete = 1
+    assert upload(table("new"), client, "async", wait=False, anyway=True).result(5).ok
+
+
+def test_jobs_never_wait_for_each_other(server: PlainServer, client: scmkit.Client) -> None:
+    """An older job that goes on anyway, while a newer one waits for its turn, goes first: both come to their ends."""
+    server.answers = [(401, {"detail": "Token expired."}, {})]
+    older = upload(table("old"), client, wait=False)
+    assert older._ended.wait(5)
+    arrived, go = hold(server)
+    first = upload(table("first"), client, wait=False)
+    assert arrived.wait(5)
+    newer = upload(table("new"), client, wait=False)
+    older = scmkit.resume(older.id, client, wait=False, anyway=True)
+    assert older.result(5).ok
+    go.set()
+    assert first.result(5).ok
+    assert newer.result(5).ok
+    assert server.codes["Code_00001-"]["wine_name"] == "new"
+
+
+def test_what_is_left_of_an_older_job_goes_on_before_a_newer_one(server: PlainServer, client: scmkit.Client) -> None:
+    """A newer job over rows that the older one is done with waits for it; the older one does not wait for the newer."""
+    server.answers = [None, (401, {"detail": "Token expired."}, {})]
+    plan = scmkit.plan(
+        table("old", "000001", "000002"), key="lot_number", mode="sync", workers=1,
+        assumptions=scmkit.Assumptions(max_body_bytes=90),
+    )  # fmt: skip
+    older = plan.upload(client=client, progress=False)
+    assert older.counts() == {"applied": 1, "cancelled": 1}
+    arrived, go = hold(server)
+    first = upload(table("first"), client, wait=False)
+    assert arrived.wait(5)
+    newer = upload(table("new"), client, wait=False)
+    assert scmkit.resume(older.id, client, wait=False).result(5).ok
+    go.set()
+    assert first.result(5).ok
+    assert newer.result(5).ok
+
+
+def test_an_upload_beside_a_resume_has_its_place(
+    server: PlainServer, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is made while another thread resumes an older one comes after it, in the journal and in the client."""
+    server.answers = [(401, {"detail": "Token expired."}, {})]
+    older = upload(table("old"), client, wait=False)
+    assert older._ended.wait(5)
+    newer: list[scmkit.UploadJob] = []
+    beside = threading.Thread(target=lambda: newer.append(upload(table("new"), client, wait=False)))
+    real = resuming.later_jobs
+
+    def later_jobs(*arguments: Any) -> list[str]:
+        later = real(*arguments)
+        beside.start()
+        beside.join(0.5)
+        return later
+
+    monkeypatch.setattr(resuming, "later_jobs", later_jobs)
+    assert scmkit.resume(older.id, client, wait=False).result(5).ok
+    beside.join(5)
+    assert newer[0].result(5).ok
+    assert server.codes["Code_00001-"]["wine_name"] == "new"
+
+
+def test_a_job_that_moves_codes_is_waited_for(server: PlainServer, client: scmkit.Client) -> None:
+    """While a job puts codes into a lot, one that is keyed by this lot waits, else it would miss some."""
+    arrived, go = hold(server)
+    moving = pd.DataFrame({"extended_id": ["Code_00001-"], "lot_number": "L43"}).scm.upload(
+        client, mode="sync", progress=False, wait=False
+    )
+    assert arrived.wait(5)
+    keyed = upload(table("new", "L43"), client, wait=False)
+    assert not keyed._ended.wait(0.5)
+    go.set()
+    assert moving.result(5).ok
+    assert keyed.result(5).ok
+
+
+def test_a_later_job_at_another_service_overtakes_nobody(server: PlainServer, client: scmkit.Client) -> None:
+    """A rehearsal elsewhere does not keep an older job from going on."""
+    server.answers = [(401, {"detail": "Token expired."}, {})]
+    older = upload(table("old"), client, wait=False)
+    assert older._ended.wait(5)
+    with (
+        plain_server.serve(["wine_name"], {"Code": {"lot_number": "000001"}}) as elsewhere,
+        scmkit.Client(elsewhere.url, elsewhere.token, limits=client.limits) as there,
+    ):
+        assert upload(table("new"), there).ok
+    assert scmkit.resume(older.id, client, progress=False).ok
+
+
 def test_a_lost_sync_call_is_waited_for(server: PlainServer, client: scmkit.Client, other: scmkit.Client) -> None:
     """Until the gateway must have cut it, a call without an answer may still take effect."""
     server.answers = [LOST]
@@ -121,6 +217,11 @@ def test_a_lost_sync_call_is_waited_for(server: PlainServer, client: scmkit.Clie
         assert fence.held_s() == LATE_S[Mode.SYNC] / client.limits.speed
         book.db.execute("update attempts set at = at - 7200")
         assert fence.held_s() == 0.0
+        ago = (
+            LATE_S[Mode.SYNC] + 1.0
+        ) / client.limits.speed  # its process was killed, and it was on its way for a while
+        book.db.execute("update attempts set outcome = null, seconds = null, at = ?", (time.time() - ago,))
+        assert fence.held_s() > 0
     assert upload(table("new"), other).ok
 
 
@@ -144,7 +245,7 @@ def test_a_job_that_waits_for_one_that_dies_is_told(
         older._ended.wait(0.01)
     newer = upload(table("new"), other, "async", wait=False)
     older.cancel(grace_s=0)
-    with pytest.raises(errors.UnsettledError, match=older.id):
+    with pytest.raises(errors.UnsettledError, match=rf"{older.id}.*resume\('{newer.id}', anyway=True\)"):
         newer.result(5)
     assert (newer.state, newer.counts(), len(server.seen)) == ("suspended", {"cancelled": 1}, 1)
     server.polls_until_complete = 1

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from plain_server import PlainServer
 
 import scmkit
-from scmkit import errors
+from scmkit import errors, uploading
 
 GATEWAY = (504, b"<html><title>504 Gateway Time-out</title></html>", {})
 
@@ -307,3 +308,32 @@ def test_a_running_job_cannot_be_verified(table: pd.DataFrame, client: scmkit.Cl
     assert job.calls["outcome"].tolist() == ["unknown"]
     gate.set()
     assert len(job.result(timeout=5).verify()) == 0
+
+
+def test_a_strange_download_takes_nothing_back(
+    table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A read-back that cannot compare, whatever the reason, is told; the job and its rows are given all the same."""
+    strange = tmp_path / "strange.csv"
+    strange.write_text("extended_id,extended_id\nCode_00001-,x\n")
+    monkeypatch.setattr(client, "download_codes", lambda **_: strange)
+    monkeypatch.setattr(uploading, "compare", lambda *_: {}["extended_id"])
+    job = table.scm.upload(client, verify=True, progress=False)
+    assert (job.state, states(job), job.ok) == ("complete", {"applied": 50}, False)
+    assert "not read back: 'extended_id'" in job.summary()
+
+
+def test_a_job_without_a_thread_is_in_nobodys_way(
+    table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at the last moment before the job runs, or no thread to be had: nothing is sent, and it can be resumed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(uploading.JobThread, "start", lambda _: {}["no thread"])
+        with pytest.raises(KeyError, match="no thread"):
+            table.scm.upload(client, progress=False)
+    ((job, state),) = scmkit.jobs()[["id", "state"]].to_numpy()
+    assert state == "interrupted"
+    assert table.scm.upload(client, progress=False, wait=False).result(5).ok
+    with pytest.raises(errors.JournalError, match="made later"):
+        scmkit.resume(job, client, progress=False)
+    assert scmkit.resume(job, client, progress=False, anyway=True).ok

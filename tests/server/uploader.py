@@ -1,19 +1,34 @@
 """A process that uploads, or resumes, until it is done or killed; for the tests of what survives."""
 
 import faulthandler
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
 import scipy.optimize  # before the fork, so that a child is at work at once
 import scipy.stats  # noqa: F401
 
 import scmkit
-from scmkit import journal, uploading
+from scmkit import journal, sharing, uploading
 
 Point = tuple[str, str, int]
+
+
+def forks() -> Any:
+    """Give a context whose processes begin with everything imported; they take milliseconds to start, not seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "uploader", "walkers"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")  # a process that forks should have no threads
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # what is not found is not preloaded, without a word
+        context.Process(target=int).start()
+    return context
 
 
 def run(
@@ -22,6 +37,7 @@ def run(
 ) -> None:  # fmt: skip
     """Upload ``folder/table.csv``, or resume the job that the journal has; die at a point if there is one."""
     faulthandler.dump_traceback_later(60, exit=True)
+    note_turns(folder / "turns")
     if path is None:
         path = folder / "state" / "journal.sqlite3"
         known = scmkit.jobs(path)["id"].tolist() if path.exists() else []
@@ -37,6 +53,35 @@ def run(
     df = scmkit.read_table(folder / "table.csv")
     plan = scmkit.plan(df, mode=mode, workers=4, assumptions=scmkit.Assumptions(max_body_bytes=400))
     scmkit.upload(plan, client, journal=path, progress=False)
+
+
+def resume(url: str, token: str, path: Path, job: str, told: Connection) -> None:
+    """Resume a job, and tell the error, if any."""
+    try:
+        with scmkit.Client(url, token) as client:
+            scmkit.resume(job, client, path, progress=False)
+    except scmkit.ScmkitError as error:
+        told.send(f"{type(error).__name__}: {error}")
+    else:
+        told.send("")
+
+
+def note_turns(file: Path) -> None:
+    """Note the moment of each turn that this process takes; when its call arrives is up to the machine."""
+    turnstile, clock, asked = sharing.Turnstile, time.monotonic, [0.0]
+    begin, wait = turnstile.__init__, turnstile.wait
+
+    def ask() -> float:
+        asked[0] = clock()
+        return asked[0]
+
+    def noted_wait(self: sharing.Turnstile) -> None:
+        wait(self)
+        with file.open("a") as lines:
+            lines.write(f"{asked[0]!r}\n")
+
+    turnstile.__init__ = lambda self, path, interval_s: begin(self, path, interval_s, ask)  # type: ignore[method-assign]
+    turnstile.wait = noted_wait  # type: ignore[method-assign]
 
 
 def die_at(what: str, when: str, count: int) -> None:

@@ -360,13 +360,15 @@ def test_tasks_are_known_as_they_were_last_seen(path: Path) -> None:
         assert again.tasks("job-2") == {}
 
 
-def test_the_state_of_a_job_can_be_told_without_an_event(path: Path) -> None:
-    """A job that goes on is running again, and its error is forgotten."""
+def test_a_job_that_goes_on_is_running_again(path: Path) -> None:
+    """Its error is forgotten, and its service is the one with which it goes on."""
     record = new_job(path)
     record(events.Ended("suspended", JournalError("the disk is full")))
-    record.set_state("running")
-    assert record.journal.query("select state, error from jobs") == [("running", None)]
-    record.set_state("suspended", "half a character: \ud800")
+    record.carry_on("http://127.0.0.1:8001")
+    assert record.journal.query("select state, error, service from jobs") == [
+        ("running", None, "http://127.0.0.1:8001")
+    ]
+    record(events.Ended("suspended", JournalError("half a character: \ud800")))
     assert record.journal.query("select state, error from jobs") == [("suspended", "half a character: \\ud800")]
     record.close()
 

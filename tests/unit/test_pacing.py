@@ -119,6 +119,9 @@ def test_probes_come_slower_and_slower(jitter: float) -> None:
         (Claim({"lot": frozenset({"1"})}, frozenset({"c"})), False),
         (Claim({"rfid": frozenset({"9"})}, frozenset({"a"})), True),
         (Claim({"lot": frozenset({"1"}), "rfid": frozenset({"9"})}, frozenset({"a"})), True),
+        (Claim({"rfid": frozenset({"9"})}, frozenset({"lot"})), True),
+        (Claim({"a": frozenset({"9"})}, frozenset({"c"})), True),
+        (Claim({"rfid": frozenset({"9"})}, frozenset({"c"})), False),
     ],
 )
 def test_jobs_that_may_collide_wait_for_each_other(other: Claim, meets: bool) -> None:

@@ -12,6 +12,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from scmkit import sharing
+from scmkit.errors import JournalError
 from scmkit.pacing import CATCH_UP
 from scmkit.sharing import FileLock, Turnstile, is_held
 
@@ -109,6 +110,27 @@ def test_a_lock_on_a_removed_file_does_not_count(path: Path, monkeypatch: pytest
     lock.release()
 
 
+@POSIX
+@pytest.mark.parametrize("made_again", [False, True])
+def test_a_removed_file_says_nothing_about_a_new_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, made_again: bool
+) -> None:
+    """Whoever opens the file while its owner removes it asks the one that is there now, if there is one."""
+    real, moments, owner = sharing._locked, iter([True]), FileLock(path)
+    path.touch()
+
+    def removed_before(file: int) -> bool:
+        if next(moments, False):
+            path.unlink()
+            if made_again:
+                assert owner.acquire()
+        return real(file)
+
+    monkeypatch.setattr(sharing, "_locked", removed_before)
+    assert is_held(path) is made_again
+    owner.release()
+
+
 def test_without_locks_nothing_stays_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of a file system without locks goes on to the caller, and the file is closed."""
     opened = []
@@ -192,6 +214,16 @@ def test_whoever_finds_the_turnstile_busy_asks_again(path: Path) -> None:
     Turnstile(path, 0.1, lambda: clock.now, sleep).wait()
     assert 0 < max(clock.naps) < 0.01
     assert len(clock.naps) == 3
+
+
+def test_whoever_finds_the_turnstile_stuck_gives_up(path: Path) -> None:
+    """A process that was stopped in its turn keeps the others for seconds, not for ever, and they say why."""
+    lock, clock = FileLock(path), Clock()
+    assert lock.acquire()
+    with pytest.raises(JournalError, match=r"another process holds .* wake it up or end it"):
+        clock.turnstile(path).wait()
+    assert clock.now == pytest.approx(105.0, abs=0.01)
+    lock.release()
 
 
 @pytest.fixture
