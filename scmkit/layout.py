@@ -244,6 +244,7 @@ def _pack(groups: Ints, sizes: list[NDArray[Any]], soft: list[float], hard: list
     apart : bool
         Whether different groups need different calls.
     """
+    sizes = [np.asarray(cumulative, dtype=float) for cumulative in sizes]  # else each search would convert them
     begins = np.diff(groups, prepend=-1) != 0
     group_start = np.flatnonzero(begins)[np.cumsum(begins) - 1]
     group_end = np.append(np.flatnonzero(begins)[1:], len(groups))[np.cumsum(begins) - 1]
