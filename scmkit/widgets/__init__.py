@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scmkit.widgets.panel import Panel
+    from scmkit.widgets.panels import Panel
 
-_CLASSES = {"Panel": "panel", "TaskBoard": "board", "CapacityExplorer": "explorer"}
+_CLASSES = {"Panel": "panels", "TaskBoard": "board", "CapacityExplorer": "explorer"}
 
 
 def panel(df: pd.DataFrame | None = None, **options: Any) -> Panel:
@@ -31,7 +31,7 @@ def panel(df: pd.DataFrame | None = None, **options: Any) -> Panel:
     Panel
         Shows itself in a notebook; ``.job`` is the upload once there is one.
     """
-    from scmkit.widgets.panel import Panel
+    from scmkit.widgets.panels import Panel
 
     return Panel(df, **options)
 

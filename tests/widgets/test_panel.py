@@ -24,7 +24,7 @@ from traitlets import Bunch
 import scmkit
 from scmkit import adapting, contract, display, uploading
 from scmkit.widgets import desk, sections, steps
-from scmkit.widgets.panel import Panel
+from scmkit.widgets.panels import Panel
 
 module = sys.modules[Panel.__module__]
 FIGURE = display.figure
