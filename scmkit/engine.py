@@ -32,7 +32,7 @@ from scmkit.texts import Ints
 GRACE_S = 5.0  # for calls under way when a job is cancelled
 FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
 POLLS_AT_ONCE = 2
-LOOK_AGAIN_S = 0.2  # while an earlier job is in the way
+LOOK_AGAIN_S = 0.5  # while an earlier job is in the way
 
 
 @dataclass(eq=False)

@@ -7,12 +7,12 @@ another process, and those that nobody works on any more, whose lost calls and t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlsplit
 
-from scmkit.errors import UnsettledError
+from scmkit.errors import NotFoundError, ScmkitError, UnsettledError
 from scmkit.journal import Journal
-from scmkit.models import Mode, Outcome
+from scmkit.models import Mode, Outcome, Task
 from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.records import columns_of
@@ -43,12 +43,18 @@ class Fence:
         The URL of the service.
     speed : float
         How much faster than ours its clock runs.
+    task : callable
+        Asks the service for a task by its id, as `Client.task` does.
     job : str, optional
         The job whose claim it is; None when it is not written down yet.
     """
 
-    def __init__(self, book: Journal, claim: Claim, service: str, speed: float, job: str | None = None) -> None:
+    def __init__(
+        self, book: Journal, claim: Claim, service: str, speed: float, task: Callable[[str], Task],
+        job: str | None = None,
+    ) -> None:  # fmt: skip
         self._book, self._claim, self._speed, self._job = book, claim, speed, job
+        self._task = task
         self._place = _place_of(service)
         self._meets: dict[str, bool] = {}
 
@@ -65,10 +71,10 @@ class Fence:
             if state != "complete" and self._book.is_running(job):
                 held = float("inf") if self._collides(job) else held
                 continue
-            tasks = [] if state == "complete" else list(self._under_way(job))
             left = doubts.get(job, 0.0)
-            if (tasks or left) and self._collides(job):
-                self._ask(job, tasks, left)
+            open_tasks = [] if state == "complete" else self._open_tasks(job)
+            if (open_tasks or left) and self._collides(job):
+                self._refuse(job, next(self._under_way(job, open_tasks), None), left)
                 held = max(held, left)
         return held
 
@@ -95,21 +101,36 @@ class Fence:
         ((mode,),) = self._book.query("select mode from calls where job = ? and number = ?", job, call)
         return Mode(mode)
 
-    def _under_way(self, job: str) -> Iterator[str]:
+    def _open_tasks(self, job: str) -> list[tuple[str, int, float]]:
+        """Give the tasks of which the journal knows no end, with the call that made each, and when."""
         seen = self._book.tasks(job)
-        for (task,) in self._book.query("select distinct task from attempts where job = ? and task is not null", job):
-            if task not in seen or not seen[task].finished:
+        made = self._book.query("select task, call, at from attempts where job = ? and task is not null", job)
+        return [line for line in made if line[0] not in seen or not seen[line[0]].finished]
+
+    def _under_way(self, job: str, tasks: Sequence[tuple[str, int, float]]) -> Iterator[str]:
+        """Ask the service which of these tasks have really not ended, and note those that have."""
+        for task, call, at in tasks:
+            try:
+                told = self._task(task)
+            except NotFoundError:
+                if time.time() - at < LATE_S[Mode.ASYNC] / self._speed:  # it may not be visible yet
+                    yield task
+            except ScmkitError:
                 yield task
+            else:
+                self._book.see(job, call, told)
+                if not told.finished:
+                    yield task
 
     def _collides(self, job: str) -> bool:
         if job not in self._meets:
             self._meets[job] = self._claim.meets(_claim_in(self._book, job))
         return self._meets[job]
 
-    def _ask(self, job: str, tasks: list[str], left: float) -> None:
-        if tasks:
-            why = f"its task {tasks[0]} is" if len(tasks) == 1 else f"{len(tasks)} of its tasks are"
-            why = f"{why} still under way. scmkit.resume({job!r}) follows them to their end"
+    def _refuse(self, job: str, task: str | None, left: float) -> None:
+        """Raise where one would have to wait for a task that nobody follows, or for long."""
+        if task is not None:
+            why = f"its task {task} is still under way. scmkit.resume({job!r}) follows it to its end"
         elif left * self._speed > ASK_BEYOND_S:
             why = (
                 "the answer to one of its async calls was lost, and the task that it may have made can still run for "

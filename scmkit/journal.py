@@ -177,6 +177,14 @@ class Journal:
         """Give the job's tasks by their ids, as the service last described them."""
         return {task: _task(seen) for task, seen in self.query("select id, seen from tasks where job = ?", job)}
 
+    def see(self, job: str, call: int, task: Task) -> None:
+        """Note what the service says about a task."""
+        with storage.translated(self.path):
+            self.db.execute(
+                "insert into tasks values (?, ?, ?, ?) on conflict do update set seen = excluded.seen",
+                (job, task.id, call, msgspec.json.encode(asdict(task))),
+            )
+
     def settled(self, job: str) -> Iterator[Settled]:
         """Tell again what became of rows, in the order in which it was learned."""
         for call, rows, fates, discarded, message in self.query(
@@ -200,9 +208,14 @@ class Journal:
         return is_held(self._lock_path(job))
 
     def prune(self, before: float) -> int:
-        """Forget jobs made before this time that are complete or cancelled; say how many."""
+        """Forget jobs made and last sent before this time that are complete or cancelled; say how many."""
+        sql = (
+            "select id from jobs "
+            "where max(created, coalesce((select max(at) from attempts where job = jobs.id), 0)) < ? "
+            "and state in ('complete', 'cancelled')"
+        )
         with self.transaction():
-            ended = self.query("select id from jobs where created < ? and state in ('complete', 'cancelled')", before)
+            ended = self.query(sql, before)
             old = [job for (job,) in ended if not self.is_running(job)]
             for job in old:
                 self.db.execute("delete from jobs where id = ?", (job,))
@@ -305,11 +318,7 @@ class Record:
                      msgspec.json.encode(lost), _plain(event.message)),
                 )  # fmt: skip
             case TaskSeen():
-                seen = msgspec.json.encode(asdict(event.task))
-                self._db.execute(
-                    "insert into tasks values (?, ?, ?, ?) on conflict do update set seen = excluded.seen",
-                    (self.job, event.task.id, event.call, seen),
-                )
+                self.journal.see(self.job, event.call, event.task)
             case Ended():
                 self._set_state(event.state, None if event.error is None else str(event.error))
 

@@ -10,6 +10,7 @@ import functools
 import os
 import queue
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -36,6 +37,8 @@ from scmkit.readback import compare
 from scmkit.records import begin
 from scmkit.tables import read_table
 from scmkit.texts import Ints
+
+LOOK_S = 0.01  # between two looks whether a job has ended
 
 
 class Threads:
@@ -206,13 +209,20 @@ class UploadJob:
         ScmkitError
             The job was stopped before anything was applied: a wrong token, an unreachable server.
         """
-        if not self._ended.wait(timeout):
+        if not self._ends_within(timeout):
             raise TimeoutError(f"the upload is still running after {timeout:g} s: {self.summary()}")
         if self._failure is not None:
             raise self._failure
         if self.error is not None and not self._ledger.positions(Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN).size:
             raise self.error
         return self
+
+    def _ends_within(self, seconds: float | None) -> bool:
+        """Wait for the end. Not with `Event.wait`: Ctrl-C may strike inside it, and leave its lock locked for ever."""
+        until = time.monotonic() + (float("inf") if seconds is None else seconds)
+        while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_S))
+        return self._ended.is_set()
 
     def cancel(self, grace_s: float = GRACE_S) -> None:
         """Send nothing more; calls under way get ``grace_s`` seconds. Rows never sent end as ``cancelled``."""
@@ -367,9 +377,9 @@ class UploadJob:
         self._ledger.state = "suspended"
 
     def _held_until(self, now: float) -> float:
+        held = self._client.claims.held_until(self._claim, now)  # which also forgets the claims that have ended
         if self._anyway:
             return now
-        held = self._client.claims.held_until(self._claim, now)
         try:
             return held if self._fence is None else max(held, now + self._fence.held_s())
         except (UnsettledError, OSError) as error:
@@ -507,7 +517,7 @@ def _let_go_on_error(record: Record | None) -> Iterator[None]:
 
 
 def _fence(book: Journal, plan: Plan, client: Client, job: str | None = None) -> Fence:
-    return Fence(book, claim_of(plan), client.base_url, client.limits.speed, job)
+    return Fence(book, claim_of(plan), client.base_url, client.limits.speed, client.task, job)
 
 
 def _new_id() -> str:
@@ -515,26 +525,43 @@ def _new_id() -> str:
 
 
 def _wait(job: UploadJob, progress: bool) -> UploadJob:
+    with _hearing_ctrl_c(job) as presses:
+        _watch_progress(job, progress, presses)
+    if len(presses) > 1:
+        raise KeyboardInterrupt
+    return job if presses else job.result()
+
+
+@contextmanager
+def _hearing_ctrl_c(job: UploadJob) -> Iterator[list[float]]:
+    """Let Ctrl-C be a request; gives the times until which each of them lets us wait.
+
+    As an exception it may strike anywhere, also between two statements of what is to be done about it.
+    """
+    presses: list[float] = []
+
+    def pressed(*_: object) -> None:
+        grace_s = 0.0 if presses else GRACE_S
+        presses.append(time.monotonic() + grace_s + 1.0)
+        job.cancel(grace_s)
+
+    before = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(before):  # another thread never sees it; or somebody ignores it
+        yield presses
+        return
+    signal.signal(signal.SIGINT, pressed)
     try:
-        _watch_progress(job, progress)
-        return job.result()
-    except KeyboardInterrupt:
-        job.cancel()
-        try:
-            job._ended.wait(GRACE_S + 1)
-        except KeyboardInterrupt:
-            job.cancel(grace_s=0.0)
-            job._ended.wait(1.0)
-            raise
-        return job
+        yield presses
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _watch_progress(job: UploadJob, show: bool) -> None:
+def _watch_progress(job: UploadJob, show: bool, presses: Sequence[float]) -> None:
     from tqdm.auto import tqdm
 
     total, waiting = len(job.plan.index), ""
     with tqdm(total=total, unit="row", desc="upload", disable=not show, mininterval=0.25) as bar:
-        while not job._ended.wait(0.1):
+        while not job._ends_within(0.1) and not (presses and time.monotonic() > presses[-1]):
             bar.n = job._ledger.told
             bar.refresh() if show and bar.n == 0 else bar.update(0)
             if waiting != (waiting := job.waiting):

@@ -83,8 +83,8 @@ def window(context: BrowserContext) -> Iterator[labs.Window]:
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, context: BrowserContext, jupyter: labs.Server) -> Iterator[labs.Lab]:
     """A window on JupyterLab, with a folder of its own; no payload may run in it, whatever the test is about."""
-    folder = jupyter.folder / re.sub(r"\W+", "-", request.node.name)
-    folder.mkdir()
+    folder = jupyter.folder / request.node.path.stem / re.sub(r"\W+", "-", request.node.name)
+    folder.mkdir(parents=True)
     window: labs.Lab = labs.Lab.of(context, server=jupyter, folder=folder)
     yield window
     window.assert_harmless()

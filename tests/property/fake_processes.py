@@ -19,6 +19,8 @@ from fake_service import FIELDS, Service
 import scmkit
 from scmkit import engine, journal, uploading
 from scmkit.engine import Poll, Post, Reply
+from scmkit.models import Task
+from scmkit.tracking import Watch
 
 EPOCH = 1_700_000_000.0
 MOST_S = 5 * 3600.0  # for all jobs; one task can take an hour
@@ -42,6 +44,13 @@ class Process(scmkit.Client):
             raise Killed
         if self.points_left is not None:
             self.points_left -= 1
+
+    def task(self, task_id: str) -> Task:
+        reply = self.stage.service.answer(Poll(Watch.begin(task_id, 0, self.stage.service.clock)))
+        if reply.error is not None:
+            raise reply.error
+        assert isinstance(reply.answer, Task)
+        return reply.answer
 
     def download_codes(self, **_: object) -> Path:
         service, path = self.stage.service, self.stage.folder / "codes.csv"

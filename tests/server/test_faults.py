@@ -664,7 +664,7 @@ def test_a_listener_that_fails_loses_no_row(world: World) -> None:
     with pytest.raises(OSError, match="disk full"):
         job._start().result(10)
     world.check(job, table())
-    assert set(states(job)) == {"unknown", "cancelled"}
+    assert set(states(job)) <= {"unknown", "cancelled"}  # on a busy machine, all calls are under way by then
 
 
 # Of "localhost", signed by itself, made for this test: it opens nothing.

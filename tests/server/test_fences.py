@@ -101,6 +101,30 @@ def test_tasks_that_nobody_follows_forbid_a_newer_job(server: PlainServer, clien
     assert upload(table("new"), client, "async").ok
 
 
+def test_tasks_that_have_ended_meanwhile_forbid_nothing(server: PlainServer, client: scmkit.Client) -> None:
+    """The service is asked once; what it says is noted, also for a job that can no longer be resumed."""
+    old = abandoned(client, server)
+    server.polls_until_complete = 1
+    assert upload(table("new"), client, "async", journal=False, anyway=True).ok
+    assert upload(table("newer"), client, "async").ok
+    with Journal() as book:
+        assert [task.finished for task in book.tasks(old.id).values()] == [True]
+    server.tasks.clear()  # the note is enough
+    assert upload(table("newest"), client).ok
+
+
+def test_a_task_that_nobody_finds_is_believed_for_an_hour(server: PlainServer, client: scmkit.Client) -> None:
+    """A 404 may be too early; an hour of the service's clock later it is the end."""
+    old = abandoned(client, server)
+    server.tasks.clear()
+    with pytest.raises(errors.UnsettledError, match=old.id):
+        upload(table("new"), client)
+    with Journal() as book:
+        book.db.execute("update attempts set at = at - ?", (LATE_S[Mode.ASYNC] / client.limits.speed,))
+    client.claims.leave(client.claims._claims[0], 0.0)
+    assert upload(table("new"), client).ok
+
+
 def test_anyway_means_now(server: PlainServer, client: scmkit.Client, other: scmkit.Client) -> None:
     """upload(..., anyway=True) does not ask the journal; resuming the older job needs the same word then."""
     old = abandoned(client, server)
@@ -210,7 +234,8 @@ def test_a_lost_sync_call_is_waited_for(server: PlainServer, client: scmkit.Clie
     server.answers = [LOST]
     upload(table("old"), client, wait=False).result(5)
     with Journal() as book:
-        fence = Fence(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, client.limits.speed)
+        claim = claim_of(scmkit.plan(table("new"), key="lot_number"))
+        fence = Fence(book, claim, server.url, client.limits.speed, client.task)
         left = fence.held_s()
         assert 0 < left <= LATE_S[Mode.SYNC] / client.limits.speed
         book.db.execute("update attempts set at = at + 3600")  # the clock was an hour off
@@ -275,9 +300,9 @@ def test_another_service_is_no_neighbour(server: PlainServer, client: scmkit.Cli
     abandoned(client, server)
     claim = claim_of(scmkit.plan(table("new"), key="lot_number"))
     with Journal() as book:
-        assert Fence(book, claim, "https://api.example.com", 1.0).held_s() == 0.0
+        assert Fence(book, claim, "https://api.example.com", 1.0, client.task).held_s() == 0.0
         with pytest.raises(errors.UnsettledError):
-            Fence(book, claim, server.url, 1.0).held_s()
+            Fence(book, claim, server.url, 1.0, client.task).held_s()
 
 
 def test_calls_given_up_suspend_the_job(server: PlainServer, client: scmkit.Client) -> None:

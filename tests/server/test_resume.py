@@ -570,3 +570,14 @@ def test_processes_share_the_pace(server: PlainServer, tmp_path: Path, processes
     at = np.sort(np.concatenate([np.loadtxt(tmp_path / str(number) / "turns") for number in range(3)]))
     assert len(at) == len(server.seen) == 36
     assert (at[10:] - at[:-10]).min() > 1.0
+
+
+@POSIX
+def test_ctrl_c_in_the_lock_of_a_wait(server: PlainServer, tmp_path: Path, processes: Any) -> None:
+    """A Ctrl-C that strikes where a lock would stay locked for ever does not hang the upload (F48)."""
+    job_table(1, list(server.codes)).to_csv(tmp_path / "table.csv", index=False)
+    server.answers = [lambda *_: time.sleep(0.3)]
+    child = processes.Process(target=uploader.press_in_a_lock, args=(server.url, server.token, tmp_path))
+    child.start()
+    child.join(30)
+    assert child.exitcode is not None
