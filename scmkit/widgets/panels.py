@@ -860,6 +860,10 @@ class Panel(Surface):
         code = Html(f"<details><summary>The same in Python</summary><pre>{escape(self.code)}</pre></details>")
         return display.card("Upload step by step", dict(self._story()), *bodies, code)
 
+    def without_kernel(self) -> Html:
+        """Say where to look: at this moment nothing has been chosen yet."""
+        return Html("<div>Upload step by step: run this cell for the panel. What became of the upload stands below.</div>")
+
     def _story(self) -> list[tuple[str, str]]:
         """Say in a line for each section how it stands."""
         chosen, checked, plan = self.steps, self._fresh(), self.plan

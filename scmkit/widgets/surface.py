@@ -68,6 +68,10 @@ class Surface:
         """Show as HTML what there is to see now; this is what a saved notebook keeps."""
         return display.card(repr(self), {})
 
+    def without_kernel(self) -> Html:
+        """Show what stands in the place of the widgets where they cannot be; it never changes."""
+        return self.static()
+
     def keep(self, folded: str = "") -> None:
         """Put the present state into the notebook itself, below the widgets: it is there without a kernel, too."""
         if self._kept is not None:
@@ -86,7 +90,7 @@ class Surface:
     def _ipython_display_(self) -> None:
         from IPython.display import display as show
 
-        show(self._repr_mimebundle_(), raw=True)
+        show(self._repr_mimebundle_() | {"text/html": str(self.without_kernel())}, raw=True)
         self._kept = show(_Static(Html(""), ""), display_id=True)
 
 
