@@ -862,7 +862,7 @@ class Panel(Surface):
 
     def without_kernel(self) -> Html:
         """Say where to look: at this moment nothing has been chosen yet."""
-        return Html("<div>Upload step by step: run this cell for the panel. What became of the upload stands below.</div>")
+        return Html("<div>Upload step by step: run this cell for the panel. What became of it stands below.</div>")
 
     def _story(self) -> list[tuple[str, str]]:
         """Say in a line for each section how it stands."""
