@@ -77,12 +77,12 @@ def held(server: PlainServer) -> threading.Event:
 
 def abandoned(client: scmkit.Client, server: PlainServer) -> scmkit.UploadJob:
     """Give a job that was suspended while its task was under way."""
-    server.polls_until_complete = 10**6
+    server.polls_until_complete, before = 10**6, set(threading.enumerate())
     table = pd.DataFrame({"lot_number": ["000001"], "wine_name": ["a"]})
     job = scmkit.upload(table, client, "lot_number", mode="async", wait=False)
     wait_for(lambda: len(job.tasks))
     job.cancel(grace_s=0.0)
-    wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("scmkit-worker")])
+    wait_for(lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith("scmkit-worker")])
     return job.result(30)
 
 
