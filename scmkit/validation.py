@@ -592,7 +592,9 @@ def _numeric_damage(table: _Table) -> Iterator[_Hits]:
             column,
             {i: (f"{shown(t + '.0')} is a whole number that was a float: write {t!r}", t) for i, t in whole.items()},
         )
-        others = {i: _judge_digits(t, column.name in table.key) for i, t in damaged.items() if i not in whole}
+        honest = [text.strip() for i, text in enumerate(column.texts) if i not in damaged and text.strip()]
+        numbers = column.name not in table.key and bool(honest) and all(map(_PLAIN_NUMBER.fullmatch, honest))
+        others = {i: _judge_digits(t, numbers) for i, t in damaged.items() if i not in whole}
         yield from _of_texts(column, others, "error")
 
 
@@ -782,12 +784,14 @@ def _cell(text: str | None) -> str:
 # --- numbers ----------------------------------------------------------------------------------------------------
 
 # Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,14})([.,]\d+)?")  # codes have letters, or zeros in front
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
 _LONG = re.compile(r"[+-]?0*[1-9]\d{14}(\d+)", re.ASCII)  # more digits than a spreadsheet keeps
 
 
-def _judge_digits(text: str, is_key: bool) -> tuple[str, str | None]:
-    digits = None if is_key else _certain_digits(text)
+def _judge_digits(text: str, among_numbers: bool) -> tuple[str, str | None]:
+    """Say what a damaged number was; unless its column holds numbers, it may also have been a code such as 12E4."""
+    digits = _certain_digits(text) if among_numbers else None
     if digits is not None:
         return f"{shown(text)} is a number in scientific notation: write {digits!r}", digits
     return (

@@ -13,6 +13,7 @@ from typing import Any
 
 from scmkit.errors import ConfigurationError, MissingDependencyError
 
+FORGOTTEN_S = 900
 LARGEST_UPLOAD = 200_000_000  # bytes of a message from the browser: a file of 50 MB takes two thirds more as base64
 INTRODUCTION = """\
 # Supply-chain data onto codes
@@ -62,6 +63,9 @@ def _arguments(notebook: Path, port: int, browser: bool) -> list[str]:
         "--Voila.log_level=ERROR",
         "--VoilaConfiguration.strip_sources=True",
         "--VoilaConfiguration.show_tracebacks=True",
+        # Of a page that was closed or loaded again; while an upload runs, its panel keeps the kernel from being idle.
+        f"--MappingKernelManager.cull_idle_timeout={FORGOTTEN_S}",
+        "--MappingKernelManager.cull_interval=60",
     ]
 
 

@@ -425,7 +425,7 @@ class Panel(Surface):
 
     @heard
     def _on_undo(self, _: Any) -> None:
-        self._choose(lambda before: replace(before, fixes=()))
+        self._choose(lambda before: replace(before, fixes=(), leave_out=False))
 
     @heard
     def _on_conflict(self, event: Any) -> None:
@@ -709,7 +709,10 @@ class Panel(Surface):
             self._call("verify", "reading the codes back", functools.partial(self._verify, job))
 
     def _verify(self, job: UploadJob) -> None:
-        job.verify()
+        different = len(job.verify())
+        rows = job.counts().get("applied", 0)
+        words = "all equal" if not different else f"{plural(different, 'difference')}, listed above"
+        self._files = Html(f"<div>Read back: {plural(rows, 'applied row')} compared, {words}.</div>")
         self._conclude()
 
     @heard

@@ -43,13 +43,13 @@ CHOSEN = "chosen here"  # why a column is sent as what it is
 SANDBOX_CODES = 60_000  # of which the samples of the repository are a part
 SANDBOX_SPEED = 30  # a minute of the service's clock is two seconds
 
-# Fixes that lose nothing: what each button is called, and the rules whose findings it mends.
+# Fixes that lose nothing: what each button is called, and the rules whose findings it mends. Equal duplicates need no
+# fix: the plan merges them, and says so of each row.
 FIXES: dict[str, tuple[str, ...]] = {
     "dates": ("date_format",),
     "blanks": ("surrounding_blanks", "key_blanks"),
     "damaged numbers": ("numeric_damage",),
     "words for numbers": ("activation_status", "blacklist_reason"),
-    "equal duplicates": ("duplicate_equal",),
 }
 
 
@@ -257,7 +257,7 @@ class Steps:
         column = self.column(name)
         if column is not None and column.field is None:
             self = self.with_column(replace(column, field=name, why="the key"))
-        return replace(self, key=name, fixes=())
+        return replace(self, key=name, fixes=(), leave_out=False)
 
     def with_table(self, table: Source) -> Steps:
         """Begin with a table: key, fields and types are suggested."""
@@ -271,7 +271,8 @@ class Steps:
             return replace(self, codes=codes)
         suggested = suggest(self.table.table, fields_of(codes))
         columns = tuple(old if old.why == CHOSEN else new for old, new in zip(self.columns, suggested, strict=True))
-        return replace(replace(self, codes=codes, columns=columns, key="").with_key(self.key), fixes=self.fixes)
+        again = replace(self, codes=codes, columns=columns, key="").with_key(self.key)
+        return replace(again, fixes=self.fixes, leave_out=self.leave_out)
 
     @property
     def basis(self) -> Steps:
@@ -451,8 +452,7 @@ def is_fine(steps: Steps, findings: Findings) -> bool:
 def ready_fixes(findings: Findings) -> dict[str, int]:
     """Count what each button of `FIXES` would mend."""
     frame = findings.frame
-    mends = frame["fix"].notna() | (frame["rule"] == "duplicate_equal")
-    return {name: int((mends & frame["rule"].isin(rules)).sum()) for name, rules in FIXES.items()}
+    return {name: int((frame["fix"].notna() & frame["rule"].isin(rules)).sum()) for name, rules in FIXES.items()}
 
 
 def to_upload_again(steps: Steps, table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

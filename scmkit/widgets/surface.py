@@ -81,7 +81,7 @@ class Surface:
             self._kept.update(_Static(shown, repr(self)))
 
     def _lay_out(self, *widgets: ipywidgets.Widget) -> None:
-        self.box.children = (*widgets, self._trouble)
+        self.box.children = (self._trouble, *widgets, self._trouble)  # wherever one looks
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = dict(self.box._repr_mimebundle_())

@@ -98,7 +98,7 @@ VALUES = [
     ("12.0", "numeric_damage", "warning", "12"),
     (" 007.0", "numeric_damage", "warning", "007"),
     ("1234567890123456.0", "numeric_damage", "error", None),
-    ("1.2E+05", "numeric_damage", "error", "120000"),
+    ("1.2E+05", "numeric_damage", "error", None),
     ("1e+16", "numeric_damage", "error", None),
     ("1.20E+05", "numeric_damage", "error", None),
     ("1.5E+00", "numeric_damage", "error", None),
@@ -140,6 +140,12 @@ def test_a_key_gets_no_fix_that_guesses() -> None:
     assert found(validate(pd.DataFrame({KEY: ["1.2E+05"], "wine_name": "x"}), key=KEY)) == [
         (0, "numeric_damage", "error", None)
     ]
+
+
+def test_only_among_numbers_scientific_notation_was_a_number() -> None:
+    """Between counts 1.2E+05 was 120000; alone, or between codes, it may have been the code 12E4."""
+    for others, fix in ((["12", "1500"], "120000"), (["000012"], None), ([], None)):
+        assert found(validate(lots([*others, "1.2E+05"]), key=KEY)) == [(len(others), "numeric_damage", "error", fix)]
 
 
 DATES = [

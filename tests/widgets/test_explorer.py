@@ -18,7 +18,7 @@ SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

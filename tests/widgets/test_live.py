@@ -18,7 +18,7 @@ from scmkit.widgets.live import LiveLine, Progress, Shown
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
