@@ -97,7 +97,11 @@ def test_a_line_that_cannot_be_shown_leaves_the_job_alone(
 
 
 def test_outside_a_kernel_a_job_shows_as_text(
-    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+    table: pd.DataFrame,
+    client: scmkit.Client,
+    server: PlainServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In a terminal, running or ended, IPython writes what repr gives."""
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # IPython warns where another environment is active
