@@ -396,7 +396,7 @@ class Engine:
 
     def _may_have_moved(self, call: Call) -> bool:
         """Whether an earlier attempt may have taken codes to another campaign, where this key does not find them."""
-        return call.maybe_applied and not self.plan.unique_key and any(f.name == "product" for f in self.plan.fields)
+        return call.maybe_applied and self.plan.moves_codes
 
     # Tasks
 

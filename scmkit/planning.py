@@ -110,6 +110,11 @@ class Plan:
         return self.assumptions.is_unique(self.key)
 
     @property
+    def moves_codes(self) -> bool:
+        """Whether a call may take codes to another campaign, where a repeat of it does not find them."""
+        return not self.unique_key and any(f.name == "product" for f in self.fields)
+
+    @property
     def exact(self) -> bool:
         """Whether the codes of every row are counted, not guessed."""
         return bool((self.row_codes["source"] == "exact").all())
@@ -203,6 +208,11 @@ class Plan:
             found.append(f"rejected, first: {self.why_not_sent(int(rejected[0]))}")
         if clears:
             found.append(f"clears {plural(clears, 'value')}")
+        if self.moves_codes:
+            found.append(
+                f"'product' moves codes: if an answer is lost, {' + '.join(self.key)} may no longer find them, and these "
+                "rows end as unknown or unverified until they are read back; key='extended_id' is certain"
+            )
         if empty:
             found.append(f"{empty:,} of {plural(len(sent), 'key value')} select no code in the inventory")
         if guessed > len(sent) / 2:

@@ -258,3 +258,12 @@ def test_very_many_calls_are_predicted_from_their_bounds(
     played = layout.predict_seconds(schedule)
     monkeypatch.setattr(layout, "PLAYED_CALLS", len(codes) - 1)
     assert layout.predict_seconds(schedule) == pytest.approx(played, rel=0.15)  # the last calls leave workers idle
+
+
+def test_a_plan_that_moves_codes_says_so() -> None:
+    """A product keyed by a lot may take the codes out of reach of a repeat; keyed by extended_id it cannot."""
+    lots = scmkit.plan(pd.DataFrame({"lot_number": ["L1"], "product": ["SKU-1"]}), key="lot_number")
+    codes = scmkit.plan(pd.DataFrame({"extended_id": ["Code_00001-"], "product": ["SKU-1"]}))
+    assert (lots.moves_codes, codes.moves_codes) == (True, False)
+    assert "key='extended_id' is certain" in lots.summary()
+    assert "moves codes" not in codes.summary()
