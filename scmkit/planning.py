@@ -210,8 +210,8 @@ class Plan:
             found.append(f"clears {plural(clears, 'value')}")
         if self.moves_codes:
             found.append(
-                f"'product' moves codes: if an answer is lost, {' + '.join(self.key)} may no longer find them, and these "
-                "rows end as unknown or unverified until they are read back; key='extended_id' is certain"
+                f"'product' moves codes: if an answer is lost, {' + '.join(self.key)} may no longer find them, and "
+                "these rows end as unknown or unverified until they are read back; key='extended_id' is certain"
             )
         if empty:
             found.append(f"{empty:,} of {plural(len(sent), 'key value')} select no code in the inventory")
