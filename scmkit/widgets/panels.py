@@ -63,6 +63,7 @@ class Checked:
     words: Html = NO_HTML
     picture: Html = NO_HTML
     ways: Html = NO_HTML
+    changes: Html = NO_HTML
 
 
 @dataclass(frozen=True, eq=False)
@@ -513,7 +514,7 @@ class Panel(Surface):
         lines = [made.estimate.summary(), *made.summary().splitlines()]
         listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
         words = Html(f'<ul style="margin:.2em 0">{listed}</ul>')
-        return Checked(chosen, before.table, before.findings, made, words=words)
+        return Checked(chosen, before.table, before.findings, made, words=words, changes=before.changes)
 
     def _plan(self, table: pd.DataFrame, chosen: Steps) -> Plan:
         options = steps.options(chosen)
@@ -795,7 +796,7 @@ class Panel(Surface):
         state = "waits" if findings is None else "done" if steps.is_fine(chosen, findings) else "your turn"
         words = waiting if findings is None else _findings_line(findings, chosen)
         self._found.say(state, words, is_open=findings is not None)
-        self._found.show(chosen, findings, self._looking_at)
+        self._found.show(chosen, findings, self._looking_at, NO_HTML if checked is None else checked.changes)
 
     def _show_plan(self, chosen: Steps, checked: Checked | None) -> None:
         made = None if checked is None else checked.plan
@@ -913,7 +914,10 @@ def _read_content(name: str, content: bytes) -> Source:
 
 def _looked_at(chosen: Steps) -> Checked:
     table = steps.prepared(chosen)
-    return Checked(chosen, table, validate(table, **steps.checks(chosen)))
+    changed = steps.changes(chosen, table).set_index("row") if chosen.fixes else pd.DataFrame()
+    caption = f"The fixes changed {plural(len(changed), 'cell')} of a copy; rows are counted from 0"
+    shown = display.table(changed, max_rows=200, caption=caption) if len(changed) else NO_HTML
+    return Checked(chosen, table, validate(table, **steps.checks(chosen)), changes=shown)
 
 
 def _with_risk(checked: Checked) -> Checked:

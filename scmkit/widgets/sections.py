@@ -276,14 +276,15 @@ class FindingsSection(Section):
         self._lines = ipywidgets.HTML(layout=wide())
         self.which = choice("Look at", [], "The findings of one rule")
         self._details = ipywidgets.HTML(layout=wide())
+        self._changes = ipywidgets.HTML(layout=wide())
         self._shown: tuple[object, ...] = ()
         super().__init__(
             "4. Findings", self._lines, row(*self.fixes.values(), self.fix_all, self.undo), self.conflict,
-            self.leave_out, self.which, self._details,
+            self._changes, self.leave_out, self.which, self._details,
         )  # fmt: skip
 
-    def show(self, steps: Steps, findings: Findings | None, looking_at: str) -> None:
-        """Show what was found by rule, and the findings of one rule."""
+    def show(self, steps: Steps, findings: Findings | None, looking_at: str, changes: Html) -> None:
+        """Show what was found by rule, the findings of one rule, and what fixes changed."""
         state = (findings, steps.fixes, steps.on_conflict, steps.leave_out, looking_at)
         if findings is None or state == self._shown:
             return
@@ -310,6 +311,7 @@ class FindingsSection(Section):
         show_if(len(findings.frame) > 0, self.which, self._details, self._lines)
         write(self._lines, _by_rule(findings))
         write(self._details, _findings(findings, looking_at))
+        write(self._changes, _scrolled(changes) if changes else "")
 
 
 def _by_rule(findings: Findings) -> str:

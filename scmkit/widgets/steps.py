@@ -421,6 +421,18 @@ def prepared(steps: Steps) -> pd.DataFrame:
     return table
 
 
+def changes(steps: Steps, fixed: pd.DataFrame) -> pd.DataFrame:
+    """List what the fixes changed, a line a cell: ``row``, ``column``, ``was``, ``now``."""
+    before = prepared(replace(steps, fixes=()))
+    lines = [
+        (row, name, was, now)
+        for name in fixed.columns
+        for row, was, now in zip(fixed.index, before.loc[fixed.index, name], fixed[name], strict=True)
+        if was is not now and not (pd.isna(was) and pd.isna(now)) and was != now
+    ]
+    return pd.DataFrame(lines, columns=["row", "column", "was", "now"])
+
+
 def checks(steps: Steps) -> dict[str, Any]:
     """Give the options of `validate`."""
     return {"key": steps.key_field, "fields": fields(steps), "on_conflict": steps.on_conflict}

@@ -104,6 +104,8 @@ def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(
     assert panel._table.file.value == ()
     press(panel, panel._codes.sandbox)
     press(panel, panel._found.fix_all)
+    assert "The fixes changed 15 cells" in panel._found._changes.value
+    assert "120000" in panel._found._changes.value
     panel._found.leave_out.value = True
     panel.wait()
     upload = panel._upload_section
