@@ -768,7 +768,7 @@ class Panel(Surface):
         checked = self._fresh()
         self._show_tables(chosen)
         defined = steps.fields_of(chosen.codes)
-        state = "waits" if chosen.table is None else "your turn" if why else "done"
+        state = "waits" if chosen.table is None else "your turn" if why else "look" if chosen.unknown else "done"
         self._mapping.say(state, why or _fields_line(chosen), is_open=chosen.table is not None)
         self._mapping.show(chosen, defined, self._editing, self._other_name)
         self._show_findings(chosen, checked, why)

@@ -20,7 +20,7 @@ import pandas as pd
 
 from scmkit import contract
 from scmkit.dates import is_like_a_date
-from scmkit.display import plural
+from scmkit.display import plural, shown
 from scmkit.errors import TableError
 from scmkit.exports import NOTES
 from scmkit.tables import read_table
@@ -39,6 +39,7 @@ LOGISTIC_WORDS = {"pallet", "pallets", "carton", "case", "crate", "container", "
 LOOKED_AT = 1_000  # rows that show what a column holds
 CLOSE = 0.75  # how much alike two names are, from 0 to 1, before one is suggested for the other
 MOST_FILES = 100
+_NO_FIELD = "the campaign has no such field"
 CHOSEN = "chosen here"  # why a column is sent as what it is
 SANDBOX_CODES = 60_000  # of which the samples of the repository are a part
 SANDBOX_SPEED = 30  # a minute of the service's clock is two seconds
@@ -238,6 +239,11 @@ class Steps:
         return {c.name: c for c in self.columns if c.field is not None}
 
     @property
+    def unknown(self) -> list[str]:
+        """The columns that are not sent because nobody knows a field for them; a name may be misspelt."""
+        return [c.name for c in self.columns if c.field is None and c.why.startswith(_NO_FIELD)]
+
+    @property
     def key_field(self) -> str:
         """What the key is sent as."""
         return next((c.field for c in self.columns if c.name == self.key and c.field), self.key)
@@ -380,8 +386,8 @@ def _without_match(
         return name, "as it is: which fields the campaign has is not known"
     near = _closest(name, [field for field, _ in found.values()])
     if near is not None:
-        return None, f"like {near!r}, which another column is already"
-    return None, "the campaign has no such field"
+        return None, f"{_NO_FIELD}; like {near!r}, which another column is already"
+    return None, _NO_FIELD
 
 
 def _column(name: str, cells: pd.Series, field: str | None, why: str) -> Column:
@@ -425,12 +431,17 @@ def changes(steps: Steps, fixed: pd.DataFrame) -> pd.DataFrame:
     """List what the fixes changed, a line a cell: ``row``, ``column``, ``was``, ``now``."""
     before = prepared(replace(steps, fixes=()))
     lines = [
-        (row, name, was, now)
+        (row, name, _quoted(was), _quoted(now))
         for name in fixed.columns
         for row, was, now in zip(fixed.index, before.loc[fixed.index, name], fixed[name], strict=True)
         if was is not now and not (pd.isna(was) and pd.isna(now)) and was != now
     ]
     return pd.DataFrame(lines, columns=["row", "column", "was", "now"])
+
+
+def _quoted(cell: Any) -> str:
+    """Show a cell so that blanks around it can be seen."""
+    return "" if pd.isna(cell) else shown(cell)
 
 
 def checks(steps: Steps) -> dict[str, Any]:
