@@ -104,10 +104,10 @@ def test_a_callback_that_raises_shows_its_error(lab: labs.Lab) -> None:
     lab.open("import scmkit\npanel = scmkit.panel()\npanel")
     panel = lab.run(0)
     give(lab, panel, lab.folder / "broken.csv")
-    labs.expect(panel.get_by_role("alert")).to_contain_text("broken.csv, line 2")
+    labs.expect(panel.get_by_role("alert").first).to_contain_text("broken.csv, line 2")
     give(lab, panel, DATA / "lots.csv")
     labs.expect(section(panel, "1. Table")).to_contain_text("lots.csv (400 rows")
-    labs.expect(panel.get_by_role("alert")).to_be_hidden()
+    labs.expect(panel.get_by_role("alert").first).to_be_hidden()
 
 
 @pytest.fixture
