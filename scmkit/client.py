@@ -469,8 +469,8 @@ def ready_client() -> Client | None:
     """Give the client that `default_client` would give, or None where only a question to the user could get one."""
     if _default is not None:
         return _default
-    token = os.environ.get("SCANTRUST_UAT_TOKEN") or _from_keyring(current_service())
-    return Client(token=token) if token else None
+    token = _without_asking(current_service())
+    return None if token is None else Client(token=token)
 
 
 def current_service() -> str:
@@ -482,13 +482,17 @@ def current_service() -> str:
 
 def _find_token(token: Token | None, base_url: str) -> Token:
     """Look for a token; no variable holds it as text, since a traceback may show variables."""
-    found = token or _token(os.environ.get("SCANTRUST_UAT_TOKEN")) or _from_keyring(base_url) or _from_prompt(base_url)
+    found = token or _without_asking(base_url) or _from_prompt(base_url)
     if found is not None:
         return found.checked()
     raise ConfigurationError(
         "no token: set SCANTRUST_UAT_TOKEN, store one in the keyring (service 'scmkit', user name "
         f"{base_url!r}), or pass Client(token=...). Without an account: scmkit.Sandbox().client()"
     )
+
+
+def _without_asking(base_url: str) -> Token | None:
+    return _token(os.environ.get("SCANTRUST_UAT_TOKEN")) or _from_keyring(base_url)
 
 
 def _token(text: str | None) -> Token | None:

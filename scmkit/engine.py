@@ -209,7 +209,9 @@ class Engine:
                 yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
         yield from self.leftovers()
         yield from self._field_evidence()
-        yield Ended(self._state(), self._error or (self._given_up if self._stop_at is None else None))
+        if self._stop_at is None:
+            self._error = self._given_up
+        yield Ended(self._state(), self._error)
 
     # Feeding
 
@@ -513,9 +515,7 @@ class Engine:
     def _state(self) -> str:
         if self._error is not None:
             return "suspended"
-        if self._stop_at is not None:
-            return "cancelled"
-        return "complete" if self._given_up is None else "suspended"
+        return "cancelled" if self._stop_at is not None else "complete"
 
     def _may_be_late(self, mode: Mode) -> None:
         """Note that a call was lost, and may take effect until a moment from now."""

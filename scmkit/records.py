@@ -117,8 +117,8 @@ def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
     return frame.astype(_JOBS | _TOTALS)
 
 
-def tasks(book: Journal, job: str | None = None) -> pd.DataFrame:
-    """List the tasks that a job made, or all jobs: ``job``, ``call``, ``at``, and what the service said last."""
+def tasks(book: Journal, job: str) -> pd.DataFrame:
+    """List the tasks that a job made: ``job``, ``call``, ``at``, and what the service said last."""
     frame = pd.DataFrame(_task_lines(book, job), columns=list(_TASKS))
     frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
     return frame.astype(_TASKS)
@@ -348,16 +348,14 @@ def _totals(book: Journal, fates: NDArray[np.int8], job: str) -> dict[str, Any]:
     }
 
 
-def _task_lines(book: Journal, job: str | None) -> Iterator[dict[str, Any]]:
-    sql = (
-        "select a.task, a.job, a.call, a.at, t.seen from attempts a left join tasks t "
-        "on t.job = a.job and t.id = a.task where a.task is not null"
-    )
-    lines = book.query(f"{sql} order by a.id") if job is None else book.query(f"{sql} and a.job = ? order by a.id", job)
-    for task_id, of_job, call, at, seen in lines:
+def _task_lines(book: Journal, job: str) -> Iterator[dict[str, Any]]:
+    for task_id, call, at, seen in book.query(
+        "select a.task, a.call, a.at, t.seen from attempts a left join tasks t on t.job = a.job and t.id = a.task "
+        "where a.job = ? and a.task is not null order by a.id", job,
+    ):  # fmt: skip
         task = Task(task_id, None, "accepted") if seen is None else _task(seen)
         yield {
-            "task_id": task_id, "job": of_job, "call": call, "at": at,
+            "task_id": task_id, "job": job, "call": call, "at": at,
             "state": task.state.value if task.state else task.word, "codes_affected": task.codes_affected,
             "seconds": _between(task.created_at, task.completed_at), "finished": task.finished,
         }  # fmt: skip

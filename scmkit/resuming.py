@@ -179,7 +179,11 @@ def _field_facts(plan: Plan, settled: Sequence[Settled]) -> tuple[frozenset[str]
     return frozenset(stored), frozenset(dropped)
 
 
+def is_of(service: str, client: Client) -> bool:
+    """Whether a client is of this service; a sandbox may have come back at another port."""
+    return urlsplit(service).hostname == urlsplit(client.base_url).hostname
+
+
 def _check_service(service: str, client: Client) -> None:
-    was, now = urlsplit(service), urlsplit(client.base_url)
-    if was.hostname != now.hostname:
+    if not is_of(service, client):
         raise ConfigurationError(f"this job was an upload to {service}, and the client is of {client.base_url}")

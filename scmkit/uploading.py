@@ -32,6 +32,7 @@ from scmkit.fences import Fence, claim_of
 from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
+from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.readback import compare
 from scmkit.records import begin
@@ -141,7 +142,7 @@ class UploadJob:
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
         self._claim = claim_of(plan, job=self.id)
         self._anyway = anyway
-        self._fence = None if record is None or anyway else _fence(record.journal, plan, client, self.id)
+        self._fence = None if record is None or anyway else _fence(record.journal, self._claim, client, self.id)
         self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until, start=start)
         self._thread = JobThread(self)
 
@@ -500,7 +501,7 @@ def upload(
 def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | None, anyway: bool) -> Record | None:
     def check(book: Journal) -> None:
         if not anyway:
-            _fence(book, plan, client).held_s()
+            _fence(book, claim_of(plan), client).held_s()
 
     return begin(_new_id(), plan, client.base_url, journal, check)
 
@@ -516,8 +517,8 @@ def _let_go_on_error(record: Record | None) -> Iterator[None]:
         raise
 
 
-def _fence(book: Journal, plan: Plan, client: Client, job: str | None = None) -> Fence:
-    return Fence(book, claim_of(plan), client.base_url, client.limits.speed, client.task, job)
+def _fence(book: Journal, claim: Claim, client: Client, job: str | None = None) -> Fence:
+    return Fence(book, claim, client.base_url, client.limits.speed, client.task, job)
 
 
 def _new_id() -> str:

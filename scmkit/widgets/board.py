@@ -29,7 +29,7 @@ from scmkit.errors import (
 from scmkit.journal import Journal, place
 from scmkit.ledger import Ledger
 from scmkit.models import Task
-from scmkit.resuming import _check_service, resume
+from scmkit.resuming import _check_service, is_of, resume
 from scmkit.uploading import UploadJob, running_jobs, upload
 from scmkit.widgets.desk import Desk
 from scmkit.widgets.live import Watcher
@@ -363,7 +363,7 @@ class TaskBoard(Surface):
     def _send_again(self, line: Line) -> None:
         client = self._client_for(line)
         with Journal(self._journal) as book:
-            plan = records.told(book, line.id).plan
+            plan = records.plan_of(book.parts(line.id), book.traces(line.id))
         table = records.table_of(line.id, self._journal)
         self.add(
             upload(
@@ -469,13 +469,10 @@ class TaskBoard(Surface):
             for task, job in zip(self.tasks["task_id"], self.tasks["job"], strict=True)
             if job in abandoned and not (isinstance(known.get(task), Task) and known[task].finished)  # type: ignore[union-attr]
         }
-        askable = [task for task, line in tasks.items() if self._can_ask(line, self._client)]
+        askable = [task for task, line in tasks.items() if is_of(line.service, self._client)]
         task = self._turns.take(askable, self._clock())
         if task is not None:
             self._asking.do("task", partial(self._ask, task, self._client))
-
-    def _can_ask(self, line: Line, client: Client) -> bool:
-        return urlsplit(line.service).hostname == urlsplit(client.base_url).hostname
 
     def _ask(self, task: str, client: Client) -> None:
         try:

@@ -17,7 +17,6 @@ class Errand:
 
     work: Callable[[], None]
     due: float
-    spacing_s: float
 
 
 class Desk:
@@ -60,7 +59,7 @@ class Desk:
             if self._closed:
                 return
             due = max(self._clock() + after_s, self._ran.get(name, float("-inf")) + spacing_s)
-            self._errands[name] = Errand(work, due, spacing_s)
+            self._errands[name] = Errand(work, due)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()

@@ -22,7 +22,7 @@ from scmkit import adapting, display, planning, uploading
 from scmkit.client import Client, ready_client
 from scmkit.display import Html, escape, plural
 from scmkit.errors import PlanError
-from scmkit.events import Event, Paused, Sending
+from scmkit.events import Event, Paused
 from scmkit.exports import write_rows
 from scmkit.ledger import not_wholly_applied
 from scmkit.planning import Plan
@@ -68,13 +68,12 @@ class Checked:
 
 @dataclass(frozen=True, eq=False)
 class Sent:
-    """An upload, what was uploaded to where, and the numbers of the calls that were made so far."""
+    """An upload, and what was uploaded to where."""
 
     job: UploadJob
     checked: Checked
     service: Service
     at: float
-    calls: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, eq=False)
@@ -672,15 +671,13 @@ class Panel(Surface):
         with self._lock:
             self._sent = Sent(job, checked, service, time.monotonic())
             self._result, self._files, self._paused = None, NO_HTML, (0.0, "")
-        job.subscribe(functools.partial(self._note, self._sent))
+        job.subscribe(self._note)
         self._refresh()
         return job
 
-    def _note(self, sent: Sent, event: Event) -> None:
+    def _note(self, event: Event) -> None:
         """Hear an event of the upload, on its thread."""
-        if isinstance(event, Sending):
-            sent.calls.add(event.call)
-        elif isinstance(event, Paused):
+        if isinstance(event, Paused):
             self._paused = (time.monotonic() + event.seconds, event.message)
             self._refresh()
 
@@ -826,7 +823,7 @@ class Panel(Surface):
         section.ask(offer, *((asked.words, asked.yes) if asked else (NO_HTML, "Yes, upload")))
         if sent is not None:
             total, stopping = len(sent.job.plan.index), "cancel" in self._doing
-            section.follow(total, _told(sent.job), self._how_far(sent), running=running, stopping=stopping)
+            section.follow(total, sent.job._ledger.told, self._how_far(sent), running=running, stopping=stopping)
         else:
             section.follow(0, 0, NO_HTML, running=False, stopping=False)
         result = self._result or Result()
@@ -838,10 +835,10 @@ class Panel(Surface):
         job, now = sent.job, time.monotonic()
         total = len(job.plan.index)
         counts = ", ".join(f"{n:,} {word}" for word, n in job.counts().items())
-        words = f"{counts}; {plural(len(sent.calls), 'call')}"
+        words = f"{counts}; {plural(job._ledger.tally()[0], 'call')}"
         if not job.done():
             predicted = job.plan.seconds / sent.service.client.limits.speed
-            left = steps.seconds_left(predicted, now - sent.at, _told(job) / max(total, 1))
+            left = steps.seconds_left(predicted, now - sent.at, job._ledger.told / max(total, 1))
             words += f"; about {left:,.0f} s left"
             until, why = self._paused
             words += f"; waiting {until - now:,.0f} s: {why}" if until > now else ""
@@ -989,11 +986,6 @@ def _result(sent: Sent, bad: pd.DataFrame) -> Html:
         lines["discarded_fields"] = lines["discarded_fields"].map(", ".join)
         parts.append(display.table(lines, max_rows=sections.SHOWN, caption="Rows to look at"))
     return display.card("What became of the rows", {}, *parts)
-
-
-def _told(job: UploadJob) -> int:
-    """Count the rows that the service has said something about, or that are not for sending."""
-    return sum(n for state, n in job.counts().items() if state not in ("pending", "cancelled"))
 
 
 def _busy(doing: list[str]) -> str:

@@ -11,6 +11,7 @@ import ipywidgets
 from scmkit import display
 from scmkit.display import Html
 from scmkit.widgets.desk import Desk
+from scmkit.widgets.live import Shown
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 WIDE = "100%"
@@ -78,33 +79,24 @@ class Surface:
             shown = self.static()
             if folded:  # a title, below which the reader unfolds it
                 shown = Html(f"<details><summary>{display.escape(folded)}</summary>{shown}</details>")
-            self._kept.update(_Static(shown, repr(self)))
+            self._kept.update(Shown(shown, repr(self)))
 
     def _lay_out(self, *widgets: ipywidgets.Widget) -> None:
         self.box.children = (self._trouble, *widgets, self._trouble)  # wherever one looks
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return self._bundle(self.static())
+
+    def _bundle(self, shown: Html) -> dict[str, Any]:
+        """Give the widgets, and what is shown where they cannot be."""
         bundle: dict[str, Any] = dict(self.box._repr_mimebundle_())
-        return bundle | {"text/plain": repr(self), "text/html": str(self.static())}
+        return bundle | {"text/plain": repr(self), "text/html": str(shown)}
 
     def _ipython_display_(self) -> None:
         from IPython.display import display as show
 
-        show(self._repr_mimebundle_() | {"text/html": str(self.without_kernel())}, raw=True)
-        self._kept = show(_Static(Html(""), ""), display_id=True)
-
-
-class _Static:
-    """HTML and text that the notebook keeps."""
-
-    def __init__(self, shown: Html, words: str) -> None:
-        self._html, self._words = shown, words
-
-    def __repr__(self) -> str:
-        return self._words
-
-    def _repr_html_(self) -> str:
-        return str(self._html)
+        show(self._bundle(self.without_kernel()), raw=True)
+        self._kept = show(Shown(Html(""), ""), display_id=True)
 
 
 def _words(error: Exception) -> str:
