@@ -10,10 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import fault_server
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from attacks import ATTACKS
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 CI = bool(os.environ.get("CI"))
 
 try:
@@ -68,6 +72,20 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[labs.Server]:
     """One JupyterLab for all tests of a worker."""
     with labs.jupyterlab(tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
+
+
+@pytest.fixture
+def rude() -> Iterator[fault_server.FaultServer]:
+    """A server that refuses every row, with an attack for a reason."""
+    codes = {f"Code_{i:05d}-": {"lot_number": "1"} for i in range(len(ATTACKS))}
+
+    def refuse(exchange: fault_server.Exchange) -> None:
+        first = int(exchange.body["items"][0]["extended_id"][5:10])
+        exchange.answer(400, {"detail": ATTACKS[first]})
+
+    with fault_server.serve(["wine_name"], codes) as server:
+        server.rule = refuse
         yield server
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import fault_server
 import lab as labs
-import pytest
 from attacks import ATTACKS
 from playwright.sync_api import Locator
 
@@ -108,18 +106,6 @@ def test_a_callback_that_raises_shows_its_error(lab: labs.Lab) -> None:
     give(lab, panel, DATA / "lots.csv")
     labs.expect(section(panel, "1. Table")).to_contain_text("lots.csv (400 rows")
     labs.expect(panel.get_by_role("alert").first).to_be_hidden()
-
-
-@pytest.fixture
-def rude() -> Iterator[fault_server.FaultServer]:
-    """A server that refuses every row, with an attack for a reason."""
-
-    def refuse(exchange: fault_server.Exchange) -> None:
-        exchange.answer(400, {"detail": ATTACKS[int(exchange.body["items"][0]["extended_id"][5:10])]})
-
-    with fault_server.serve(["wine_name"], {}) as server:
-        server.rule = refuse
-        yield server
 
 
 def test_no_text_from_elsewhere_runs(lab: labs.Lab, rude: fault_server.FaultServer) -> None:

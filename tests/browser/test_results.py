@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import fault_server
@@ -56,20 +55,6 @@ def test_results_are_legible_and_need_no_kernel(lab: labs.Lab) -> None:
         labs.expect(lab.page.locator("body")).to_contain_text(words)
     lab.assert_legible(lab.page.locator("body"), least=4)  # nbconvert's own prompts have less
     lab.picture("results-nbconvert")
-
-
-@pytest.fixture
-def rude() -> Iterator[fault_server.FaultServer]:
-    """A server that refuses every row, with an attack for a reason."""
-    codes = {f"Code_{i:05d}-": {"lot_number": "1"} for i in range(len(ATTACKS))}
-
-    def refuse(exchange: fault_server.Exchange) -> None:
-        first = int(exchange.body["items"][0]["extended_id"][5:10])
-        exchange.answer(400, {"detail": ATTACKS[first]})
-
-    with fault_server.serve(["wine_name"], codes) as server:
-        server.rule = refuse
-        yield server
 
 
 def test_no_text_from_elsewhere_runs(lab: labs.Lab, rude: fault_server.FaultServer) -> None:

@@ -42,6 +42,19 @@ class PlainServer:
     authorizations: list[tuple[str, str | None]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def hold(self, count: int = 1) -> tuple[threading.Event, threading.Event]:
+        """Let the next calls wait until the second event is set; the first tells that one is there."""
+        arrived, go = threading.Event(), threading.Event()
+
+        def held(*_: object) -> None:
+            self.lock.release()
+            arrived.set()
+            go.wait(30)
+            self.lock.acquire()
+
+        self.answers = [held] * count
+        return arrived, go
+
     def select(self, key: str, values: list[str]) -> list[str]:
         """Find the codes that carry one of these values."""
         if key == "extended_id":

@@ -30,20 +30,6 @@ def table(value: str, *lots: str) -> pd.DataFrame:
     return pd.DataFrame({"lot_number": lots or ("000001",), "wine_name": value})
 
 
-def hold(server: PlainServer, count: int = 1) -> tuple[threading.Event, threading.Event]:
-    """Let the next calls wait until they are let go; tell when the first is there."""
-    arrived, go = threading.Event(), threading.Event()
-
-    def held(*_: Any) -> None:
-        server.lock.release()
-        arrived.set()
-        go.wait(10)
-        server.lock.acquire()
-
-    server.answers = [held] * count
-    return arrived, go
-
-
 def upload(df: pd.DataFrame, client: scmkit.Client, mode: str = "sync", **options: Any) -> scmkit.UploadJob:
     return df.scm.upload(client, key="lot_number", mode=mode, progress=False, **options)
 
@@ -62,7 +48,7 @@ def test_a_job_waits_for_one_of_another_client(
     server: PlainServer, client: scmkit.Client, other: scmkit.Client
 ) -> None:
     """A running job of the journal goes first, though the newer one has a client of its own."""
-    arrived, go = hold(server)
+    arrived, go = server.hold()
     older = upload(table("old"), client, wait=False)
     assert arrived.wait(5)
     told = threading.Event()
@@ -81,7 +67,7 @@ def test_jobs_that_do_not_collide_do_not_wait(
     server: PlainServer, client: scmkit.Client, other: scmkit.Client, df: pd.DataFrame
 ) -> None:
     """Other keys, or other fields of the same keys, go out beside a running job."""
-    arrived, go = hold(server)
+    arrived, go = server.hold()
     older = upload(table("old"), client, wait=False)
     assert arrived.wait(5)
     assert upload(df, other).ok
@@ -147,7 +133,7 @@ def test_jobs_never_wait_for_each_other(server: PlainServer, client: scmkit.Clie
     server.answers = [(401, {"detail": "Token expired."}, {})]
     older = upload(table("old"), client, wait=False)
     assert older._ended.wait(5)
-    arrived, go = hold(server)
+    arrived, go = server.hold()
     first = upload(table("first"), client, wait=False)
     assert arrived.wait(5)
     newer = upload(table("new"), client, wait=False)
@@ -168,7 +154,7 @@ def test_what_is_left_of_an_older_job_goes_on_before_a_newer_one(server: PlainSe
     )  # fmt: skip
     older = plan.upload(client=client, progress=False)
     assert older.counts() == {"applied": 1, "cancelled": 1}
-    arrived, go = hold(server)
+    arrived, go = server.hold()
     first = upload(table("first"), client, wait=False)
     assert arrived.wait(5)
     newer = upload(table("new"), client, wait=False)
@@ -204,7 +190,7 @@ def test_an_upload_beside_a_resume_has_its_place(
 
 def test_a_job_that_moves_codes_is_waited_for(server: PlainServer, client: scmkit.Client) -> None:
     """While a job puts codes into a lot, one that is keyed by this lot waits, else it would miss some."""
-    arrived, go = hold(server)
+    arrived, go = server.hold()
     moving = pd.DataFrame({"extended_id": ["Code_00001-"], "lot_number": "L43"}).scm.upload(
         client, mode="sync", progress=False, wait=False
     )
@@ -286,7 +272,7 @@ def test_an_older_job_does_not_go_on_beside_a_newer_one(
     server.answers = [(401, {"detail": "Token expired."}, {})]
     older = upload(table("old"), client, wait=False)
     assert older._ended.wait(5)
-    arrived, go = hold(server)
+    arrived, go = server.hold()
     newer = upload(table("new"), other, wait=False)
     with pytest.raises(errors.JournalError, match=f"{newer.id}, made later, may have changed .*, or is about to"):
         scmkit.resume(older.id, client)

@@ -2,14 +2,14 @@
 
 import itertools
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from plain_server import PlainServer
+from waiting import wait_for
 
 import scmkit
 from scmkit import records
@@ -18,13 +18,6 @@ from scmkit.journal import Journal
 from scmkit.widgets.board import PATIENCE_S, Line, TaskBoard, Turns, ago, chosen
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def line(**facts: object) -> Line:
@@ -60,19 +53,6 @@ def board(client: scmkit.Client, clock: Clock) -> Iterator[TaskBoard]:
 def look(board: TaskBoard) -> None:
     board._work.do("look", lambda: board._look(once=True))
     wait_for(board._work.idle)
-
-
-def held(server: PlainServer) -> threading.Event:
-    """Let the calls wait for their answers until the event is set."""
-    answer = threading.Event()
-
-    def wait(*_: object) -> None:
-        server.lock.release()
-        answer.wait(30)
-        server.lock.acquire()
-
-    server.answers = [wait] * 9
-    return answer
 
 
 def abandoned(client: scmkit.Client, server: PlainServer) -> scmkit.UploadJob:
@@ -125,7 +105,7 @@ def test_a_running_job_is_live_and_can_be_cancelled(
     board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer
 ) -> None:
     """A job of this kernel is found by itself, moves, and ends by the button; Resume then finishes it."""
-    answer = held(server)
+    _, answer = server.hold(9)
     job = scmkit.upload(table, client, workers=1, mode="sync", wait=False)
     wait_for(lambda: server.seen)
     board.refresh()

@@ -1,13 +1,12 @@
 """The capacity explorer, driven as a browser would: by setting traits and clicking."""
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import wait_for
 
 import scmkit
 from scmkit import ServiceTime, capacity
@@ -15,13 +14,6 @@ from scmkit.widgets.chart import drawn
 from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, duration, explore, scaled
 
 SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def rest(explorer: CapacityExplorer) -> None:

@@ -1,40 +1,19 @@
 """An upload that shows itself: a line while it runs, the summary afterwards, and plain words outside a notebook."""
 
 import threading
-import time
-from collections.abc import Callable
 from datetime import datetime
 
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from plain_server import PlainServer
+from waiting import wait_for
 
 import scmkit
 from scmkit.events import Paused, Sending, TaskSeen, Waiting
 from scmkit.models import Mode, Task
 from scmkit.widgets import live
 from scmkit.widgets.live import LiveLine, Progress, Shown
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def held(server: PlainServer) -> threading.Event:
-    """Let the calls wait for their answers until the event is set."""
-    answer = threading.Event()
-
-    def wait(*_: object) -> None:
-        server.lock.release()
-        answer.wait(30)
-        server.lock.acquire()
-
-    server.answers = [wait] * 9
-    return answer
 
 
 def progress(**facts: object) -> Progress:
@@ -59,7 +38,7 @@ def test_the_line_says_how_far_it_is() -> None:
 
 def test_a_line_moves_and_ends_as_the_summary(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
     """While the job runs a line is updated; what is put last is what the ended job shows."""
-    answer = held(server)
+    _, answer = server.hold(9)
     job = scmkit.upload(table, client, wait=False)
     line, puts, ended = LiveLine(job), list[Shown](), threading.Event()
     assert "0 of 50 rows" in line.shown.words
@@ -81,7 +60,7 @@ def test_a_line_that_cannot_be_shown_leaves_the_job_alone(
     table: pd.DataFrame, client: scmkit.Client, server: PlainServer
 ) -> None:
     """A notebook that has gone away ends the line, not the upload."""
-    answer = held(server)
+    _, answer = server.hold(9)
     job = scmkit.upload(table, client, wait=False)
     line, called = LiveLine(job), threading.Event()
 
@@ -105,7 +84,7 @@ def test_outside_a_kernel_a_job_shows_as_text(
 ) -> None:
     """In a terminal, running or ended, IPython writes what repr gives."""
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # IPython warns where another environment is active
-    answer = held(server)
+    _, answer = server.hold(9)
     job = scmkit.upload(table, client, wait=False)
     shell = InteractiveShell()
     try:

@@ -8,7 +8,6 @@ import json
 import shutil
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import pandas as pd
 import plain_server
 import pytest
 from traitlets import Bunch
+from waiting import wait_for
 
 import scmkit
 from scmkit import adapting, contract, display, uploading
@@ -56,13 +56,6 @@ def panel_of() -> Iterator[Callable[..., Panel]]:
     yield make
     for each in made:
         each.close()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def press(panel: Panel, button: ipywidgets.Button) -> None:
