@@ -341,15 +341,16 @@ def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, .
         import openpyxl
     except ImportError:
         raise MissingDependencyError.of("openpyxl", "files", f"reading {path.suffix}") from None
-    with zipfile.ZipFile(path) as archive:
-        _refuse_to_unpack(path, sum(member.file_size for member in archive.infolist()))
-    book = openpyxl.load_workbook(path, read_only=True, data_only=values)
-    try:
-        found = _sheet(path, {s.title: s for s in book.worksheets}, sheet)
-        found.reset_dimensions()  # some programs write A1:A1 there, and openpyxl would stop at it
-        yield from found.rows
-    finally:
-        book.close()
+    with path.open("rb") as file:  # openpyxl leaves a path's file open when it cannot read the book
+        with zipfile.ZipFile(file) as archive:
+            _refuse_to_unpack(path, sum(member.file_size for member in archive.infolist()))
+        book = openpyxl.load_workbook(file, read_only=True, data_only=values)
+        try:
+            found = _sheet(path, {s.title: s for s in book.worksheets}, sheet)
+            found.reset_dimensions()  # some programs write A1:A1 there, and openpyxl would stop at it
+            yield from found.rows
+        finally:
+            book.close()
 
 
 def _sheet(path: Path, sheets: dict[str, Any], name: str | None) -> Any:
