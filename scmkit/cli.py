@@ -164,7 +164,8 @@ def jobs(prune: float | None, journal: Path | None) -> None:
         with Journal(journal) as book:
             click.echo(f"forgot {book.prune(time.time() - prune * 86_400):,} jobs")
     known = list_jobs(journal)
-    click.echo(known.drop(columns="service").to_string(index=False) if len(known) else "no uploads yet")
+    shown = known.assign(state=known["result"]).drop(columns=["service", "result"])
+    click.echo(shown.to_string(index=False) if len(known) else "no uploads yet")
 
 
 @main.command()

@@ -100,6 +100,11 @@ def figure(fig: Any, alt: str = "") -> Html:
     return Html(f'<img alt="{escape(words or "figure")}" src="data:image/png;base64,{data}">')
 
 
+def coloured(words: object, colour: str) -> Html:
+    """Show words in a colour, and bold, for those who do not see it; without a colour, as they are."""
+    return Html(f'<b style="color:{escape(colour)}">{escape(words)}</b>') if colour else escape(words)
+
+
 def _joined(bodies: Iterable[str]) -> str:
     return "".join(body if isinstance(body, Html) else f"<p>{escape(body)}</p>" for body in bodies)
 
@@ -111,7 +116,8 @@ def _column(column: Any) -> list[str]:
 
 def _cell(tag: str, value: object) -> str:
     number = isinstance(value, Real) and not isinstance(value, bool)
-    return f'<{tag} style="{_CELL}{"right" if number else "left"}">{escape(_text(value))}</{tag}>'
+    body = value if isinstance(value, Html) else escape(_text(value))
+    return f'<{tag} style="{_CELL}{"right" if number else "left"}">{body}</{tag}>'
 
 
 def _text(value: object) -> str:

@@ -83,10 +83,20 @@ class Ledger:
         return self.settled - int((self._fates == Fate.CANCELLED).sum())
 
     @property
+    def words(self) -> str:
+        """How the job stands, in words: its state is no news about its rows."""
+        applied = len(self.positions(Fate.APPLIED))
+        return state_words(self.state, len(self._fates), applied, self.not_applied)
+
+    @property
+    def not_applied(self) -> int:
+        """How many rows are neither applied nor merged into another."""
+        return len(self._fates) - len(self.positions(Fate.APPLIED, Fate.SUPERSEDED))
+
+    @property
     def whole(self) -> bool:
         """Whether every row is applied with all its fields, or merged into one that is."""
-        good = np.isin(self._fates, (Fate.APPLIED, Fate.SUPERSEDED))
-        return bool(good.all()) and not self._discarded
+        return not self.not_applied and not self._discarded
 
     def tally(self) -> tuple[int, int, int, int]:
         """Count the calls made, those with an answer, the tasks made, and those that have ended, without a frame."""
@@ -192,6 +202,11 @@ class Ledger:
         if fate is Fate.APPLIED and row in self._discarded:
             return f"the campaign does not define {', '.join(self._discarded[row])}"
         return _MESSAGES.get(fate, "")
+
+
+def state_words(state: str, rows: int, applied: int, not_applied: int) -> str:
+    """Say how a job stands: its state, and how many rows are applied unless all are, or merged into one that is."""
+    return state if state == "running" or not not_applied else f"{state}, {applied:,} of {rows:,} applied"
 
 
 def not_wholly_applied(rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from scmkit.estimation import Estimate
 from scmkit.fitting import NAMES
 from scmkit.journal import UNFINISHED, Journal, Record, Trace, _task, place
 from scmkit.latency import ServiceTime
-from scmkit.ledger import Ledger
+from scmkit.ledger import Ledger, state_words
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
 from scmkit.storage import NoLocksError
@@ -32,7 +32,8 @@ Where = str | os.PathLike[str] | None
 FAILED = (Fate.REJECTED, Fate.UNMATCHED, Fate.UNVERIFIED, Fate.UNKNOWN, Fate.CANCELLED)
 _JOBS = {
     "id": "object", "created": "datetime64[us, UTC]", "state": "object", "rows": "int64", "applied": "int64",
-    "unfinished": "int64", "key": "object", "service": "object", "error": "object",
+    "not_applied": "int64", "result": "object", "unfinished": "int64", "key": "object", "service": "object",
+    "error": "object",
 }  # fmt: skip
 _CALLS = {
     "job": "object", "call": "int64", "at": "datetime64[us, UTC]", "key": "object", "codes": "float64",
@@ -57,9 +58,11 @@ def jobs(journal: Where = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``id``, ``created``, ``state``, ``rows``, ``applied``, ``unfinished`` (rows that `resume` would send or follow),
-        ``key``, ``service`` (its URL) and ``error``. The state is ``running``, ``complete``, ``cancelled``,
-        ``suspended`` (stopped by an error) or ``interrupted`` (its process is gone).
+        ``id``, ``created``, ``state``, ``rows``, ``applied``, ``not_applied`` (rows that are neither applied nor merged
+        into another), ``result`` (the state, and how many rows are applied where not all are: ``complete, 0 of 5
+        applied``), ``unfinished`` (rows that `resume` would send or follow), ``key``, ``service`` (its URL) and
+        ``error``. The state is ``running``, ``complete``, ``cancelled``, ``suspended`` (stopped by an error) or
+        ``interrupted`` (its process is gone).
     """
     with Journal(journal) as book:
         found = book.query("select id, created, service, state, error, rows from jobs order by created, rowid")
@@ -376,8 +379,10 @@ def _job_line(
     if state == "running" and not book.is_running(job):
         state = "interrupted"
     facts = book.parts(job, "plan")["plan"]
+    applied, not_applied = (fates == Fate.APPLIED).sum(), (~np.isin(fates, (Fate.APPLIED, Fate.SUPERSEDED))).sum()
     return {
-        "id": job, "created": created, "state": state, "rows": rows, "applied": (fates == Fate.APPLIED).sum(),
+        "id": job, "created": created, "state": state, "rows": rows, "applied": applied, "not_applied": not_applied,
+        "result": state_words(state, rows, applied, not_applied),
         "unfinished": 0 if state == "complete" else np.isin(fates, UNFINISHED).sum(),
         "key": " + ".join(facts["columns"][: facts["keys"]]), "service": service, "error": error,
     }  # fmt: skip

@@ -279,7 +279,7 @@ class UploadJob:
         error = f"; stopped by: {self.error}" if self.error else ""
         error += f"; not read back: {self._unproven}" if self._unproven else ""
         made = f"{plural(len(calls), 'call')}, {plural(tasks, 'task')}"
-        return f"{self.state}: {counts or 'no rows'}; {made}{error}"
+        return f"{self._ledger.words}: {counts or 'no rows'}; {made}{error}"
 
     def __repr__(self) -> str:
         return f"<UploadJob {self.id} {self.summary()}>"
@@ -567,5 +567,5 @@ def _watch_progress(job: UploadJob, show: bool, presses: Sequence[float]) -> Non
             bar.refresh() if show and bar.n == 0 else bar.update(0)
             if waiting != (waiting := job.waiting):
                 bar.set_postfix_str(f"waiting: {waiting}" if waiting else "")
-        bar.n = job._ledger.told
+        bar.n = total - job._ledger.not_applied  # at the end, a full bar says that all is well
         bar.set_postfix_str(", ".join(f"{n:,} {word}" for word, n in job.counts().items()), refresh=True)

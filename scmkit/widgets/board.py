@@ -27,7 +27,7 @@ from scmkit.errors import (
     ThrottledError,
 )
 from scmkit.journal import Journal, place
-from scmkit.ledger import Ledger
+from scmkit.ledger import Ledger, state_words
 from scmkit.models import Task
 from scmkit.resuming import _check_service, is_of, resume
 from scmkit.uploading import UploadJob, running_jobs, upload
@@ -43,6 +43,11 @@ STATES = ("running", "complete", "cancelled", "suspended", "interrupted")
 ALL = "all states"
 
 
+_COUNTS = ("rows", "applied", "not_applied", "unfinished", "failed", "open_tasks")
+# Of what ended without all rows applied, and with none; they stand out on light and on dark ground.
+_SOME, _NONE = "#d98200", "#e0443e"
+
+
 @dataclass(frozen=True)
 class Line:
     """A job as the board shows it.
@@ -51,6 +56,8 @@ class Line:
     ----------
     unfinished : int
         Rows that `resume` would send or follow.
+    not_applied : int
+        Rows that are neither applied nor merged into another.
     failed : int
         Rows of an ended job that may come out otherwise when they are sent again.
     codes : int or None
@@ -80,12 +87,13 @@ class Line:
     note: str = ""
     left_s: float | None = None
     here: bool = False
+    not_applied: int = 0
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Line:
         """Read a line of `scmkit.records.overview`."""
         facts: dict[str, Any] = {name: record[name] for name in ("id", "state", "key", "service")}
-        facts |= {name: int(record[name]) for name in ("rows", "applied", "unfinished", "failed", "open_tasks")}
+        facts |= {name: int(record[name]) for name in _COUNTS}
         return cls(
             **facts,
             created=record["created"].to_pydatetime(),
@@ -105,7 +113,7 @@ class Line:
             progress.rows - progress.told, 0, int(codes.sum()) if len(codes) else None,
             (datetime.now(UTC) - job.started_at).total_seconds(), progress.tasks - progress.tasks_ended,
             " + ".join(job.plan.key), job._client.base_url, f"waiting: {job.waiting}" if job.waiting else "",
-            progress.left_s, here=True,
+            progress.left_s, here=True, not_applied=job._ledger.not_applied,
         )  # fmt: skip
 
     @property
@@ -113,18 +121,30 @@ class Line:
         """Whether there is something left to send or to follow, and nobody at it."""
         return self.state in ("interrupted", "suspended", "cancelled") and bool(self.unfinished or self.open_tasks)
 
+    @property
+    def words(self) -> str:
+        """How it stands: a complete job may have applied nothing."""
+        return state_words(self.state, self.rows, self.applied, self.not_applied)
+
+    @property
+    def colour(self) -> str:
+        """The colour of a job that ended without all rows applied; empty for any other."""
+        ended_short = self.state != "running" and self.not_applied
+        return "" if not ended_short else _SOME if self.applied else _NONE
+
     def holds(self, words: str) -> bool:
         """Whether the line holds each of these words, in whatever column."""
-        text = f"{self.id} {self.state} {self.key} {self.service} {self.note}".lower()
+        text = f"{self.id} {self.words} {self.key} {self.service} {self.note}".lower()
         return all(word in text for word in words.lower().split())
 
     def shown(self, now: datetime) -> dict[str, Any]:
         """Give the cells of the table."""
         end = "" if self.left_s is None else f"{datetime.now() + timedelta(seconds=self.left_s):%H:%M:%S}"
         return {
-            "state": self.state + (" (here)" if self.here else ""),
+            "state": self.words + (" (here)" if self.here else ""),
             "rows": self.rows,
             "applied": self.applied,
+            "not applied": self.not_applied,
             "unfinished": self.unfinished,
             "failed": self.failed,
             "codes affected": "" if self.codes is None else self.codes,
@@ -157,6 +177,11 @@ class Turns:
 def chosen(lines: Sequence[Line], words: str, state: str) -> list[Line]:
     """Give the lines that pass the filter, newest first."""
     return [line for line in reversed(lines) if state in (ALL, line.state) and line.holds(words)]
+
+
+def _frame_of(lines: Sequence[Line]) -> pd.DataFrame:
+    now = datetime.now(UTC)
+    return pd.DataFrame([line.shown(now) for line in lines], index=pd.Index([line.id for line in lines], name="job"))
 
 
 def ago(age: timedelta) -> str:
@@ -235,15 +260,23 @@ class TaskBoard(Surface):
     @property
     def frame(self) -> pd.DataFrame:
         """The lines that pass the filter, newest first."""
-        now = datetime.now(UTC)
-        lines = chosen(self.lines, self.words.value, self.state.value)
-        return pd.DataFrame(
-            [line.shown(now) for line in lines], index=pd.Index([line.id for line in lines], name="job")
-        )
+        return _frame_of(self._chosen())
+
+    def _chosen(self) -> list[Line]:
+        return chosen(self.lines, self.words.value, self.state.value)
+
+    def _lines_html(self) -> Html:
+        """Show the lines that pass the filter, with the state of what did not get through in a colour."""
+        lines = self._chosen()
+        frame = _frame_of(lines)
+        if lines:
+            states = [display.coloured(*pair) for pair in zip(frame["state"], (x.colour for x in lines), strict=True)]
+            frame["state"] = pd.Series(states, index=frame.index, dtype=object)
+        return display.table(frame, SHOWN)
 
     def static(self) -> Html:
         """Show the lines without widgets."""
-        return display.card("Uploads", {"": self._summary()}, display.table(self.frame, SHOWN))
+        return display.card("Uploads", {"": self._summary()}, self._lines_html())
 
     def __repr__(self) -> str:
         return f"<TaskBoard: {self._summary()}>\n{self.frame.to_string(max_rows=SHOWN)}"
@@ -253,7 +286,8 @@ class TaskBoard(Surface):
         self.refresh()
 
     def _summary(self) -> str:
-        counts = pd.Series([line.state for line in self.lines], dtype=object).value_counts()
+        kinds = [f"{line.state} with nothing applied" if line.colour == _NONE else line.state for line in self.lines]
+        counts = pd.Series(kinds, dtype=object).value_counts()
         return f"{plural(len(self.lines), 'job')}: " + (
             ", ".join(f"{n:,} {s}" for s, n in counts.items()) or "none yet"
         )
@@ -485,7 +519,7 @@ class TaskBoard(Surface):
     # Showing, on the work desk
 
     def _show_table(self) -> None:
-        self._table.value = display.card(self._summary(), {}, display.table(self.frame, SHOWN), self._tasks_html())
+        self._table.value = display.card(self._summary(), {}, self._lines_html(), self._tasks_html())
 
     def _tasks_html(self) -> Html:
         if not len(self.tasks):
@@ -501,7 +535,7 @@ class TaskBoard(Surface):
 
     def _offer_jobs(self) -> None:
         options = [("choose a job", "")]
-        options += [(f"{line.id}  {line.state}", line.id) for line in reversed(self.lines)]
+        options += [(f"{line.id}  {line.words}", line.id) for line in reversed(self.lines)]
         self._offer(self.job, options)
         self._name_buttons(self._line(self.job.value))
 

@@ -823,9 +823,10 @@ class Panel(Surface):
         section.ask(offer, *((asked.words, asked.yes) if asked else (NO_HTML, "Yes, upload")))
         if sent is not None:
             total, stopping = len(sent.job.plan.index), "cancel" in self._doing
-            section.follow(total, sent.job._ledger.told, self._how_far(sent), running=running, stopping=stopping)
+            done, style = _bar(sent.job)
+            section.follow(total, done, self._how_far(sent), style, running=running, stopping=stopping)
         else:
-            section.follow(0, 0, NO_HTML, running=False, stopping=False)
+            section.follow(0, 0, NO_HTML, "", running=False, stopping=False)
         result = self._result or Result()
         ended = self._result is not None
         section.conclude(result.shown, self._files, ended=ended, to_look_at=len(result.to_look_at))
@@ -964,13 +965,22 @@ def _question(checked: Checked, plan: Plan, service: Service) -> Question:
     return Question(checked, service, Html(words), f"Yes, upload to {kind}")
 
 
+def _bar(job: UploadJob) -> tuple[int, str]:
+    """Give the rows that a bar shows as done, and its style: of an ended upload, those that are applied."""
+    if not job.done():
+        return job._ledger.told, ""
+    done = len(job.plan.index) - job._ledger.not_applied
+    return done, "success" if job.ok else "warning" if job.counts().get("applied") else "danger"
+
+
 def _verdict(sent: Sent) -> str:
     job = sent.job
     if not job.done():
         return f"running ({job.id}, to {sent.service.words})"
     words = "everything arrived" if job.ok else job.state
     if not job.ok and job.state == "complete":
-        words = "ended, and there are rows to look at"
+        some = job.counts().get("applied")
+        words = "ended, and there are rows to look at" if some else "ended, and nothing was applied"
     read_back = ""
     if job.differences is not None:
         read_back = f"; read back: {plural(len(job.differences), 'difference')}"

@@ -411,9 +411,9 @@ class UploadSection(Section):
         show_if(bool(question), self._asking)
         show_if(bool(words) and not question, self.upload)
 
-    def follow(self, total: int, told: int, words: Html, *, running: bool, stopping: bool) -> None:
-        """Show how far an upload is."""
-        change(self._bar, max=max(total, 1), value=min(told, max(total, 1)))
+    def follow(self, total: int, done: int, words: Html, style: str, *, running: bool, stopping: bool) -> None:
+        """Show how far an upload is; at the end, by the bar's style, how it ended."""
+        change(self._bar, max=max(total, 1), value=min(done, max(total, 1)), bar_style=style)
         change(self._far, value=words)
         change(self.cancel, disabled=stopping)
         show_if(total > 0, self._progress)

@@ -88,6 +88,22 @@ def test_the_board_shows_what_the_journal_knows(board: TaskBoard, table: pd.Data
         assert "1 job: 1 complete" in form
 
 
+def test_a_job_that_applied_nothing_stands_out(board: TaskBoard, table: pd.DataFrame, client: scmkit.Client) -> None:
+    """A complete job with rows that were not applied has other words and another colour than one that has none."""
+    scmkit.upload(table, client, progress=False)
+    unknown = table.assign(extended_id=table["extended_id"] + "x")
+    scmkit.upload(pd.concat([table, unknown]), client, progress=False)
+    scmkit.upload(unknown, client, progress=False)
+    look(board)
+    assert board.frame["state"].tolist() == ["complete, 0 of 50 applied", "complete, 50 of 100 applied", "complete"]
+    assert board.frame["not applied"].tolist() == [50, 50, 0]
+    assert [found.colour for found in board.lines] == ["", "#d98200", "#e0443e"]
+    for form in (board._table.value, board._repr_mimebundle_()["text/html"]):
+        assert '<b style="color:#e0443e">complete, 0 of 50 applied</b>' in form
+        assert "3 jobs: 2 complete, 1 complete with nothing applied" in form
+    assert board.job.options[1][0].endswith("complete, 0 of 50 applied")
+
+
 def test_filters_by_words_and_state(board: TaskBoard) -> None:
     """Every word must be in the line; the newest comes first."""
     lines = [line(), line(id="j2", state="suspended", note="401: Invalid <token>"), line(id="j3", key="pallet")]

@@ -484,6 +484,26 @@ def test_rows_to_look_at_can_be_uploaded_again(
     assert job.plan.fields[0].take(job.plan.order).tolist() == ["-B"]
 
 
+@pytest.mark.parametrize(
+    ("codes", "applied", "style", "words"),
+    [
+        (["Code_00001-", "Code_00002-"], 2, "success", "everything arrived"),
+        (["Code_00001-", "Absent_0001"], 1, "warning", "rows to look at"),
+        (["Absent_0000", "Absent_0001"], 0, "danger", "nothing was applied"),
+    ],
+)
+def test_the_bar_tells_how_an_upload_ended(
+    panel_of: Callable[..., Panel], client: scmkit.Client, codes: list[str], applied: int, style: str, words: str
+) -> None:
+    """At the end the bar holds the rows that were applied, and its colour says whether those are all."""
+    panel = panel_of(pd.DataFrame({"extended_id": codes, "wine_name": ["A", "B"]}), client=client)
+    panel.submit()
+    panel.wait()
+    section = panel._upload_section
+    assert (section._bar.value, section._bar.max, section._bar.bar_style) == (applied, 2, style)
+    assert words in section._heading.value
+
+
 def test_tables_of_the_notebook_are_offered(
     panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
