@@ -93,11 +93,20 @@ def page(title: str, *bodies: str) -> Html:
 
 def figure(fig: Any, alt: str = "") -> Html:
     """Show a matplotlib figure as an inline PNG; without ``alt``, its titles say what it shows."""
+    data = base64.b64encode(png(fig)).decode("ascii")
+    return Html(f'<img alt="{escape(alt or titles(fig) or "figure")}" src="data:image/png;base64,{data}">')
+
+
+def png(fig: Any) -> bytes:
+    """Draw a matplotlib figure as a PNG."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    words = alt or "; ".join(filter(None, [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]))
-    return Html(f'<img alt="{escape(words or "figure")}" src="data:image/png;base64,{data}">')
+    return buffer.getvalue()
+
+
+def titles(fig: Any) -> str:
+    """Return the titles of a matplotlib figure and of its axes."""
+    return "; ".join(filter(None, [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]))
 
 
 def coloured(words: object, colour: str) -> Html:

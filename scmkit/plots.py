@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#777777"
 
 
-def new_axes(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
-    """Give the axes, or new ones on a figure of their own that pyplot does not know, so that it is shown once."""
+def new_axes(ax: Axes | None = None, width: float = 7.0, height: float = 4.0) -> Axes:
+    """Return the axes, or new ones that a notebook shows as a picture where they are the last line of a cell."""
     if ax is not None:
         return ax
-    from matplotlib.figure import Figure
+    from scmkit import figures
 
-    return Figure(figsize=(width, height), layout="constrained").subplots()
+    return figures.new_axes(width, height)
 
 
 def service_time(model: ServiceTime, ax: Axes | None = None) -> Axes:

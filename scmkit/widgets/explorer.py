@@ -436,9 +436,9 @@ def _curves(answer: Answer) -> tuple[Curve, Curve, Curve]:
 
 
 def _picture(answer: Answer) -> Any:
-    from matplotlib.figure import Figure
+    from scmkit.figures import ShownFigure
 
-    figure = Figure(figsize=(16, 4.2), layout="constrained")
+    figure = ShownFigure(figsize=(16, 4.2), layout="constrained")
     for curve, axes in zip(_curves(answer), figure.subplots(1, 3), strict=True):
         _draw(curve, axes)
     return figure

@@ -20,7 +20,7 @@ FLOORS = [
     {"layout"},
     {"planning"},
     {"simulation", "ledger", "readback", "capacity", "records"},
-    {"adapting", "fences"},
+    {"adapting", "fences", "figures"},
     {"engine", "plots"},
     {"uploading"},
     {"resuming"},
