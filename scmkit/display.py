@@ -155,7 +155,10 @@ def percent(probability: float) -> str:
 
 def shown(value: Any) -> str:
     """Show a value in a message: quoted, so that no control character gets through, and cut."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more than 4,300 digits, which Python refuses to write
+        text = f"a {type(value).__name__} of very many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -11,8 +11,8 @@ a cell holds                         the file holds
 nothing                              an empty cell
 text that begins as a formula may    an apostrophe, then the text
 ``""`` or blanks                     an apostrophe, then the text: it clears a field
-what has no text form                ``'!``, then the value as Python writes it
-everything else                      its text, see `scmkit.texts`
+what has no text form                ``'!``, then the value as it came
+everything else                      its text, as it would be sent, see `scmkit.texts`
 ===================================  ==============================================
 """
 
@@ -22,13 +22,15 @@ import csv
 import os
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scmkit.errors import MissingDependencyError, TableError
-from scmkit.texts import text_of
+from scmkit.texts import cells_of, text_column
 
 NOTES = ("scmkit_state", "scmkit_message")
 _UNREADY = "'!"
@@ -110,15 +112,19 @@ def restored(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _written_column(column: pd.Series) -> list[str]:
-    return [_written(value) for value in column]
+    sent = text_column(column)
+    lines = ["" if text is None else _written(text) for text in sent.take(np.arange(len(column)))]
+    cells = cells_of(column) if sent.problems else ()
+    return [f"{_UNREADY}{_as_it_came(cells[at])}" if at in sent.problems else line for at, line in enumerate(lines)]
 
 
-def _written(value: Any) -> str:
-    text, problem = text_of(value)
-    if problem is not None:
-        return f"{_UNREADY}{value!r}"
-    if text is None:
-        return ""
+def _as_it_came(cell: Any) -> str:
+    if isinstance(cell, int):  # Python refuses to write one of more than 4,300 digits
+        return str(Decimal(cell))
+    return str(cell) if isinstance(cell, np.number) else repr(cell)
+
+
+def _written(text: str) -> str:
     return f"'{text}" if _TO_MARK.match(text) else text
 
 

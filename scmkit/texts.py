@@ -92,6 +92,7 @@ def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
         With one entry a row; what `text_of` says of each cell, found once for each distinct number or time.
     """
     name = str(column.name) if name is None else name
+    column = _decoded(column)
     if isinstance(column.dtype, pd.CategoricalDtype):
         used = column.cat.remove_unused_categories().cat
         inner = text_column(pd.Series(used.categories), name)
@@ -102,6 +103,12 @@ def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
         return _spread(inner, codes.astype(np.int64))
     # Not factorize: pandas before 3 takes "a" and "a\0b" for equal, and any hash 1, True and 1.0.
     return _of_values(name, column.to_numpy(dtype=object).tolist())
+
+
+def cells_of(column: pd.Series) -> Objects:
+    """Return the cells of a column of any dtype as they are, each float in its own type; see `_scalars`."""
+    column = _decoded(column)
+    return _objects(_scalars(column.to_numpy(dtype=object), column.dtype))
 
 
 def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -> dict[str, TextColumn]:
@@ -177,10 +184,23 @@ def _spread(distinct: TextColumn, at: Ints) -> TextColumn:
 def _scalars(distinct: Any, dtype: Any) -> list[Any]:
     """Give the values of an index, narrow floats in their own type: widened, 0.1 would be 0.10000000149."""
     values: list[Any] = distinct.tolist()
-    narrow = getattr(dtype, "numpy_dtype", dtype)
+    narrow = _numpy_dtype(dtype)
     if narrow in (np.float16, np.float32):
         values = [value if pd.isna(value) else narrow.type(value) for value in values]
     return values
+
+
+def _numpy_dtype(dtype: Any) -> Any:
+    """Return the dtype that NumPy has for the values of a column, or the dtype itself."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _numpy_dtype(dtype.categories.dtype)
+    return dtype.subtype if isinstance(dtype, pd.SparseDtype) else getattr(dtype, "numpy_dtype", dtype)
+
+
+def _decoded(column: pd.Series) -> pd.Series:
+    """Turn a dictionary of Arrow's, whose values pandas widens, into a column of these values."""
+    inner = column.dtype.pyarrow_dtype if isinstance(column.dtype, pd.ArrowDtype) else None
+    return column.astype(pd.ArrowDtype(inner.value_type)) if str(inner).startswith("dictionary<") else column
 
 
 def text_of(value: Any) -> tuple[str | None, str | None]:
@@ -259,8 +279,8 @@ def _checked(text: str) -> tuple[str | None, str | None]:
     return text, None
 
 
-def _objects(texts: Iterable[str]) -> Objects:
-    listed = list(texts)
+def _objects(values: Iterable[Any]) -> Objects:
+    listed = list(values)
     array = np.empty(len(listed), dtype=object)
     array[:] = listed
     return array

@@ -26,7 +26,7 @@ from scmkit.contract import ActivationStatus, BlacklistReason
 from scmkit.dates import DateVerdict, is_like_a_date, judge_dates
 from scmkit.display import plural, shown
 from scmkit.errors import PlanError, ValidationError, did_you_mean, listed, nearest
-from scmkit.texts import MISSING, Ints, Objects, TextColumn, columns_of, group, text_table
+from scmkit.texts import MISSING, Ints, Objects, TextColumn, cells_of, columns_of, group, text_table
 
 Bools = NDArray[np.bool_]
 Values = Sequence[str | None] | Objects
@@ -858,6 +858,9 @@ def _check_unchanged(df: pd.DataFrame, found: pd.DataFrame, rows: int) -> None:
 
 def _with_texts(column: pd.Series, rows: Ints, texts: pd.Series) -> pd.Series:
     """Give a copy of a column with some cells replaced by text; one that cannot hold text becomes object."""
-    fixed = column.copy() if pd.api.types.is_string_dtype(column.dtype) else column.astype(object)
+    if pd.api.types.is_string_dtype(column.dtype):
+        fixed = column.copy()
+    else:
+        fixed = pd.Series(cells_of(column), column.index, object, column.name)  # astype(object) would widen floats
     fixed.iloc[rows] = texts.to_numpy(dtype=object)
     return fixed

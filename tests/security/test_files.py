@@ -15,6 +15,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import plain_server
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ from scmkit.cli import main
 from scmkit.errors import JournalError, MissingDependencyError, TableError
 from scmkit.exports import NOTES, with_notes, write_rows
 from scmkit.tables import read_table
-from scmkit.texts import text_of
+from scmkit.texts import text_column, text_of
 
 MB = 1 << 20
 FORMULAS = [
@@ -364,3 +365,50 @@ def test_notes_are_named_so_that_no_field_is_lost(tmp_path: Path) -> None:
     write_rows(notes(frame), tmp_path / "rows.csv")
     assert read_table(tmp_path / "rows.csv").equals(frame.astype(object))
     assert cells_of(tmp_path / "rows.csv")[3:5] == list(NOTES)
+
+
+NARROW = [
+    pd.Series([0.1, None, 2.5, 2.0**24 + 2, float("inf")], dtype="float32"),
+    pd.Series([0.1, None, 2.5, 2.0**11 + 2, float("-inf")], dtype="float16"),
+    pd.Series([0.1, None, 2.5, 2.0**24 + 2], dtype="Float32"),
+    pd.Series([0.1, None, 2.5, 2.0**24 + 2], dtype="float[pyarrow]"),
+    pd.Series([0.1, None, 2.5, 2.0**53 + 2], dtype="double[pyarrow]"),
+    pd.Series([0.1, 2.5, 2.0**53 + 2], dtype="float64"),
+    pd.Series([0.1, None, 2.5, 2.0**53 + 2], dtype="Float64"),
+    pd.Series([0.1, 2.5, 2.0**24 + 2], dtype="float32").astype("category"),
+    pd.Series([0.1, 2.5, 2.0**24 + 2], dtype="float32").astype(pd.SparseDtype("float32")),
+    pd.Series(pd.array([0.1, 2.5, None], pd.ArrowDtype(pa.dictionary(pa.int8(), pa.float32())))),
+    pd.Series(pd.array([Decimal("1.50"), None], pd.ArrowDtype(pa.decimal128(9, 2)))),
+    pd.Series([10**5_000, 12, True, np.float32(0.1), np.float16(2.0**11 + 2), np.float32(2.0**24 + 2)], dtype=object),
+    pd.Series([2**63 - 1, None], dtype="int64[pyarrow]"),
+    pd.Series([pd.Timestamp("2026-11-23"), pd.Timestamp("2026-11-23 10:00"), pd.NaT]),
+]  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize("column", NARROW, ids=[str(column.dtype) for column in NARROW])
+def test_an_export_holds_what_would_be_sent_whatever_the_dtype(column: pd.Series, name: str, tmp_path: Path) -> None:
+    """A cell is exported as the text that would be sent; one without a text has none from the file either."""
+    write_rows(notes(pd.DataFrame({"extended_id": [f"Code_{i:04d}" for i in range(len(column))], "value": column})),
+               tmp_path / name)  # fmt: skip
+    sent, again = text_column(column, "value"), text_column(read_table(tmp_path / name)["value"])
+    assert again.take(np.arange(len(column))).tolist() == sent.take(np.arange(len(column))).tolist()
+    assert set(again.problems) == set(sent.problems)
+    assert "0.1000000" not in " ".join(cells_of(tmp_path / name))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "Float32", "float[pyarrow]"])
+def test_a_fix_changes_no_other_cell_of_a_narrow_column(dtype: str) -> None:
+    """A ready fix puts a text into a column of floats, and each other cell is sent as before."""
+    df = pd.DataFrame(
+        {"extended_id": ["Code_0001", "Code_0002"], "production_date": pd.Series([0.1, 1990], dtype=dtype)}
+    )
+    fixed = _with_fix(df, row=1, text="2026-11-23")
+    assert text_column(fixed["production_date"]).take(np.arange(2)).tolist() == ["0.1", "2026-11-23"]
+
+
+def _with_fix(df: pd.DataFrame, row: int, text: str) -> pd.DataFrame:
+    findings = scmkit.validate(df)
+    frame = findings.frame
+    frame.loc[frame["row"] == row, ["fix", "value"]] = text, text_column(df["production_date"]).take(np.array([row]))[0]
+    return findings.fixed(df)
