@@ -59,10 +59,9 @@ def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> dic
     if not isinstance(key, str):
         return {}
     try:
-        calls = recent_calls(service, journal)
+        calls = recent_calls(service, key, journal)
     except JournalError:  # the upload itself will say so
         return {}
-    calls = calls[calls["key"] == key]
     options: dict[str, Any] = {"history": calls} if calls["key_value"].notna().any() else {}
     sync = calls[(calls["mode"] == "sync") & calls["codes"].notna() & (calls["seconds"] > 0)]
     if (sync["outcome"] == "applied").sum() >= ENOUGH:

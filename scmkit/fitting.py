@@ -28,8 +28,12 @@ PRIOR_LOG_SD = np.array([1.0, 0.5, 1.0, 0.4])
 WILD = 0.02  # probability that an observation has nothing to do with the model [assumed]
 WILD_LOG_RANGE = 10.0  # a wild one is anywhere within this many e-foldings [assumed]
 DRAWS = 400
+MOST = 2_000  # calls that a fit looks at: more of them hardly change what it predicts, and take time and memory
 ENOUGH_DRAWS = 40  # effective ones that an update leaves; fewer, and the posterior is computed anew
 _PROPOSALS = 8_000
+_LEAST_PROPOSALS = 1_000  # where the calls are many the posterior is close to normal, and few proposals describe it
+_AT_ONCE = 250_000  # residuals that are held in memory at a time
+_IN_ALL = 2_000_000  # and those of all proposals together, as far as these may become fewer
 _FAR = 30.0  # e-foldings
 _TAILS = 5.0  # degrees of freedom of the proposals, heavier than the posterior
 
@@ -43,15 +47,38 @@ class Observations:
     seconds: Floats
     timed_out: Bools
 
+    def thinned(self, most: int = MOST) -> Observations:
+        """Return the latest calls of each size, at most so many in all.
+
+        Only order and size choose, never how a call ended: one that the gateway cut is as likely to stay as one of its
+        size that was completed, so that the fit is as honest as that to all of them. Large calls, which are rare and
+        say the most, stay too.
+        """
+        if len(self.codes) <= most:
+            return self
+        sizes = np.floor(2 * np.log2(1 + np.column_stack([self.codes, self.items])))
+        _, size = np.unique(sizes, axis=0, return_inverse=True)
+        latest_first = np.argsort(size[::-1].ravel(), kind="stable")  # side by side within a size
+        sorted_sizes = size[::-1].ravel()[latest_first]
+        place = np.arange(len(size)) - np.searchsorted(sorted_sizes, sorted_sizes)  # 0 is the latest of its size
+        kept = np.sort(len(size) - 1 - latest_first[np.argsort(place, kind="stable")[:most]])
+        return Observations(self.codes[kept], self.items[kept], self.seconds[kept], self.timed_out[kept])
+
     def log_likelihood(self, log_parameters: Floats) -> Floats:
         """Give the log-likelihood of parameter sets, shape (sets, 4), as shape (sets,)."""
+        if log_parameters.ndim == 1:
+            return self._log_likelihood(log_parameters)
+        blocks = np.array_split(log_parameters, 1 + log_parameters.shape[0] * len(self.codes) // _AT_ONCE)
+        return np.concatenate([self._log_likelihood(block) for block in blocks])
+
+    def _log_likelihood(self, log_parameters: Floats) -> Floats:
         from scipy.special import log_ndtr
 
         z, noise = self.residuals(log_parameters)
-        density = -0.5 * z**2 - np.log(noise * np.sqrt(2 * np.pi))
-        model = np.where(self.timed_out, log_ndtr(-z), density) + np.log(1 - WILD)
+        model = -0.5 * z**2 - np.log(noise * np.sqrt(2 * np.pi))
+        model[..., self.timed_out] = log_ndtr(-z[..., self.timed_out])
         wild = np.where(self.timed_out, np.log(WILD / 2), np.log(WILD / WILD_LOG_RANGE))
-        return np.asarray(np.logaddexp(model, wild).sum(axis=-1))
+        return np.asarray(np.logaddexp(model + np.log(1 - WILD), wild).sum(axis=-1))
 
     def residuals(self, log_parameters: Floats) -> tuple[Floats, Floats]:
         """Give each call's standardised log-seconds under parameter sets, shape (sets, calls), and the noise."""
@@ -77,15 +104,16 @@ def posterior_draws(observed: Observations, count: int = DRAWS, seed: int = 0) -
     """
     mode, spread = _mode(observed)
     rng = np.random.default_rng(seed)
-    normal = rng.standard_normal((_PROPOSALS, len(mode)))
-    shrink = np.sqrt(_TAILS / rng.chisquare(_TAILS, _PROPOSALS))[:, None]
+    size = min(_PROPOSALS, max(_LEAST_PROPOSALS, _IN_ALL // len(observed.codes)))
+    normal = rng.standard_normal((size, len(mode)))
+    shrink = np.sqrt(_TAILS / rng.chisquare(_TAILS, size))[:, None]
     proposals = mode + (normal * shrink) @ np.linalg.cholesky(spread).T
     log_proposal = -0.5 * (_TAILS + len(mode)) * np.log1p((normal**2).sum(axis=1) * shrink[:, 0] ** 2 / _TAILS)
     log_weight = _log_posterior(observed, proposals) - log_proposal
     weight = np.exp(log_weight - log_weight.max())
     steps = (np.arange(count) + rng.random()) / count
     chosen = np.searchsorted(np.cumsum(weight) / weight.sum(), steps)
-    return np.asarray(np.exp(proposals[np.minimum(chosen, _PROPOSALS - 1)]))
+    return np.asarray(np.exp(proposals[np.minimum(chosen, size - 1)]))
 
 
 def updated_draws(draws: Floats, observed: Observations) -> Floats:

@@ -157,6 +157,19 @@ class Journal:
         with storage.translated(self.path):
             return [_trace(line, attempts.get(line[0], [])) for line in lines]
 
+    def answered(self, job: str, latest: int = -1) -> list[tuple[Any, ...]]:
+        """Return the latest attempts that have a result, oldest first; by default all of them.
+
+        Of each: ``mode, rows, call, at, bytes, outcome, status, seconds, codes, task``; rows as an array.
+        """
+        lines = self.query(
+            "select c.mode, c.rows, a.call, a.at, a.bytes, a.outcome, a.status, a.seconds, a.codes, a.task "
+            "from attempts a join calls c on c.job = a.job and c.number = a.call "
+            "where a.job = ? and a.outcome is not null order by a.id desc limit ?", job, latest,
+        )  # fmt: skip
+        with storage.translated(self.path):
+            return [(Mode(mode), _spread(rows), *facts) for mode, rows, *facts in reversed(lines)]
+
     def events(self, job: str) -> Iterator[Event]:
         """Tell again what happened so far: all attempts, then the tasks, then what became of rows."""
         calls = {trace.number: trace for trace in self.traces(job)}

@@ -124,6 +124,7 @@ class ServiceTime:
         -------
         ServiceTime
             With few calls the prior speaks, with many the data; ``source`` says which, ``check`` how well they agree.
+            Of more than 2,000 calls the latest of each size are used, and ``check`` still looks at all of them.
 
         Raises
         ------
@@ -139,7 +140,8 @@ class ServiceTime:
 
         columns = _observed(calls, kind)
         observed = Observations(**columns)
-        draws = posterior_draws(observed)
+        used = observed.thinned()
+        draws = posterior_draws(used)
         check = _check(observed, draws)
         if check.changed:
             way = "slower" if check.drift_z > 0 else "faster"
@@ -149,7 +151,8 @@ class ServiceTime:
                 stacklevel=2,
             )
         few = ", too few to say much: the documented prior speaks" if check.calls < FEW_CALLS else ""
-        source = f"fitted to {check.calls:,} calls, {check.timed_out:,} of them timed out{few}"
+        of = f"{len(used.codes):,} of " if len(used.codes) < check.calls else ""
+        source = f"fitted to {of}{check.calls:,} calls, {check.timed_out:,} of them timed out{few}"
         return cls._of(draws, source, check)
 
     @classmethod
@@ -167,7 +170,8 @@ class ServiceTime:
         draws = np.column_stack(self._parameters)
         if len(draws) == 1:
             return self
-        updated = updated_draws(np.maximum(draws, _NO_NOISE), Observations(codes, items, seconds, timed_out > 0))
+        observed = Observations(codes, items, seconds, timed_out > 0).thinned()
+        updated = updated_draws(np.maximum(draws, _NO_NOISE), observed)
         return self._of(updated, f"{self.source}, updated with {len(codes):,} calls", self.check)
 
     @classmethod

@@ -89,7 +89,8 @@ def history(journal: Where = None) -> pd.DataFrame:
         one key value) and ``codes_affected`` (only what the service said).
     """
     with Journal(journal) as book:
-        return _calls_of(book, book.query("select id, service from jobs order by created, rowid"))
+        jobs = book.query("select id, service from jobs order by created, rowid")
+        return _framed([line for job, service in jobs for line in _call_lines(book, job, service)])
 
 
 def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
@@ -179,17 +180,20 @@ def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = 
     return pd.DataFrame(columns, index=plan.index[rows])
 
 
-def recent_calls(service: str, journal: Where = None, jobs: int = 20) -> pd.DataFrame:
-    """List the calls of the latest jobs of one service, as `history` does; none where there is no journal yet."""
+def recent_calls(service: str, key: str, journal: Where = None, jobs: int = 20, calls: int = 5_000) -> pd.DataFrame:
+    """List the latest calls by a key to one service, as `history` does; none where there is no journal yet.
+
+    No more is read than that takes, however much the journal holds: an upload begins with it.
+    """
     if not place(journal).exists():
         return _framed([])
-    latest = "select id, service from jobs where service = ? order by created desc, rowid desc limit ?"
+    latest = "select id from jobs where service = ? order by created desc, rowid desc limit ?"
+    lines: list[dict[str, Any]] = []
     with Journal(journal) as book:
-        return _calls_of(book, book.query(latest, service, jobs))
-
-
-def _calls_of(book: Journal, jobs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    return _framed([line | {"service": service} for job, service in jobs for line in _call_lines(book, job)])
+        for (job,) in book.query(latest, service, jobs):
+            if len(lines) < calls and _key_of(book, job) == key:
+                lines += _call_lines(book, job, service, calls - len(lines))
+    return _framed(lines)
 
 
 def _framed(lines: list[dict[str, Any]]) -> pd.DataFrame:
@@ -388,30 +392,35 @@ def _job_line(
     }  # fmt: skip
 
 
-def _call_lines(book: Journal, job: str) -> Iterator[dict[str, Any]]:
+def _key_of(book: Journal, job: str) -> str:
     facts = book.parts(job, "plan")["plan"]
-    wanted = [f"{kind} {n}" for kind in ("codes", "texts") for n in range(facts["keys"])]
-    parts = {name: part for name in ("row codes", *wanted) for part in book.parts(job, name).values()}
-    keys = [_column(parts, n, facts["columns"][n]) for n in range(facts["keys"])]
-    expected = parts["row codes"]
-    traces = {trace.number: trace for trace in book.traces(job)}
-    tasks = book.tasks(job)
-    for call, at, size, outcome, status, seconds, codes, task_id in book.query(
-        "select call, at, bytes, outcome, status, seconds, codes, task from attempts "
-        "where job = ? and outcome is not null order by id", job,
-    ):  # fmt: skip
-        trace = traces[call]
-        cut = trace.mode is Mode.SYNC and status == 504
-        if trace.mode is Mode.ASYNC and outcome == Outcome.APPLIED:
+    return " + ".join(facts["columns"][: facts["keys"]])
+
+
+def _call_lines(book: Journal, job: str, service: str, latest: int = -1) -> Iterator[dict[str, Any]]:
+    name, tasks = _key_of(book, job), book.tasks(job)
+    answered = book.answered(job, latest)
+    keys = _keys(book, job) if any(len(rows) == 1 for _, rows, *_ in answered) else []
+    expected = book.parts(job, "row codes")["row codes"]
+    for mode, rows, call, at, size, outcome, status, seconds, codes, task_id in answered:
+        cut = mode is Mode.SYNC and status == 504
+        if mode is Mode.ASYNC and outcome == Outcome.APPLIED:
             codes, seconds, outcome = _of_task(tasks.get(task_id))
-        alone = len(trace.rows) == 1 and len(keys) == 1
         yield {
-            "job": job, "call": call, "at": at, "key": " + ".join(k.name for k in keys),
-            "codes": float(expected[trace.rows].sum()) if cut and codes is None else codes,
-            "items": len(trace.rows) if trace.mode is Mode.SYNC else 1, "bytes": size, "seconds": seconds,
-            "timed_out": cut, "mode": trace.mode.value, "outcome": outcome,
-            "key_value": keys[0].take(trace.rows)[0] if alone else None, "codes_affected": codes,
+            "job": job, "call": call, "at": at, "key": name,
+            "codes": float(expected[rows].sum()) if cut and codes is None else codes,
+            "items": len(rows) if mode is Mode.SYNC else 1, "bytes": size, "seconds": seconds,
+            "timed_out": cut, "mode": mode.value, "outcome": outcome, "service": service,
+            "key_value": keys[0].take(rows)[0] if len(rows) == len(keys) == 1 else None, "codes_affected": codes,
         }  # fmt: skip
+
+
+def _keys(book: Journal, job: str) -> list[TextColumn]:
+    """Read the key columns of a job, and not the fields."""
+    facts = book.parts(job, "plan")["plan"]
+    stored = {f"{kind} {n}" for kind in ("codes", "texts") for n in range(facts["keys"])}
+    parts = {name: part for each in stored for name, part in book.parts(job, each).items()}
+    return [_column(parts, n, facts["columns"][n]) for n in range(facts["keys"])]
 
 
 def _of_task(task: Task | None) -> tuple[int | None, float, str]:

@@ -1,5 +1,8 @@
 """Promised probabilities happen: on worlds that differ from the defaults, with seeds."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -226,6 +229,49 @@ def test_observations_that_cannot_be_are_clear_errors(change: dict, words: str) 
         scmkit.ServiceTime.fit(calls)
     with pytest.raises(scmkit.errors.PlanError, match="lack seconds"):
         scmkit.ServiceTime.fit(calls.drop(columns="seconds"))
+
+
+def test_a_fit_is_bounded_in_time_and_memory() -> None:
+    """100,000 calls are fitted within seconds and a tenth of what they would take, and the risk stays right."""
+    service = scmkit.ServiceTime.fixed(noise=0.3)
+    calls = observe(service, 100_000, np.random.default_rng(3))
+    tracemalloc.start()
+    begun = time.monotonic()
+    model = scmkit.ServiceTime.fit(calls)
+    model.after(list(calls.itertuples(index=False, name=None)))
+    seconds, (_, peak) = time.monotonic() - begun, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 10
+    assert peak < 200e6
+    assert model.source.startswith("fitted to 2,000 of 100,000 calls")
+    assert model.check is not None
+    assert (model.check.calls, model.check.timed_out) == (100_000, calls["timed_out"].sum())
+    codes = np.array([5_000, 15_000, 20_000, 30_000])
+    assert model.timeout_risk(codes) == pytest.approx(service.timeout_risk(codes), abs=0.03)
+
+
+def test_a_thinned_fit_recovers_the_truth() -> None:
+    """With more calls than are used, a fifth of them censored, the truth is within three standard errors."""
+    for seed in range(5):
+        rng = np.random.default_rng(2_000 + seed)
+        service = world(rng)
+        model = scmkit.ServiceTime.fit(observe(service, 10_000, rng))
+        for name in ("base_s", "per_code_s", "noise"):
+            truth, found = service.parameters[name], model.parameters[name]
+            assert abs(np.log(truth["median"]) - np.log(found["median"])) <= 3 * found["log_se"], (seed, name)
+
+
+def test_which_calls_are_used_has_nothing_to_do_with_how_they_ended() -> None:
+    """Order and size choose: the same calls stay if others had timed out, the latest of a size, and rare large ones."""
+    rng = np.random.default_rng(4)
+    codes, items = np.full(30_000, 100.0), np.ones(30_000)
+    codes[[5, 700, 9_000]] = 20_000.0
+    seconds = rng.uniform(1, 60, 30_000)
+    kept = [fitting.Observations(codes, items, seconds, cut).thinned() for cut in (seconds > 40, seconds < 5)]
+    assert np.array_equal(kept[0].seconds, kept[1].seconds)
+    assert len(kept[0].codes) == fitting.MOST
+    assert np.array_equal(kept[0].seconds[:3], seconds[[5, 700, 9_000]])
+    assert np.array_equal(kept[0].seconds[3:], seconds[-fitting.MOST + 3 :])
 
 
 def test_the_same_calls_give_the_same_model() -> None:
