@@ -18,7 +18,7 @@ from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
@@ -46,6 +46,7 @@ from scmkit.pacing import Claims
 
 _CHUNK = 1 << 16
 _FILE_DEADLINE_S = 3600.0
+_REDIRECTS = 5  # of one question
 _WORDS = 300  # characters of the service's own words that an error repeats
 
 
@@ -75,6 +76,9 @@ class Limits:
     answer_bytes: int = 64 << 20
     file_bytes: int = 8 << 30
     speed: float = 1.0
+
+
+Answer = tuple[int, Mapping[str, str], bytes]  # status, headers, content
 
 
 class Token:
@@ -289,7 +293,7 @@ class Client:
 
     def task(self, task_id: str) -> Task:
         """Ask for the state of a task."""
-        path = contract.TASK_PATH.format(id=_segment(task_id))
+        path = self.assumptions.task_path.format(id=_segment(task_id))
         return _task(_mapping(self._call("GET", path), path), str(task_id))
 
     def download_codes(
@@ -359,25 +363,36 @@ class Client:
 
     def _call(self, method: str, path: str, body: bytes | None = None, params: Mapping[str, Any] | None = None) -> Any:
         """Make one exchange and decode its JSON; anything else than a readable 200 is an error."""
-        status, headers, content = self._exchange(method, path, body, params)
+        status, headers, content = self._answer(method, path, body, params)
         if status == 200:
             try:
                 return msgspec.json.decode(content)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
+        if 300 <= status < 400:
+            content = ("to " + headers.get("Location", "nowhere").partition("?")[0]).encode()
         content = content.replace(self._token.reveal().encode(), b"***")  # some error pages repeat the request
         if status == 200:
             raise _unreadable(path, "not JSON: " + _plain(content))
         raise _service_error(status, headers, content, f"{method} {path}")
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, params: Mapping[str, Any] | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    def _answer(self, method: str, path: str, body: bytes | None, params: Mapping[str, Any] | None) -> Answer:
+        """Make an exchange; a question that is redirected on the same host is asked again there, an upload never is."""
+        url, asked = self.base_url + path, list[str]()
+        while True:
+            answer = self._exchange(method, url, body, params)
+            target = _redirected(url, *answer[:2]) if method == "GET" else None
+            if target is None or target in asked or len(asked) == _REDIRECTS:
+                return answer
+            asked.append(url)
+            url, params = target, None
+
+    def _exchange(self, method: str, url: str, body: bytes | None, params: Mapping[str, Any] | None) -> Answer:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
         failure: BaseException
         try:
             with self._session.request(
-                method, self.base_url + path, data=body, params=params, headers=headers, stream=True,
+                method, url, data=body, params=params, headers=headers, stream=True,
                 allow_redirects=False, timeout=(self.limits.connect_s, self.limits.read_s),
             ) as response:  # fmt: skip
                 pieces: list[bytes] = []
@@ -415,7 +430,7 @@ class Client:
             sleep(pause)
             waited, pause = waited + pause, min(pause * 1.5, 10.0)
 
-    def _fetch(self, link: str, to: str | os.PathLike[str] | None) -> Path:
+    def _fetch(self, link: str, to: str | os.PathLike[str] | None, redirects: int = 0) -> Path:
         """Fetch a download link without the token: it may live on another host."""
         failure: ScmkitError
         try:
@@ -428,6 +443,9 @@ class Client:
                     timeout=(self.limits.connect_s, self.limits.read_s),
                 ) as response,
             ):
+                target = _redirected(link, response.status_code, response.headers)
+                if target is not None and redirects < _REDIRECTS:
+                    return self._fetch(target, to, redirects + 1)
                 if response.status_code != 200:
                     raise ServiceError(response.status_code, where="the download link")
                 path = Path(to) if to is not None else _temporary_file()
@@ -533,6 +551,24 @@ def _checked_url(url: str, *, whole: bool = False) -> str:
     if parts.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"{url!r} would send the token in clear text: use https (http only on loopback)")
     return url if whole else url.rstrip("/")
+
+
+def _redirected(url: str, status: int, headers: Mapping[str, str]) -> str | None:
+    """Give where a question is redirected to, if that is on the same scheme, host and port."""
+    if status not in (301, 302, 303, 307, 308):
+        return None
+    location = headers.get("Location", "")
+    try:
+        target = urlsplit(urljoin(url, location))._replace(fragment="")
+        same = _origin(target.geturl()) == _origin(url)
+    except ValueError:
+        return None
+    return target.geturl() if same and re.fullmatch(r"[!-~]+", location) and "@" not in target.netloc else None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,7 +17,6 @@ AUTH_SCHEME = "UAT"  # [doc] "Authorization: UAT <token>"
 ME_PATH = "/api/v2/me/"  # [doc]
 SYNC_PATH = "/api/v2/scm/upload/"  # [doc]
 ASYNC_PATH = "/api/v2/scm/upload/async/"  # [doc]
-TASK_PATH = "/api/v2/scm/tasks/{id}/"  # [client]
 DOWNLOAD_PATH = "/api/v2/codes/download/"  # [doc]
 DOCUMENT_PATH = "/api/v2/documents/{key}/"  # [doc]
 LINK_PATH = "/api/v2/documents/{key}/get-download-link/"  # [doc]
@@ -115,6 +114,8 @@ class Assumptions:
         The words with which a document says that it can be fetched.
     document_failed : tuple of str
         The words with which it says that it never will be.
+    task_path : str
+        Where a task is asked for. The known client asks for another spelling and is redirected [client].
     link_field : str
         The field of the download-link answer that holds the link.
     missing_field_is_discarded : bool
@@ -129,6 +130,7 @@ class Assumptions:
     max_body_bytes: int = 2_000_000
     document_ready: tuple[str, ...] = ("complete", "completed", "ready", "success", "done")
     document_failed: tuple[str, ...] = ("failed", "error", "failure")
+    task_path: str = "/api/v2/scm/tasks/{id}/"
     link_field: str = "link"
     missing_field_is_discarded: bool = True
     parallel_tasks: int = 4

@@ -21,8 +21,16 @@ from scmkit import contract, tracking
 from scmkit import policy as policies
 from scmkit.adapting import CallSize
 from scmkit.client import Limits
-from scmkit.errors import AuthenticationError, NotFoundError, PermissionDeniedError, ServiceError, UnsettledError
-from scmkit.events import Attempted, Ended, Event, Paused, Sending, Settled, TaskSeen
+from scmkit.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+    RedirectError,
+    ServiceError,
+    UnsettledError,
+)
+from scmkit.events import Attempted, Ended, Event, Paused, PollFailed, Sending, Settled, TaskSeen
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.pacing import Budget, Pace, probe_pause_s
 from scmkit.planning import Plan
@@ -33,6 +41,8 @@ GRACE_S = 5.0  # for calls under way when a job is cancelled
 FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
 POLLS_AT_ONCE = 2
 LOOK_AGAIN_S = 0.5  # while an earlier job is in the way
+# No question about any task will get another answer than these.
+NO_USE_ASKING = (AuthenticationError, PermissionDeniedError, RedirectError, ConfigurationError)
 
 
 @dataclass(eq=False)
@@ -178,6 +188,7 @@ class Engine:
         self._stop_at: float | None = None
         self._cancel_by = float("inf")
         self.late_until = 0.0  # until then, a lost call may still take effect
+        self._silence = tracking.Silence()  # about all tasks
         self._by_task = list(start.by_task)
         self._stored, self._dropped = set(start.stored), set(start.dropped)
         for call in start.calls:
@@ -409,16 +420,23 @@ class Engine:
         assert isinstance(reply.work, Poll)  # noqa: S101 - told apart by the caller
         watch, now, speed = reply.work.watch, self.transport.now(), self.limits.speed
         self._polling.pop(watch.call, None)
-        if isinstance(reply.error, AuthenticationError | PermissionDeniedError):
+        if isinstance(reply.error, NO_USE_ASKING):
             self._watch(watch)
             self.halt(reply.error)
             yield Paused(0.0, str(reply.error))
             return
         task = reply.answer if isinstance(reply.answer, Task) else None
-        missing = isinstance(reply.error, NotFoundError)
-        watch = watch.asked(now, task, speed, getattr(reply.error, "retry_after_s", None) or 0.0, missing=missing)
-        if task is not None and (reply.work.watch.last != task):
+        before, watch = (
+            watch,
+            watch.asked(now, task, speed, getattr(reply.error, "retry_after_s", None) or 0.0, reply.error),
+        )
+        if task is not None and (before.last != task or before.silence.why):
             yield TaskSeen(task, watch.call)
+        elif watch.silence.why != before.silence.why:
+            yield PollFailed(watch.task_id, watch.call, watch.silence.why)
+        self._silence = self._silence.after(now, reply.error)
+        if (why := self._silence.too_long(now, speed)) is not None:  # more tasks could not be followed, either
+            self.halt(UnsettledError(f"tasks were accepted, and {why}"))
         if task is not None and task.finished:
             yield from self._on_task_end(self._calls[watch.call], task)
         elif (why := watch.lost(now, speed)) is not None:
@@ -426,7 +444,7 @@ class Engine:
             self._may_be_late(Mode.ASYNC)
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
         else:
-            if reply.error is not None and not missing:
+            if reply.error is not None and not isinstance(reply.error, NotFoundError):
                 self._poll_pace.pause(now, 1.0 / speed)
             self._watch(watch)
 
@@ -499,7 +517,7 @@ class Engine:
         for _, _, call in self._ready:
             yield self._unsent(call, "")
         for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
-            word = watch.last.word if watch.last else "not asked yet"
+            word = watch.silence.why or (watch.last.word if watch.last else "not asked yet")
             message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
             self._may_be_late(Mode.ASYNC)
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)

@@ -20,7 +20,7 @@ ScmkitError
     ├── ThrottledError                       429; ``.retry_after_s``
     ├── GatewayTimeoutError (TimeoutError)   504: nothing was updated
     ├── UnavailableError                     500, 502, 503
-    ├── RedirectError                        3xx: never followed
+    ├── RedirectError                        3xx that is not followed
     └── UnreadableAnswerError (ValueError)   a 200 that is not what the contract says
 """
 
@@ -176,9 +176,9 @@ class UnavailableError(ServiceError):
 
 
 class RedirectError(ServiceError):
-    """3xx: not followed, because a redirected POST loses its body and the token may leave the host."""
+    """3xx that is not followed: a redirected POST loses its body, and elsewhere the token would leave the host."""
 
-    hint = "Redirects are never followed: check the base URL"
+    hint = "Uploads are never followed elsewhere, questions only on the same host and port: check the base URL"
 
 
 class UnreadableAnswerError(ServiceError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -71,6 +72,15 @@ class TaskSeen:
 
 
 @dataclass(frozen=True)
+class PollFailed:
+    """The service was asked for a task, and gave no answer that says how it goes."""
+
+    task_id: str
+    call: int
+    message: str
+
+
+@dataclass(frozen=True)
 class Paused:
     """Everything waits, for all calls of this job."""
 
@@ -86,16 +96,19 @@ class Ended:
     error: Exception | None = None
 
 
-Event = Sending | Attempted | Settled | TaskSeen | Paused | Ended
+Event = Sending | Attempted | Settled | TaskSeen | PollFailed | Paused | Ended
 
 
 class Waiting:
-    """Hears what happens, and says for what everything waits at the moment, if for anything."""
+    """Hears what happens, and says for what everything waits at the moment, or which task cannot be followed."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, today: Callable[[], datetime] = datetime.now
+    ) -> None:
+        self._clock, self._today = clock, today
         self._paused = Paused(0.0, "")
         self._until = float("-inf")
+        self._failing: dict[int | None, tuple[datetime, PollFailed]] = {}  # by call, with the time of the first failure
 
     def __call__(self, event: Event) -> None:
         """Take note of an event. A pause ends with the next call; one without a length with anything that happens."""
@@ -103,11 +116,26 @@ class Waiting:
             self._paused, self._until = event, self._clock() + (event.seconds or float("inf"))
         elif isinstance(event, Sending | Ended) or not self._paused.seconds:
             self._until = float("-inf")
+        match event:
+            case PollFailed():
+                since = self._failing[event.call][0] if event.call in self._failing else self._today()
+                self._failing[event.call] = since, event
+            case TaskSeen() | Settled():
+                self._failing.pop(event.call, None)
+            case Ended():
+                self._failing.clear()
 
     @property
     def words(self) -> str:
-        """What the pause says; empty where nothing waits."""
-        return self._paused.message if self._clock() < self._until else ""
+        """What the pause says, else which task cannot be followed, and since when; empty where all is well."""
+        if self._clock() < self._until:
+            return self._paused.message
+        failing = list(self._failing.values())
+        if not failing:
+            return ""
+        since, first = min(failing, key=lambda each: each[0])
+        others = f" and {len(failing) - 1:,} more" if len(failing) > 1 else ""
+        return f"no word about task {first.task_id}{others} since {since:%H:%M:%S}: {first.message}"
 
 
 class Listener(Protocol):

@@ -63,6 +63,8 @@ class Sandbox:
         How many tasks are worked on at a time.
     max_body_bytes : int, default 2_500_000
         A body larger than this is a 413.
+    task_slash : bool, default True
+        Whether the path of a task ends in a slash, which is not documented: the other spelling is redirected.
 
     Raises
     ------
@@ -93,13 +95,14 @@ class Sandbox:
         latency_s: float = 0.02,
         task_workers: int = 4,
         max_body_bytes: int = 2_500_000,
+        task_slash: bool = True,
     ) -> None:
         _need_server()
         from scmkit.sandbox.server import UPLOAD_PERMISSIONS, Service, Settings
 
         settings = Settings(
             gateway_timeout, service_time or ServiceTime.fixed(), rate, speed, dict(faults or {}), seed, latency_s,
-            task_workers, max_body_bytes,
+            task_workers, max_body_bytes, task_slash,
         )  # fmt: skip
         self.rate, self.speed, self._port = rate, speed, port
         self._world = World(path)

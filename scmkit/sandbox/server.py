@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import uvicorn
@@ -24,7 +25,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,6 +60,7 @@ class Settings:
     latency_s: float = 0.02
     task_workers: int = 4
     max_body_bytes: int = 2_500_000
+    task_slash: bool = True
 
     def __post_init__(self) -> None:
         for name in ("gateway_timeout", "rate", "speed", "task_workers", "max_body_bytes"):
@@ -166,6 +168,7 @@ class Service:
     def __init__(self, world: World, settings: Settings) -> None:
         self.world, self.settings, self.port = world, settings, 0
         self.log: list[Line] = []
+        self._slash = "/" if settings.task_slash else ""
         self._zero: float | None = None
         self._grants: dict[str, Grant] = {}
         self._documents: dict[str, Document] = {}
@@ -257,7 +260,8 @@ class Service:
             Route("/api/v2/me/", self._me),
             Route("/api/v2/scm/upload/", self._upload, methods=["POST"]),
             Route("/api/v2/scm/upload/async/", self._upload_async, methods=["POST"]),
-            Route("/api/v2/scm/tasks/{id}/", self._task),
+            Route("/api/v2/scm/tasks/{id}" + self._slash, self._task),
+            Route("/api/v2/scm/tasks/{other:path}", self._other_task),
             Route("/api/v2/codes/download/", self._download),
             Route("/api/v2/documents/{key}/", self._document),
             Route("/api/v2/documents/{key}/get-download-link/", self._link),
@@ -292,6 +296,13 @@ class Service:
         if task is None:
             raise _detail(404, "Not found.")
         return JSONResponse(task)
+
+    async def _other_task(self, request: Request) -> Response:
+        """Redirect other spellings of a task's path, as the known client's, which doubles a slash [client]."""
+        task_id = request.path_params["other"].strip("/")
+        if not task_id or "/" in task_id:
+            raise _detail(404, "Not found.")
+        return RedirectResponse(f"/api/v2/scm/tasks/{quote(task_id, safe='')}{self._slash}", 301)
 
     async def _download(self, request: Request) -> Response:
         self._admit(request, ("codes_view",))

@@ -843,6 +843,7 @@ class Panel(Surface):
             words += f"; about {left:,.0f} s left"
             until, why = self._paused
             words += f"; waiting {until - now:,.0f} s: {why}" if until > now else ""
+            words += f"; {job.waiting}" if job.waiting and job.waiting != why else ""
         return Html(f"<span>{escape(words)}</span>")
 
     def _at_rest(self) -> bool:

@@ -12,6 +12,7 @@ The service's clock runs 50 times faster than ours, so that its 60 s gateway is 
 import logging
 import math
 import pickle
+import re
 import socket
 import ssl
 import sys
@@ -573,13 +574,74 @@ def test_F39_a_task_is_not_found_at_first(world: World) -> None:
     assert world.upload(lots(1, 2), key="lot_number", mode="async").ok
 
 
-def test_a_task_that_is_never_found_is_unknown(world: World) -> None:
-    """After 200 s of the service's clock nobody asks any more."""
-    world.server.poll_rule = answers(404, {"detail": "Not found."})
-    with world.another_client(speed=500) as client:
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        pytest.param(answers(404, {"detail": "Not found."}), "answered 404: Not found", id="404"),
+        pytest.param(answers(200, OK_PAGE), "not JSON: Please sign in", id="html"),
+        pytest.param(answers(200, []), "a list instead of an object", id="list"),
+        pytest.param(answers(418, {"detail": "no"}), "answered 418", id="418"),
+        pytest.param(sends(b"nonsense", apply=False), "did not answer completely", id="garbage"),
+        pytest.param(sends(truncated(b"{"), apply=False), "did not answer completely", id="truncated"),
+    ],
+)
+def test_F60_polls_that_are_answered_wrongly_for_ever(world: World, fault: Fault, words: str, tmp_path: Path) -> None:
+    """It is said at once, ends within two minutes of the service's clock, and a resume follows the tasks."""
+    world.server.poll_rule, journal = fault, tmp_path / "journal.sqlite3"
+    with world.another_client(speed=400) as client:
+        job = scmkit.upload(lots(*range(10)), client, "lot_number", "async", wait=False, journal=journal)
+        while not (waiting := job.waiting):
+            assert not job.done()
+            time.sleep(0.002)
+        assert re.search(r"no word about task task-\d.* since \d\d:\d\d:\d\d: ", waiting)
+        assert words in waiting
+        assert job._ended.wait(10)
+    world.check(job, lots(*range(10)), "lot_number")
+    assert (job.state, states(job)) == ("suspended", {"unknown": 10})
+    assert all(words in message for message in job.rows["message"])
+    assert words in str(job.error)
+    world.server.poll_rule = normal
+    assert scmkit.resume(job.id, world.client, journal, progress=False).ok
+    assert len(world.server.calls(ASYNC)) == 10
+
+
+def elsewhere(exchange: Exchange) -> None:
+    answers(302, OK_PAGE, {"Location": "https://login.example.com/?next=x"})(exchange)
+
+
+def in_a_circle(exchange: Exchange) -> None:
+    answers(302, OK_PAGE, {"Location": exchange.path})(exchange)
+
+
+def without_end(exchange: Exchange) -> None:
+    answers(302, OK_PAGE, {"Location": exchange.path + "x"})(exchange)
+
+
+@pytest.mark.parametrize("fault", [elsewhere, in_a_circle, without_end])
+def test_F58_polls_that_are_redirected_nowhere(world: World, fault: Fault) -> None:
+    """What is not followed is an error at the first question, and nobody else sees the token."""
+    world.server.poll_rule = fault
+    with world.another_client(speed=1) as client:
+        begun = time.monotonic()
         job = world.upload(lots(1), key="lot_number", mode="async", client=client)
+        assert time.monotonic() - begun < 5
+    assert isinstance(job.error, errors.RedirectError)
     assert states(job) == {"unknown": 1}
-    assert "cannot be found" in job.rows["message"].iloc[0]
+    assert len([e for e in world.server.exchanges if e.method == "GET"]) <= 6
+
+
+def test_F58_polls_that_are_redirected_on_the_same_host(world: World) -> None:
+    """The question is asked again there, with the token; relative or absolute, once or more often."""
+
+    def other_spelling(exchange: Exchange) -> None:
+        if exchange.path.endswith("///"):
+            exchange.path = exchange.path.rstrip("/") + "/"
+            return normal(exchange)
+        host = "" if exchange.path.endswith("//") else world.server.url
+        return answers(301, OK_PAGE, {"Location": f"{host}{exchange.path}/"})(exchange)
+
+    world.server.poll_rule = other_spelling
+    assert world.upload(lots(1, 2), key="lot_number", mode="async").ok
 
 
 def test_polls_that_fail_do_not_lose_a_task(world: World) -> None:

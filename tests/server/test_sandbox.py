@@ -475,6 +475,19 @@ def test_tasks_are_worked_on_in_order_of_arrival():
     assert column(sandbox, "market")[0] == "5"
 
 
+@pytest.mark.parametrize("task_slash", [True, False])
+def test_other_spellings_of_a_task_are_redirected(task_slash):
+    """The trailing slash is not documented: a client finds the task whichever spelling is the sandbox's own."""
+    with make(task_slash=task_slash) as sandbox, sandbox.client() as client:
+        made = client.upload_async({"lot_number": "L1"}, {"market": "DE"})
+        assert client.task(made.task_id).id == made.task_id
+        for spelling in ("/", ""):
+            answer = call(sandbox, "GET", f"/api/v2/scm/tasks//{made.task_id}{spelling}", allow_redirects=False)
+            assert (answer.status_code, answer.headers["location"].endswith("/")) == (301, task_slash)
+        assert call(sandbox, "GET", f"/api/v2/scm/tasks//{made.task_id}").json()["id"] == made.task_id
+        assert call(sandbox, "GET", "/api/v2/scm/tasks/").status_code == 404
+
+
 def test_unknown_task_is_404(shared):
     """A task that nobody submitted is not there."""
     assert call(shared, "GET", "/api/v2/scm/tasks/00000000-0000-0000-0000-000000000000/").status_code == 404

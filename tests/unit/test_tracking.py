@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from scmkit.contract import TaskState
+from scmkit.errors import (
+    AnswerLostError,
+    GatewayTimeoutError,
+    NotFoundError,
+    NotSentError,
+    ServiceError,
+    ThrottledError,
+    UnavailableError,
+    UnreadableAnswerError,
+)
 from scmkit.models import Task
-from scmkit.tracking import LAST_POLL_S, Watch
+from scmkit.tracking import AWAY, LAST_POLL_S, Watch
 
 PENDING = Task("t", TaskState.PENDING, "pending")
 
@@ -45,34 +55,59 @@ def test_a_service_that_asks_for_more_time_gets_it() -> None:
 
 def test_what_was_said_last_is_kept() -> None:
     """A poll without an answer does not make forget what an earlier one said, whichever call made the task."""
-    watch = Watch.begin("t", 3, 0.0).asked(1.0, PENDING).asked(2.0, None, missing=True)
+    watch = Watch.begin("t", 3, 0.0).asked(1.0, PENDING).asked(2.0, None, error=NotFoundError(404))
     assert (watch.task_id, watch.call, watch.since) == ("t", 3, 0.0)
-    assert (watch.last, watch.missing) == (PENDING, True)
-    assert not watch.asked(3.0, None).missing
+    assert (watch.last, watch.silence.why) == (PENDING, "the service answered 404")
+    assert watch.asked(3.0, PENDING).silence.why == ""
 
 
 @pytest.mark.parametrize(
     ("task", "age", "words"),
     [
-        (None, 200, None),
-        (None, 201, "task t was accepted, but cannot be found after 201 s"),
         (PENDING, 3600, None),
         (PENDING, 3601, "task t is still 'pending' after 1.0 h: ask for it later"),
         (Task("t", None, "resting"), 9000, "task t is still 'resting' after 2.5 h: ask for it later"),
+        (None, 3601, "task t is still 'unknown' after 1.0 h: ask for it later"),
     ],
 )
 def test_patience_with_tasks_ends(task: Task | None, age: float, words: str | None) -> None:
-    """A task that is never found is given up after 200 s, one that never ends after an hour of the service's clock."""
-    watch = Watch.begin("t", 0, 1024.0).asked(1025.0, task, missing=task is None)
+    """A task that never ends is given up after an hour of the service's clock."""
+    watch = Watch.begin("t", 0, 1024.0).asked(1025.0, task)
     assert watch.lost(1024.0 + age) == words
     assert watch.lost(1024.0 + age / 16, speed=16) == words
 
 
-def test_only_tasks_that_were_never_seen_are_missing() -> None:
-    """Only a 404 says that a task cannot be found: not a poll that failed, nor a 404 after the task was seen."""
-    assert Watch.begin("t", 0, 0.0).lost(300.0) is None
-    watch = Watch.begin("t", 0, 0.0).asked(1.0, None)
-    assert watch.lost(300.0) is None
-    assert watch.lost(3601.0) == "task t is still 'unknown' after 1.0 h: ask for it later"
-    assert watch.asked(2.0, None, missing=True).lost(300.0) is not None
-    assert watch.asked(2.0, PENDING).asked(3.0, None, missing=True).lost(300.0) is None
+@pytest.mark.parametrize(
+    ("error", "patience"),
+    [
+        (NotFoundError(404), 100.0),
+        (UnreadableAnswerError(200, "not JSON"), 100.0),
+        (AnswerLostError("garbage"), 100.0),
+        (ServiceError(418), 100.0),
+        (UnavailableError(503), 600.0),
+        (ThrottledError(429), 600.0),
+        (NotSentError("refused"), 600.0),
+        (GatewayTimeoutError(504), 600.0),
+    ],
+)
+@pytest.mark.parametrize("last", [None, PENDING])
+def test_patience_with_failures_ends(last: Task | None, error: Exception, patience: float) -> None:
+    """Wrong answers in a row, from the first of them on, are borne for less than two minutes, outages for ten."""
+    watch = Watch.begin("t", 0, 0.0).asked(5.0, last).asked(16.0, None, error=error).asked(32.0, None, error=error)
+    assert watch.lost(16.0 + patience) is None
+    assert watch.lost(16.0 + patience / 16, speed=16) is None
+    assert watch.lost(16.0 + patience + 8) == (
+        f"task t was accepted, and for {patience + 8:,.0f} s nothing could be learnt: {error}. "
+        "Resume the job to ask again"
+    )
+    assert watch.asked(40.0, PENDING).lost(16.0 + patience + 8) is None
+    assert patience + LAST_POLL_S < 120 or isinstance(error, AWAY)
+
+
+def test_wrong_answers_during_an_outage_are_part_of_it() -> None:
+    """A service that comes back sends odd answers between its errors: then the longer patience holds."""
+    watch = Watch.begin("t", 0, 0.0).asked(1.0, None, error=NotFoundError(404))
+    watch = watch.asked(90.0, None, error=UnavailableError(502)).asked(105.0, None, error=NotFoundError(404))
+    assert watch.lost(204.0) is None
+    assert watch.lost(206.0) is not None
+    assert watch.asked(590.0, None, error=UnavailableError(502)).lost(602.0) is not None

@@ -10,8 +10,8 @@ from plain_server import PlainServer
 from waiting import wait_for
 
 import scmkit
-from scmkit.events import Paused, Sending, TaskSeen, Waiting
-from scmkit.models import Mode, Task
+from scmkit.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
+from scmkit.models import Fate, Mode, Task
 from scmkit.widgets import live
 from scmkit.widgets.live import LiveLine, Progress, Shown
 
@@ -128,6 +128,26 @@ def test_a_pause_is_told_while_it_lasts() -> None:
     now[0] = 500.0
     assert waiting.words == "an earlier job"
     waiting(TaskSeen(Task("t", None, "?"), 0))
+    assert waiting.words == ""
+
+
+def test_a_task_that_cannot_be_followed_is_told_until_it_can() -> None:
+    """What and since when: until the service says something about the task, its rows have an end, or the job has."""
+    times = iter(pd.date_range("2026-11-24 09:00", periods=10, freq="h"))
+    waiting = Waiting(lambda: 0.0, lambda: next(times))
+    row = pd.RangeIndex(1).to_numpy()
+    waiting(PollFailed("t", 3, "404"))
+    waiting(Sending(0, Mode.SYNC, row, b""))
+    waiting(PollFailed("t", 3, "not JSON"))
+    assert waiting.words == "no word about task t since 09:00:00: not JSON"
+    waiting(PollFailed("u", 4, "404"))
+    assert waiting.words == "no word about task t and 1 more since 09:00:00: not JSON"
+    waiting(TaskSeen(Task("t", None, "?"), 3))
+    assert waiting.words == "no word about task u since 10:00:00: 404"
+    waiting(Settled.alike(row, Fate.UNKNOWN, 4))
+    assert waiting.words == ""
+    waiting(PollFailed("t", 3, "404"))
+    waiting(Ended("suspended"))
     assert waiting.words == ""
 
 
