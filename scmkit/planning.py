@@ -25,7 +25,7 @@ from scmkit.latency import ServiceTime
 from scmkit.layout import Bools, Draft, Layout, Why, predict_seconds
 from scmkit.models import Fate, Mode
 from scmkit.playing import Schedule
-from scmkit.texts import Ints, TextColumn, columns_of, text_table
+from scmkit.texts import Ints, TextColumn, columns_of, group, text_table
 from scmkit.validation import Findings, validate
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def plan(
     selectors = tuple(columns[k] for k in keys)
     values = tuple(c for name, c in columns.items() if name not in keys)
     known = estimate or estimate_codes(df, keys, inventory, sample_fraction, history, default, assumptions=assumptions)
-    fates = _fates(findings, values, len(df))
+    fates = _fates(findings, selectors, values, len(df))
     draft = Draft(
         selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(fates == Fate.PENDING),
         service_time or ServiceTime.documented(), risk, timeout_s, workers, assumptions,
@@ -364,11 +364,15 @@ def plan(
     )  # fmt: skip
 
 
-def _fates(findings: Findings, fields: Sequence[TextColumn], rows: int) -> NDArray[np.int8]:
+def _fates(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> NDArray[np.int8]:
     fates = np.full(rows, Fate.PENDING, dtype=np.int8)
     fates[np.all([f.missing for f in fields], axis=0)] = Fate.REJECTED  # nothing to send
-    fates[findings.superseded] = Fate.SUPERSEDED
     fates[findings.rejected] = Fate.REJECTED
+    if not findings.superseded.any():
+        return fates
+    groups, _ = group(keys, rows)
+    sent = np.isin(groups, groups[(fates == Fate.PENDING) & ~findings.superseded])
+    fates[findings.superseded] = np.where(sent[findings.superseded], Fate.SUPERSEDED, Fate.REJECTED)
     return fates
 
 

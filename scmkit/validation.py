@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 from functools import cached_property, partial
@@ -221,7 +221,8 @@ def validate(
         field without a kind is a date when its name holds the word ``date``.
     on_conflict : {"error", "last", "first"}
         Which of several rows with one key and different cells counts. It replaces the others whole: a cell that it
-        lacks is not sent, even where another row has it. Equal rows are merged in any case, into the first.
+        lacks is not sent, even where another row has it. Equal rows are merged in any case, into the first. A row
+        that cannot be sent, because it has an error or no value, never counts for another one.
 
     Returns
     -------
@@ -240,9 +241,7 @@ def validate(
         raise PlanError(f"on_conflict is one of {', '.join(map(repr, ON_CONFLICT))}, not {on_conflict!r}")
     keys = columns_of(df, key)
     table = _Table(df, text_table(df), tuple(keys), _known_fields(fields), on_conflict)
-    frame = _frame(
-        [(rule, severity, hits) for rule, (severity, check) in RULES.items() for hits in check(table)], table
-    )
+    frame = _frame([(rule, RULES[rule][0], hits) for rule in RULES for hits in table.hits(rule)], table)
     rejected = np.zeros(len(df), dtype=bool)
     rejected[frame.loc[(frame["severity"] == "error") & frame["row"].notna(), "row"].to_numpy(np.int64)] = True
     return Findings(frame, len(df), rejected, table.duplicates.superseded & ~rejected)
@@ -260,6 +259,7 @@ class _Table:
     key: tuple[str, ...]
     known: Mapping[str, str | None] | None
     on_conflict: str
+    found: dict[str, list[_Hits]] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[TextColumn]:
@@ -286,12 +286,31 @@ class _Table:
         return _find_duplicates(self)
 
     @cached_property
+    def sendable(self) -> Bools:
+        """Rows that have a value to send and no error of their own."""
+        sendable = np.zeros(len(self.frame), dtype=bool)
+        for column in self.fields.values():
+            sendable |= ~column.missing
+        for rule in RULES:
+            for hits in self.hits(rule) if rule not in DUPLICATE_RULES else ():
+                if (hits.severity or RULES[rule][0]) == "error":
+                    at = np.asarray(hits.rows, dtype=np.int64)
+                    sendable[at[at != MISSING]] = False
+        return sendable
+
+    @cached_property
     def blank_key(self) -> Bools:
         """Rows of which a key cell is missing or blank."""
         blank = np.zeros(len(self.frame), dtype=bool)
         for column in self.keys:
             blank |= _blank(column)
         return blank
+
+    def hits(self, rule: str) -> list[_Hits]:
+        """Look for what breaks a rule, once."""
+        if rule not in self.found:
+            self.found[rule] = list(RULES[rule][1](self))
+        return self.found[rule]
 
     def cells(self, name: str) -> Objects:
         """Give a column's cells as they are."""
@@ -422,9 +441,9 @@ def _unknown_field(table: _Table) -> Iterator[_Hits]:
 
 
 def _right_field(name: str, known: Iterable[str]) -> str:
-    for field, columns in contract.DOWNLOAD_COLUMNS.items():
-        if name in columns and name != field:
-            return f" ({name!r} of a code download is set through {field!r})"
+    for special, columns in contract.DOWNLOAD_COLUMNS.items():
+        if name in columns and name != special:
+            return f" ({name!r} of a code download is set through {special!r})"
     return did_you_mean(name, known)
 
 
@@ -738,16 +757,20 @@ class _Duplicates:
 
 
 def _find_duplicates(table: _Table) -> _Duplicates:
-    """Group the rows by the text of their key and compare all their cells with the row that counts."""
+    """Group the rows by the text of their key and compare all their cells with the row that counts.
+
+    That row is chosen among those that can be sent; where there is none, any will do, and planning sends nothing.
+    """
     size = len(table.frame)
     groups, count = group(table.keys, size)
     shared = np.bincount(groups[~table.blank_key], minlength=count) > 1
     rows = np.flatnonzero(shared[groups] & ~table.blank_key) if size else np.zeros(0, np.int64)
     contents, _ = group(list(table.columns.values()), size) if len(rows) else (groups, count)
     key = groups[rows]
+    able = table.sendable[rows] | ~np.isin(key, key[table.sendable[rows]])
     first, last, stranger = (np.zeros(count, np.int64) for _ in range(3))
-    first[key[::-1]] = rows[::-1]  # of repeated positions, the last assignment stays
-    last[key] = rows
+    first[key[able][::-1]] = rows[able][::-1]  # of repeated positions, the last assignment stays
+    last[key[able]] = rows[able]
     differs = contents[rows] != contents[first[key]]
     stranger[key[differs][::-1]] = rows[differs][::-1]
     in_conflict = np.zeros(count, dtype=bool)

@@ -166,6 +166,17 @@ def test_wrong_kinds_of_arguments_are_clear_errors() -> None:
     assert "inventory" in str(__import__("inspect").signature(df.scm.plan))
 
 
+@pytest.mark.parametrize("on_conflict", ["error", "last", "first"])
+def test_no_row_is_superseded_by_one_that_is_not_sent(on_conflict: str) -> None:
+    """Where no row of a key can be sent, all of them are rejected, whoever would have counted (F53)."""
+    df = pd.DataFrame(
+        {"lot": ["a", "a", "b", "b", "c"], "harvest_date": [None, None, None, "32/13/2025", "2025-01-01"]}
+    )
+    plan = scmkit.plan(df, "lot", errors="reject", on_conflict=on_conflict)
+    assert plan.rows["state"].tolist() == ["rejected"] * 4 + ["planned"]
+    assert "nothing to send" in plan.why_not_sent(1)
+
+
 def test_rows_at_fault_can_be_left_out() -> None:
     """errors="reject" plans what is sound, says of each other row why it is not sent, and may leave no call at all."""
     df = pd.DataFrame({"extended_id": ["Code-000000", "short"], "wine_name": ["a", "b"]})

@@ -309,6 +309,19 @@ def test_conflicting_rows(on_conflict: str, severity: str, rows: list[int], supe
     assert "'wine_name' is 'x' here and missing there" in validate(df, key=KEY, on_conflict="last").message_of(0)
 
 
+@pytest.mark.parametrize("bad", ["25/12/2025 10:00", [1], None], ids=["rejected", "without a text", "empty"])
+@pytest.mark.parametrize("on_conflict", ["last", "first"])
+def test_a_row_that_cannot_be_sent_never_counts(on_conflict: str, bad: object) -> None:
+    """Of rows with one key, the next that can be sent wins where the asked-for one is rejected or empty (F53)."""
+    dates = pd.Series([bad, "2025-01-01", "2025-01-02", bad], dtype=object)
+    df = pd.DataFrame({KEY: "a", "harvest_date": dates})
+    findings = validate(df, key=KEY, on_conflict=on_conflict)
+    winner = 2 if on_conflict == "last" else 1
+    assert np.flatnonzero(~findings.rejected & ~findings.superseded).tolist() == [winner]
+    assert findings.superseded[3 - winner]
+    assert f"the key of row {winner}" in findings.message_of(3 - winner)
+
+
 def test_a_key_of_several_columns() -> None:
     """All key columns together make the key, and each must be there."""
     df = pd.DataFrame({KEY: ["a", "a", "a"], "origin": ["x", "y", None], "wine_name": ["1", "2", "3"]})
