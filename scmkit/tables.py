@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from scmkit.contract import DEFAULT_KEY
 from scmkit.errors import MissingColumnError, MissingDependencyError, TableError, did_you_mean
 from scmkit.exports import restored
 from scmkit.texts import text_of
@@ -242,17 +243,18 @@ def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]]) ->
     last = max((at for at, row in enumerate(rows, 1) if any(not _is_blank(cell) for cell in row)), default=0)
     columns: list[Sequence[Any]] = list(zip(*rows[:last], strict=True)) or [() for _ in header]
     named: list[tuple[str, Sequence[Any]]] = []
+    is_header = DEFAULT_KEY in header  # as in a code download, where an SCM field may be named like a number
     for at, (name, cells) in enumerate(zip(header, columns, strict=True), 1):
         if not _is_blank(name):
-            named.append((_name(path, name), cells))
+            named.append((_name(path, name, is_header), cells))
         elif not all(_is_blank(cell) for cell in cells):
             raise TableError(f"{path.name}: column {at} has cells but no name; name it (or is it pandas' index?)")
     _refuse_repeated(path, [name for name, _ in named])
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in named})
 
 
-def _name(path: Path, name: object) -> str:
-    if not isinstance(name, str) or _LIKE_A_VALUE.fullmatch(name.strip()):
+def _name(path: Path, name: object, is_header: bool) -> str:
+    if not isinstance(name, str) or (_LIKE_A_VALUE.fullmatch(name.strip()) and not is_header):
         raise TableError(f"{path.name}: {str(name)!r} is no column name: the first line must hold the names")
     return name.strip()
 

@@ -603,3 +603,11 @@ def test_what_is_too_long_to_pad_is_an_error(written):
         read_table(path, pad_to={"lot": 6})
     with pytest.raises(MissingColumnError, match=r"'lots'.*did you mean 'lot'"):
         read_table(path, pad_to={"lots": 6})
+
+
+def test_a_code_download_with_a_field_named_like_a_number(written):
+    """Where the header is certain, a column's name may look like a number or a date; else it is no header (F50)."""
+    content = "extended_id,2026,2026-01-01,-1\nCode-0001,a,b,c\n"
+    assert read_table(written(content)).columns.tolist() == ["extended_id", "2026", "2026-01-01", "-1"]
+    with pytest.raises(TableError, match="'2026' is no column name"):
+        read_table(written("Code-0001,2026\nCode-0002,2027\n"))
