@@ -12,7 +12,8 @@ import click
 import pandas as pd
 
 from scmkit import __version__, contract, exports
-from scmkit.client import Client
+from scmkit.adapting import plan as make_plan
+from scmkit.client import Client, current_service
 from scmkit.errors import ScmkitError
 from scmkit.journal import Journal
 from scmkit.ledger import not_wholly_applied
@@ -21,7 +22,6 @@ from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
 from scmkit.tables import read_table
 from scmkit.uploading import UploadJob
-from scmkit.uploading import plan as make_plan
 from scmkit.uploading import upload as upload_plan
 from scmkit.validation import validate as find
 
@@ -112,7 +112,7 @@ def validate(table: Path, keys: tuple[str, ...], inventory: Path | None, on_conf
 @plan_options
 def plan(table: Path, **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
-    made = _plan(read_table(table), **options)
+    made = _plan(read_table(table), service=current_service(), **options)
     click.echo(repr(made))
     click.echo(made.calls.to_string(max_rows=30))
 
@@ -135,8 +135,9 @@ def upload(
     """Bring a table's values onto the codes."""
     if rejected is not None:
         exports.check(rejected)
-    client, df = Client(base_url), read_table(table)
-    made = _plan(df, **options)
+    df = read_table(table)
+    made = _plan(df, service=(base_url or current_service()).rstrip("/"), **options)
+    client = Client(base_url)  # after the table was looked at: it may ask for a token
     click.echo(made.summary())
     job = upload_plan(made, client, verify=verify, anyway=anyway)
     _show(job)
@@ -199,7 +200,7 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     """Serve the contract on loopback until Ctrl-C; `scmkit sandbox --help` shows its options."""
     from scmkit.sandbox.__main__ import main as serve
 
-    serve(list(arguments))
+    serve(list(arguments), "scmkit sandbox")
 
 
 def _key(keys: tuple[str, ...]) -> str | list[str]:

@@ -478,6 +478,11 @@ def use(client: Client | None) -> None:
     _default = client
 
 
+def chosen_client() -> Client | None:
+    """Return the client of `use`, if there is one."""
+    return _default
+
+
 def default_client() -> Client:
     """Give the client of `use`, or a new one from the environment."""
     return _default if _default is not None else Client()

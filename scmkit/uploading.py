@@ -23,7 +23,7 @@ import pandas as pd
 
 from scmkit import contract, display, planning
 from scmkit.adapting import plan as make_plan
-from scmkit.client import Client, current_service, default_client
+from scmkit.client import Client, chosen_client, current_service, default_client
 from scmkit.display import plural
 from scmkit.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
 from scmkit.errors import JournalError, PlanError, ScmkitError, UnsettledError
@@ -487,10 +487,12 @@ def upload(
             raise PlanError(f"{', '.join(wrong)}: no option here, since this plan is made already")
         made = df
     else:
-        client = client or default_client()
-        options.setdefault("assumptions", client.assumptions)
-        made = make_plan(df, key, mode, errors=errors, service=client.base_url, journal=journal, **options)
-    client = client or default_client()
+        known = client or chosen_client()
+        if known is not None:
+            options.setdefault("assumptions", known.assumptions)
+        service = current_service() if known is None else known.base_url
+        made = make_plan(df, key, mode, errors=errors, service=service, journal=journal, **options)
+    client = client or default_client()  # after the table was looked at: it may ask for a token
     with client.claims.in_turn:
         record = None if journal is False else _begun(made, client, None if journal is True else journal, anyway)
         with _let_go_on_error(record):

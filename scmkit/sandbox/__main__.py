@@ -11,9 +11,9 @@ from scmkit.errors import ScmkitError
 from scmkit.sandbox import Sandbox
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, program: str = "python -m scmkit.sandbox") -> None:
     """Serve until Ctrl-C; prints the URL and the token, which is good for this sandbox only."""
-    options = _parser().parse_args(argv)
+    options = _parser(program).parse_args(argv)
     codes = int(options.codes) if options.codes.isdecimal() else options.codes
     try:
         with Sandbox(codes, speed=options.speed, port=options.port, path=options.path) as sandbox:
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"the sandbox cannot start: {error}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m scmkit.sandbox", description="Serve a sandbox on loopback.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Serve a sandbox on loopback.")
     parser.add_argument("--codes", default="10000", metavar="N|PATH", help="codes to make up, or a CSV of codes")
     parser.add_argument("--port", type=int, default=0, metavar="P", help="the port (default: a free one)")
     parser.add_argument("--speed", type=float, default=1.0, metavar="S", help="how much faster its clock runs")
