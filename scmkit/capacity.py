@@ -19,7 +19,7 @@ from scmkit.estimation import Estimate
 from scmkit.fanout import Bounds
 from scmkit.latency import ServiceTime
 from scmkit.planning import WORKERS, Plan
-from scmkit.playing import Z975, Schedule, play
+from scmkit.playing import Schedule, play
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,9 +208,9 @@ def _calls(
 ) -> Schedule:
     mean, sd = _moments(codes_per_key)
     codes = mean * rows
-    spread = Z975 * sd * np.sqrt(rows)
+    spread = 1.96 * sd * np.sqrt(rows)
     bounds = Bounds(codes, np.maximum(codes - spread, 0), codes + spread)
-    return Schedule(np.zeros(len(rows), dtype=bool), rows, bounds, model, workers, timeout_s)
+    return Schedule(np.zeros(len(rows), dtype=bool), rows.astype(np.int64), bounds, model, workers, timeout_s)
 
 
 def _sizes(most: float, steps: int = 60) -> Floats:

@@ -25,6 +25,9 @@ UPLOAD_PERMISSIONS = ("codes_view", "scm_bulk_edit", "scm_code_edit", "product_v
 DOWNLOAD_PERMISSIONS = ("codes_view",)  # [doc]
 
 UPDATES_PER_SECOND = 10.0  # [doc] scope scm_update: sync and async calls together
+# Ours: a twentieth below the allowed rate, so that a call which travels up to 5 % of a second slower than the eleventh
+# after it still leaves ten in any second at the server.
+PACE_HEADROOM = 0.95
 OTHER_CALLS_PER_MINUTE = 3000.0  # [doc] every other authenticated call
 GATEWAY_TIMEOUT_S = 60.0  # [seed] "about 60 s", then a 504 and no code is updated
 SAFE_CODES = 1_000  # [seed] sync is recommended below this many updated codes a call

@@ -180,6 +180,11 @@ class ServiceTime:
         return cls(base_s, per_code_s, per_item_s, noise, source, check)
 
     @property
+    def draws(self) -> int:
+        """How many parameter sets there are."""
+        return len(self.noise)
+
+    @property
     def parameters(self) -> dict[str, dict[str, float]]:
         """Give for each parameter its ``median``, ``low`` and ``high`` (95 %), and ``log_se``.
 
@@ -255,10 +260,19 @@ class ServiceTime:
     def draw(self, codes: ArrayLike, items: ArrayLike, rng: np.random.Generator) -> Floats:
         """Draw seconds for calls, a parameter set and a disturbance for each of them."""
         codes = _counts(codes, "codes")
-        which = rng.integers(len(self.noise), size=codes.shape)
+        return self.draw_with(rng.integers(self.draws, size=codes.shape), codes, _counts(items, "items"), rng)
+
+    def draw_with(self, which: NDArray[np.int64], codes: Floats, items: Any, rng: np.random.Generator) -> Floats:
+        """Draw seconds for calls under the parameter sets with these numbers, which broadcast against the calls."""
         base, per_code, per_item, noise = (p[which] for p in self._parameters)
-        median = base + per_code * codes + per_item * _counts(items, "items")
-        return np.asarray(median * np.exp(noise * rng.standard_normal(codes.shape)), dtype=float)
+        median = base + per_code * codes + per_item * items
+        return np.asarray(median * np.exp(noise * rng.standard_normal(np.shape(codes))), dtype=float)
+
+    def mean_s(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
+        """Return the mean seconds over all that is not known, in the shape of the arguments."""
+        above = np.exp(self.noise**2 / 2)  # the mean of a lognormal over its median
+        base, per_code, per_item = ((p * above).mean() for p in (self.base_s, self.per_code_s, self.per_item_s))
+        return np.asarray(base + per_code * _counts(codes, "codes") + per_item * _counts(items, "items"))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw seconds against codes, with the gateway's limit and the documented marks."""

@@ -1,15 +1,18 @@
 """Which rows go in which call: what the plan chooses from, and how it chooses.
 
-A layout is arrays: row positions call after call, and where each call begins. The choice is made by playing the
-candidates: pace, workers, tasks and lost calls count as they will.
+A layout is arrays: row positions call after call, and where each call begins. Candidates differ in the rows that go to
+tasks, in the number of sync calls, and in whether these are of one size or taper off, so that the last ones fill the
+gaps. What cannot win by a bound below its seconds is not looked at; the others are played: pace, workers, tasks and
+lost calls count as they will. The order of the table decides nothing.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,16 +21,22 @@ from numpy.typing import NDArray
 from scmkit import contract, payloads
 from scmkit.fanout import Bounds, sum_bounds
 from scmkit.latency import ServiceTime
-from scmkit.playing import Schedule, play
+from scmkit.playing import INTERVAL_S, Schedule, play
 from scmkit.texts import Ints, TextColumn, group
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-# More tasks must save a tenth of the time, and a second: a sync answer names each row's fate, a task only counts codes.
-WORTH_TASKS, WORTH_TASKS_S = 0.9, 1.0
+# More tasks must save a twentieth of the time: a sync answer names each row's state, a task only counts codes.
+WORTH_TASKS = 0.95
 AS_QUICK = 1.02  # of layouts that end within 2 % of the quickest, the one with the fewest calls is taken
-WAVES = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8)  # sync calls per worker worth trying
+WAVES = (1, 2, 3, 4, 6, 8, 12)  # sync calls per worker worth trying
+# The work that tasks may take beside sync calls, in shares of what the service's servers do while the workers do the
+# rest: the heaviest rows first, or the largest sets of equal rows.
+BESIDE = (0.25, 0.5, 0.75, 0.9, 1.0)
+TASK_WAVES = (1, 4)  # tasks per server of the service into which rows with equal values are cut
+TAPERS = (0.4, 0.1)  # what the last of tapering calls holds of the first
+ONE_BY_ONE = 2_000  # the heaviest rows are dealt one by one; the many light ones fill up what is left
 TRIALS = 48  # with the same seed for all candidates, so that they differ by their layout and not by chance
 PLAYED_CALLS = 1_500  # a layout of more calls is bound by pace and workers, and predicted from them
 
@@ -41,6 +50,7 @@ class Why(IntEnum):
     ALONE = 3
     ASKED_SYNC = 4
     COMPOUND = 5
+    BESIDE = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +61,9 @@ class Layout:
     offsets: Ints
     is_async: Bools
     whys: NDArray[np.int8]
+
+
+Packed = tuple[Ints, Ints]  # row positions, call after call, and the rows of each call
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +79,7 @@ class Draft:
     timeout_s: float
     workers: int
     assumptions: contract.Assumptions
+    level: float = 0.95
 
     @cached_property
     def high(self) -> Floats:
@@ -89,6 +103,15 @@ class Draft:
         return payloads.item_bytes(self.keys[0], self.fields)
 
     @cached_property
+    def heaviest_first(self) -> Ints:
+        """The live rows by falling weight."""
+        return self.live[np.argsort(-self.weight[self.live], kind="stable")]
+
+    @cached_property
+    def _is_live(self) -> Bools:
+        return np.isin(np.arange(len(self.high)), self.live)
+
+    @cached_property
     def sharing(self) -> Ints:
         """Number the sets of rows that one async call can carry: equal values, and equal keys but the first.
 
@@ -104,91 +127,148 @@ class Draft:
         unique = self.assumptions.is_unique(k.name for k in self.keys)
         return unique or bool((self.codes["source"] == "exact").all())
 
-    @cached_property
-    def equal(self) -> Ints:
-        """Number the sets of rows with equal values."""
-        return group(self.fields, len(self.high))[0]
-
     def choose(self, mode: str, batch: int | None = None) -> tuple[Layout, str]:
-        """Give the layout for a mode, and in words why it was chosen."""
-        nothing = np.zeros(len(self.live), dtype=bool)
+        """Return the layout for a mode, and in words why it was chosen."""
+        nothing = np.zeros(len(self.high), dtype=bool)
         if mode == "async" or len(self.keys) > 1:
             words = "mode='async' was asked for" if mode == "async" else "several key columns need async calls"
-            return self.layout(~nothing, self.limit), words
+            return self.best([~nothing])[0], words
         if mode == "sync" and batch is not None:
             return self._fixed(batch), f"{batch:,} rows a sync call were asked for"
         if mode == "sync":
             return self.best([nothing])[0], "mode='sync' was asked for"
-        layout, seconds = self.best(self._candidates())
-        all_async = predict_seconds(self.schedule(self.layout(~nothing, self.limit)))
+        layout, seconds = self.best(self._ways())
+        _, all_async = self.best([~nothing])
         return layout, f"auto: {seconds:,.0f} s predicted, all async {all_async:,.0f} s"
 
-    def best(self, candidates: list[Bools]) -> tuple[Layout, float]:
-        """Give the layout that is predicted to end first; an earlier candidate wins unless clearly beaten."""
+    def best(self, ways: list[Bools]) -> tuple[Layout, float]:
+        """Return the layout that is predicted to end first; an earlier way wins unless clearly beaten."""
         best: tuple[Layout, float] | None = None
-        for to_task in candidates:
-            tried = [self.layout(to_task, limit) for limit in self._limits(to_task)]
-            layout, seconds = _quickest([(each, predict_seconds(self.schedule(each))) for each in tried])
-            if best is None or seconds < min(best[1] * WORTH_TASKS, best[1] - WORTH_TASKS_S):
-                best = layout, seconds
-        assert best is not None  # noqa: S101 - there is always a candidate
+        for to_task in ways:
+            found = self._quickest(to_task, np.inf if best is None else best[1] * WORTH_TASKS)
+            best = best if found is None else found
+        assert best is not None  # noqa: S101 - nothing is slower than for ever
         return best
 
     def schedule(self, layout: Layout) -> Schedule:
-        """Give a layout's calls as the simulation plays them."""
-        per_row = [self.codes[name].to_numpy(dtype=float)[layout.order] for name in ("codes", "low", "high")]
+        """Return a layout's calls as the simulation plays them."""
+        codes, low, high = (self.codes[name].to_numpy(dtype=float)[layout.order] for name in ("codes", "low", "high"))
         shared = (self.codes["source"] == "prior").to_numpy()[layout.order]
-        codes = sum_bounds(Bounds(*per_row), shared, layout.offsets)
-        rows = np.diff(layout.offsets).astype(float)
-        return Schedule(layout.is_async, rows, codes, self.service_time, self.workers, self.timeout_s, self.assumptions)
+        rows = np.diff(layout.offsets)
+        above = np.maximum(high - codes, 0)
+        common = _sum(np.where(shared, above, 0), layout.offsets) ** 2
+        own = _sum(np.where(shared, 0, above) ** 2, layout.offsets)
+        return Schedule(
+            layout.is_async, rows, sum_bounds(Bounds(codes, low, high), shared, layout.offsets), self.service_time,
+            self.workers, self.timeout_s, self.assumptions, codes, common / np.maximum(common + own, 1e-12), self.level,
+        )  # fmt: skip
 
-    def _fixed(self, batch: int) -> Layout:
-        """So many rows a sync call, in the table's order, whatever the risk."""
-        offsets = np.append(np.arange(0, len(self.live), batch), len(self.live)).astype(np.int64)
-        is_async = np.zeros(len(offsets) - 1, dtype=bool)
-        return Layout(self.live, offsets, is_async, self._whys(self.live, offsets, is_async))
+    def _quickest(self, to_task: Bools, below: float) -> tuple[Layout, float] | None:
+        """Return the best layout with these rows as tasks, if its prediction lies below some seconds."""
+        tried: list[tuple[Layout, float]] = []
+        least = below
+        if np.count_nonzero(np.bincount(self.sharing[to_task & self._is_live])) * INTERVAL_S >= below:
+            return None  # the pace alone takes longer
+        for layout in self._layouts(to_task):
+            schedule = self.schedule(layout)
+            if schedule.least_seconds() >= least and tried:
+                continue
+            tried.append((layout, predict_seconds(schedule)))
+            least = min(least, tried[-1][1])
+        least = min(seconds for _, seconds in tried)
+        if least >= below:
+            return None
+        return min((pair for pair in tried if pair[1] <= least * AS_QUICK), key=lambda pair: len(pair[0].whys))
 
-    def layout(self, to_task: Bools, limit: float) -> Layout:
-        """Lay out the calls: async first, then sync from the heaviest to the lightest."""
-        rows_async, rows_sync = self.live[to_task], self.live[~to_task]
-        a_order, a_sizes = self._task_calls(rows_async)
-        s_order, s_sizes = self._sync_calls(rows_sync, limit)
-        sizes = np.concatenate([a_sizes, s_sizes])
-        is_async = np.arange(len(sizes)) < len(a_sizes)
-        order = np.concatenate([a_order, s_order])
+    def _layouts(self, to_task: Bools) -> Iterator[Layout]:
+        """Lay out these rows as tasks and the others as sync calls, in all ways that are worth trying."""
+        rows = self.heaviest_first
+        tasks = self._task_packings(rows[to_task[rows]])
+        for sync in self._sync_packings(rows[~to_task[rows]]):
+            for task in tasks:
+                yield self._joined(task, sync)
+
+    def _joined(self, tasks: Packed, sync: Packed) -> Layout:
+        """Tasks go out first: the service works on them beside the sync calls."""
+        order, sizes = (np.concatenate(pair) for pair in zip(tasks, sync, strict=True))
+        is_async = np.arange(len(sizes)) < len(tasks[1])
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         return Layout(order, offsets, is_async, self._whys(order, offsets, is_async))
 
-    def _candidates(self) -> list[Bools]:
-        """Which live rows go to tasks: those too risky for sync, and sets of equal rows from some size on."""
-        forced = self.weight[self.live] > self.limit
-        _, inverse, counts = np.unique(self.sharing[self.live], return_inverse=True, return_counts=True)
-        size = counts[inverse] if len(self.live) else np.zeros(0, dtype=np.int64)
+    def _fixed(self, batch: int) -> Layout:
+        """So many rows a sync call, in the table's order, whatever the risk."""
+        sizes = np.diff(np.append(np.arange(0, len(self.live), batch), len(self.live)))
+        nothing = np.zeros(0, dtype=np.int64)
+        return self._joined((nothing, nothing), (self.live, sizes))
+
+    def _ways(self) -> list[Bools]:
+        """Which rows go to tasks: those too risky for sync; sets of equal rows from some size on; the heaviest."""
+        rows, weight = self.heaviest_first, self.weight
+        forced = weight > self.limit
+        _, inverse, counts = np.unique(self.sharing[rows], return_inverse=True, return_counts=True)
+        size = np.zeros(len(weight), dtype=np.int64)
+        size[rows] = counts[inverse]
         ways = [forced | (size >= least) for least in (np.inf, 1000, 100, 10, 2)]
-        return list({way.tobytes(): way for way in ways}.values())
+        by_set = np.lexsort((inverse, -np.bincount(inverse, weight[rows])[inverse])) if len(rows) else rows
+        servers = self.assumptions.parallel_tasks
+        for order in (rows, rows[by_set]):
+            share = np.ones(len(weight))
+            share[order] = np.cumsum(weight[order]) / max(weight[order].sum(), 1e-12)
+            ways += [forced | (share <= part * servers / (servers + self.workers)) for part in BESIDE]
+        distinct = {way[rows].tobytes(): way for way in ways}
+        return sorted(distinct.values(), key=lambda way: int(way[rows].sum()))
 
-    def _limits(self, to_task: Bools) -> list[float]:
-        """The weights of a sync call worth trying: as much as the risk bears, or an even share for the workers."""
-        total = float(self.weight[self.live[~to_task]].sum())
-        shares = [total / (self.workers * waves) for waves in WAVES]
-        return [self.limit, *(share for share in shares if 1 <= share < self.limit)]
+    def _task_packings(self, rows: Ints) -> list[Packed]:
+        """Rows that can share a task go together, as many as a body holds, or cut for the service's servers."""
+        total = float(self.weight[rows].sum())
+        shares = [total / (self.assumptions.parallel_tasks * waves) for waves in TASK_WAVES]
+        packed = [self._task_calls(rows, limit) for limit in (np.inf, *shares)]
+        return list({sizes.tobytes(): (order, sizes) for order, sizes in packed}.values())
 
-    def _task_calls(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Rows that can share a task go together, as many as a body holds."""
+    def _task_calls(self, rows: Ints, limit: float) -> Packed:
+        """Pack tasks of at most this weight, the one with the most codes first."""
         order = rows[np.argsort(self.sharing[rows], kind="stable")]
         envelope = int(np.max(self.item_bytes[self.live], initial=0)) + 200  # one row's values, names and brackets
-        room = [float(self.assumptions.max_body_bytes - envelope)]
-        key_bytes = np.cumsum(payloads.text_bytes(self.keys[0])[order] + 1)
-        return order, _pack(self.sharing[order], [key_bytes], room, room, apart=True)
+        room = float(self.assumptions.max_body_bytes - envelope)
+        key_bytes = payloads.text_bytes(self.keys[0])[order] + 1
+        sizes = _pack([key_bytes, self.weight[order]], [room, limit], self.sharing[order])
+        return self._largest_first(order, sizes)
 
-    def _sync_calls(self, rows: Ints, limit: float) -> tuple[Ints, Ints]:
-        """The heaviest first, rows with equal values together; a call holds at most ``limit`` weight."""
-        equal = self.equal[rows]
-        heaviest = -np.bincount(equal, self.weight[rows])[equal] if len(rows) else equal
-        order = rows[np.lexsort((rows, equal, heaviest))]
+    def _sync_packings(self, rows: Ints) -> Iterator[Packed]:
+        """As few calls as the risk allows; or as many as suit the workers, of one size or tapering off."""
         room = float(self.assumptions.max_body_bytes - payloads.sync_envelope_bytes(self.keys[0]))
-        sizes = [np.cumsum(self.item_bytes[order]), np.cumsum(self.weight[order])]
-        return order, _pack(self.equal[order], sizes, [room, limit], [room, self.limit], apart=False)
+        alone = rows[self.weight[rows] > self.limit]
+        rows = rows[len(alone) :]
+        weight, size = self.weight[rows], self.item_bytes[rows]
+        few = _pack([size, weight], [room, self.limit])
+        yield self._largest_first(np.concatenate([alone, rows]), np.concatenate([np.ones_like(alone), few]))
+        for targets in self._targets(len(few), float(weight.sum())) if len(rows) else ():
+            calls = _deal(weight, targets)
+            if np.any(np.bincount(calls, weight) > self.limit) or np.any(np.bincount(calls, size) > room):
+                continue
+            order = rows[np.argsort(calls, kind="stable")]
+            counts = np.bincount(calls)
+            sizes = np.concatenate([np.ones_like(alone), counts[counts > 0]])
+            yield self._largest_first(np.concatenate([alone, order]), sizes)
+
+    def _targets(self, fewest: int, total: float) -> Iterator[Floats]:
+        """The weights of a number of calls, worth trying; no more than pays under the pace."""
+        waves = [self.workers * wave for wave in (*WAVES, -(-fewest // self.workers), 1 - (-fewest // self.workers))]
+        numbers = {max(1, self.workers // 4), max(1, self.workers // 2), fewest, *waves}
+        for number in sorted(n for n in numbers if n >= fewest):
+            yield np.full(number, total / number)
+            for last in TAPERS if number > self.workers else ():
+                taper = np.linspace(1, last, number)
+                yield total * taper / taper.sum()
+
+    def _largest_first(self, order: Ints, sizes: Ints) -> Packed:
+        """Put the calls with the most work first: the last ones to start should be short."""
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        by_work = np.argsort(-_sum(self.weight[order], offsets), kind="stable")
+        starts = np.repeat(offsets[:-1][by_work], sizes[by_work])
+        ends = np.cumsum(sizes[by_work])
+        within = np.arange(len(order)) - np.repeat(ends - sizes[by_work], sizes[by_work])
+        return order[starts + within], sizes[by_work]
 
     def _whys(self, order: Ints, offsets: Ints, is_async: Bools) -> NDArray[np.int8]:
         sizes = np.diff(offsets)
@@ -201,16 +281,12 @@ class Draft:
                 np.full(len(sizes), len(self.keys) > 1),
                 (sizes == 1) & risky,
                 sizes > 1,
+                np.full(len(sizes), not is_async.all()),
             ],
-            [Why.ASKED_SYNC, Why.SHARED_SYNC, Why.COMPOUND, Why.TOO_RISKY, Why.EQUAL_ROWS],
+            [Why.ASKED_SYNC, Why.SHARED_SYNC, Why.COMPOUND, Why.TOO_RISKY, Why.EQUAL_ROWS, Why.BESIDE],
             default=Why.ALONE,
         )
         return whys.astype(np.int8)
-
-
-def _quickest(timed: list[tuple[Layout, float]]) -> tuple[Layout, float]:
-    least = min(seconds for _, seconds in timed)
-    return min((pair for pair in timed if pair[1] <= least * AS_QUICK), key=lambda pair: len(pair[0].whys))
 
 
 def predict_seconds(schedule: Schedule) -> float:
@@ -219,51 +295,74 @@ def predict_seconds(schedule: Schedule) -> float:
         return 0.0
     if len(schedule.rows) <= PLAYED_CALLS:
         return float(play(schedule, TRIALS, np.random.default_rng(0)).end.mean())
-    items = np.where(schedule.is_async, 1, schedule.rows)
-    seconds = schedule.model.median_s(schedule.codes.codes, items).mean(axis=-1)
+    seconds, overhead = schedule.seconds, schedule.assumed.task_overhead_s
     sync, tasks = seconds[~schedule.is_async], seconds[schedule.is_async]
-    submitted = len(tasks) / contract.UPDATES_PER_SECOND
-    pace = len(seconds) / contract.UPDATES_PER_SECOND
+    submitted = len(tasks) * INTERVAL_S
+    pace = len(seconds) * INTERVAL_S
     worked = max(sync.sum() / schedule.workers, np.max(sync, initial=0))
     done = max(tasks.sum() / schedule.assumed.parallel_tasks, np.max(tasks, initial=0))
-    overhead = schedule.assumed.task_overhead_s if len(tasks) else 0
-    return float(max(pace, submitted + worked, submitted + overhead + done))
+    return float(max(pace, submitted + worked, submitted + overhead + done if len(tasks) else 0))
 
 
-def _pack(groups: Ints, sizes: list[NDArray[Any]], soft: list[float], hard: list[float], *, apart: bool) -> Ints:
-    """Cut ordered rows into calls and give the rows of each.
+def _sum(values: Floats, offsets: Ints) -> Floats:
+    """Add up the values of each call."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray(total[offsets[1:]] - total[offsets[:-1]])
+
+
+def _deal(weights: Floats, targets: Floats) -> Ints:
+    """Deal rows to calls of these target weights, and return the call of each row.
 
     Parameters
     ----------
-    groups : array of int64
-        Rows of one group lie side by side and stay together where the hard limits allow it.
-    sizes : list of array
-        Cumulative sizes (bytes, weights) of the rows.
-    soft, hard : list of float
-        For each of ``sizes``, what a call should and what it may hold; a single row is always a call.
-    apart : bool
-        Whether different groups need different calls.
+    weights : array of float, shape (rows,)
+        Heaviest first: each goes to the call that is furthest from its target.
+    targets : array of float, shape (calls,)
     """
-    sizes = [np.asarray(cumulative, dtype=float) for cumulative in sizes]  # else each search would convert them
-    begins = np.diff(groups, prepend=-1) != 0
-    group_start = np.flatnonzero(begins)[np.cumsum(begins) - 1]
-    group_end = np.append(np.flatnonzero(begins)[1:], len(groups))[np.cumsum(begins) - 1]
+    calls = np.zeros(len(weights), dtype=np.int64)
+    missing = [(-target, call) for call, target in enumerate(targets.tolist())]
+    heapq.heapify(missing)
+    for row, weight in enumerate(weights[:ONE_BY_ONE].tolist()):
+        left, call = missing[0]
+        calls[row] = call
+        heapq.heapreplace(missing, (left + weight, call))
+    light = weights[ONE_BY_ONE:]
+    room = np.zeros(len(targets))
+    for left, call in missing:
+        room[call] = max(-left, 0.0)
+    if len(light):
+        filled = np.cumsum(room) * (light.sum() / max(room.sum(), 1e-12))
+        calls[ONE_BY_ONE:] = np.minimum(np.searchsorted(filled, np.cumsum(light) - light / 2), len(targets) - 1)
+    return calls
 
-    def furthest(start: int, limits: list[float]) -> int:
-        used = [cumulative[start - 1] if start else 0 for cumulative in sizes]
-        ends = [
-            int(np.searchsorted(cumulative, before + limit * (1 + 1e-9), side="right"))
-            for cumulative, before, limit in zip(sizes, used, limits, strict=True)
-        ]
-        return max(start + 1, min(ends))
 
-    ends, start = [0], 0
-    while start < len(groups):
-        end, whole = furthest(start, soft), int(group_end[start])
-        if apart or end < whole:
-            end = min(whole, furthest(start, hard))
-        elif end < len(groups) and group_start[end] > start:
-            end = int(group_start[end])
-        ends.append(end)
-        start = end
-    return np.diff(ends).astype(np.int64)
+def _pack(sizes: list[NDArray[np.generic]], limits: list[float], groups: Ints | None = None) -> Ints:
+    """Cut ordered rows into calls, each as full as the limits allow, and return the rows of each call.
+
+    Parameters
+    ----------
+    sizes : list of array, shape (rows,)
+        Bytes, weights.
+    limits : list of float
+        For each of ``sizes``, what a call may hold; a single row is always a call.
+    groups : array of int64, optional
+        Rows of different groups need different calls; those of one lie side by side.
+    """
+    totals = [np.concatenate([[0.0], np.cumsum(np.asarray(each, dtype=float))]) for each in sizes]
+    most = [limit * (1 + 1e-9) for limit in limits]
+    rows = len(sizes[0])
+    first = np.zeros(min(rows, 1), dtype=np.int64) if groups is None else _begins(groups)
+    last = np.append(first[1:], rows)[: len(first)]
+    whole = np.all([t[last] - t[first] <= limit for t, limit in zip(totals, most, strict=True)], axis=0)
+    ends = [last[whole | (last - first == 1)]]
+    for start, end in zip(first[~whole].tolist(), last[~whole].tolist(), strict=True):
+        while start < end:
+            fits = min(int(np.searchsorted(t, t[start] + m, side="right")) for t, m in zip(totals, most, strict=True))
+            start = min(max(start + 1, fits - 1), end)
+            ends.append(np.array([start]))
+    return np.diff(np.unique(np.concatenate(ends)), prepend=0).astype(np.int64)
+
+
+def _begins(groups: Ints) -> Ints:
+    """Return where each run of equal numbers begins."""
+    return np.flatnonzero(np.diff(groups, prepend=-1) != 0)

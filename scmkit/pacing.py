@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import takewhile
 
-# A twentieth below the allowed rate, so that a call which travels up to 5 % of a second slower than the eleventh
-# after it still leaves ten in any second at the server.
-HEADROOM = 0.95
+from scmkit import contract
+
+HEADROOM = contract.PACE_HEADROOM
+
 # A call that goes out late (a commit, a busy machine) may be made up for by this share of an interval, else lateness
 # would add up and the allowance be wasted. Together with the headroom, eleven permits still take more than a second.
 CATCH_UP = 0.2

@@ -41,6 +41,7 @@ REASONS = {
     Why.ALONE: "async: no other row whose evidence could be told apart has the values of {value!r}",
     Why.ASKED_SYNC: "mode='sync' was asked for: {value!r} may select {codes:,} codes, risk {risk}",
     Why.COMPOUND: "several constraints exist in async calls only",
+    Why.BESIDE: "{value!r} is among those with the most codes: its task goes on beside the sync calls",
 }
 
 
@@ -124,7 +125,6 @@ class Plan:
         """A line per call: mode, rows, codes low/mid/high, bytes, timeout risk, seconds and why."""
         codes = self.schedule.codes
         sizes = np.diff(self.offsets)
-        seconds = self.service_time.median_s(codes.codes, np.where(self.is_async, 1, sizes)).mean(axis=-1)
         calls = pd.DataFrame(
             {
                 "mode": np.where(self.is_async, Mode.ASYNC.value, Mode.SYNC.value),
@@ -134,7 +134,7 @@ class Plan:
                 "codes_high": np.ceil(codes.high).astype(np.int64),
                 "bytes": self._bytes(),
                 "timeout_risk": self.schedule.timeout_risk(),
-                "seconds": seconds,
+                "seconds": self.schedule.seconds,
             }
         )
         calls["why"] = self._reasons(sizes, calls["codes_high"].to_numpy())
@@ -170,7 +170,7 @@ class Plan:
     def _draft(self) -> Draft:
         return Draft(
             self.keys, self.fields, self.row_codes, np.sort(self.order), self.service_time, self.risk, self.timeout_s,
-            self.workers, self.assumptions,
+            self.workers, self.assumptions, self.estimate.level,
         )  # fmt: skip
 
     def summary(self) -> str:
@@ -354,7 +354,7 @@ def plan(
     fates = _fates(findings, selectors, values, len(df))
     draft = Draft(
         selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(fates == Fate.PENDING),
-        service_time or ServiceTime.documented(), risk, timeout_s, workers, assumptions,
+        service_time or ServiceTime.documented(), risk, timeout_s, workers, assumptions, known.level,
     )  # fmt: skip
     layout, choice = draft.choose(mode, batch)
     return Plan(

@@ -28,7 +28,7 @@ def test_a_thousand_calls_and_trials_against_simpy() -> None:
     begun = time.perf_counter()
     ours = scmkit.simulate(plan, trials=1_000, seed=1).makespans
     middle = time.perf_counter()
-    theirs = simpy_makespans(plan, 20, seed=1)
+    theirs = simpy_makespans(plan, codes, 20, seed=1)
     simpy_s = (time.perf_counter() - middle) * 1_000 / 20
     ratio = simpy_s / (middle - begun)
     print(f"\nsimulate: {middle - begun:.2f} s; SimPy, from 20 trials: {simpy_s:.0f} s; ratio {ratio:.0f}")

@@ -38,7 +38,7 @@ def test_the_shortest_makespan_lies_between_the_extremes() -> None:
     """Single rows are bound by the pace, one huge call by the gateway."""
     curve = capacity.makespan_by_batch(2_000, 20, MODEL, workers=10)
     seconds = curve.frame.set_index("rows")["seconds"]
-    assert seconds[1] == pytest.approx(2_000 / UPDATES_PER_SECOND, rel=0.05)
+    assert seconds[1] == pytest.approx(2_000 / (0.95 * UPDATES_PER_SECOND), rel=0.05)
     assert 1 < curve.best < 2_000
     assert seconds[curve.best] < min(seconds[1], seconds[2_000])
     assert curve.frame["resends"].iloc[-1] > 1
