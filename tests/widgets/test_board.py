@@ -97,7 +97,7 @@ def test_a_job_that_applied_nothing_stands_out(board: TaskBoard, table: pd.DataF
     look(board)
     assert board.frame["state"].tolist() == ["complete, 0 of 50 applied", "complete, 50 of 100 applied", "complete"]
     assert board.frame["not applied"].tolist() == [50, 50, 0]
-    assert [found.colour for found in board.lines] == ["", "#d98200", "#e0443e"]
+    assert [found.colour for found in board.lines] == ["", "#b46a00", "#e0443e"]
     for form in (board._table.value, board._repr_mimebundle_()["text/html"]):
         assert '<b style="color:#e0443e">complete, 0 of 50 applied</b>' in form
         assert "3 jobs: 2 complete, 1 complete with nothing applied" in form
