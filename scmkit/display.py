@@ -15,9 +15,14 @@ from numbers import Integral, Real
 from typing import Any
 
 LONGEST_CELL = 300
+# What is wider than its place scrolls there: the width of the content must not widen the boxes around it.
+IN_ITS_PLACE = "overflow-x:auto;width:0;min-width:100%"
 _LINE = "1px solid rgba(128,128,128,.35)"
 _CELL = f"padding:.15em .6em;border-bottom:{_LINE};vertical-align:top;text-align:"
-_TABLE = "border-collapse:collapse;color:inherit;background:none;font-size:.92em;line-height:1.4;margin:.4em 0"
+_TABLE = (
+    "border-collapse:collapse;color:inherit;background:none;font-size:.92em;line-height:1.4;margin:.4em 0;"
+    "overflow-wrap:normal"
+)
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em;
@@ -77,7 +82,7 @@ def card(title: str, facts: Mapping[str, object], *bodies: str) -> Html:
     lines = "".join(f"<tr>{_cell('th', name)}{_cell('td', _text(value))}</tr>" for name, value in facts.items())
     listed = f'<table style="{_TABLE}"><tbody>{lines}</tbody></table>' if lines else ""
     head = f'<div style="font-weight:600">{escape(title)}</div>'
-    return Html(f'<div style="color:inherit;overflow-x:auto">{head}{listed}{_joined(bodies)}</div>')
+    return Html(f'<div style="color:inherit;{IN_ITS_PLACE}">{head}{listed}{_joined(bodies)}</div>')
 
 
 def page(title: str, *bodies: str) -> Html:

@@ -329,7 +329,7 @@ class CapacityExplorer(Surface):
         self._dials = _dials(replace(start, **options))
         self.answer = explore(self.question, self._model, self._spread)
         self.spent_ms: list[float] = []
-        self._words = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%"))
+        self._words = ipywidgets.HTML(layout=ipywidgets.Layout(width="auto"))
         self._pictures = [ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 22em", max_width="30em")) for _ in "123"]
         self._saved = ipywidgets.HTML()
         self._lay_out(*self._parts())

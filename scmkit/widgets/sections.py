@@ -28,6 +28,7 @@ CONFLICTS = (
 MODES = (("auto: the quickest that is safe", "auto"), ("all sync", "sync"), ("all async", "async"))
 RISKS = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 _LABELS = {"description_width": "9em"}
+WIDEST = "calc(100% - 4px)"  # of a control: its place without the margins of 2 px
 _QUIET = 'style="opacity:.75"'
 
 
@@ -42,7 +43,8 @@ def change(widget: ipywidgets.Widget, **traits: Any) -> None:
 def write(widget: ipywidgets.HTML, *parts: str) -> None:
     """Set the text of a widget; lines lie closer together than those of controls."""
     body = "".join(parts)
-    change(widget, value=f'<div style="line-height:1.4;overflow-x:auto">{body}</div>' if body else "")
+    style = f"line-height:1.4;overflow-wrap:anywhere;{display.IN_ITS_PLACE}"
+    change(widget, value=f'<div style="{style}">{body}</div>' if body else "")
 
 
 def show_if(wanted: bool, *widgets: ipywidgets.Widget) -> None:
@@ -52,13 +54,13 @@ def show_if(wanted: bool, *widgets: ipywidgets.Widget) -> None:
 
 
 def wide() -> ipywidgets.Layout:
-    """Make a layout as wide as the panel; each widget has one of its own, since it is hidden by its layout."""
-    return ipywidgets.Layout(width="100%")
+    """Make a layout as wide as its box; each widget has one of its own, since it is hidden by its layout."""
+    return ipywidgets.Layout(width="auto")  # 100 % and the margins of 2 px would be too wide
 
 
 def row(*widgets: ipywidgets.Widget) -> ipywidgets.HBox:
     """Put widgets beside each other, as many as the window holds."""
-    return ipywidgets.HBox(widgets, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center", width="100%"))
+    return ipywidgets.HBox(widgets, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
 def button(words: str, tooltip: str, style: str = "") -> ipywidgets.Button:
@@ -72,7 +74,7 @@ def choice(label: str, options: Sequence[Any], tooltip: str, width: str = "34em"
     """Make a labelled list to choose from."""
     return ipywidgets.Dropdown(
         description=label, options=options, tooltip=tooltip, style=_LABELS,
-        layout=ipywidgets.Layout(width=width, max_width="100%"),
+        layout=ipywidgets.Layout(width=width, max_width=WIDEST),
     )  # fmt: skip
 
 
@@ -104,7 +106,7 @@ class Section:
     def __init__(self, title: str, *body: ipywidgets.Widget) -> None:
         self._title = title
         self._heading = ipywidgets.HTML(layout=wide())
-        layout = ipywidgets.Layout(width="100%", padding="0 0 0 1.2em", display="none")
+        layout = ipywidgets.Layout(padding="0 0 0 1.2em", display="none")
         self._body = ipywidgets.VBox(body, layout=layout)
         self.box = ipywidgets.VBox([self._heading, self._body], layout=wide())
 
@@ -113,6 +115,7 @@ class Section:
         sign = f"{SIGNS.get(state, '')} {escape(state)}"
         heading = f'<b style="font-size:1.1em">{escape(self._title)}</b>'
         line = "border-top:1px solid rgba(128,128,128,.35);margin-top:.4em;padding-top:.4em;line-height:1.5"
+        line += ";overflow-wrap:anywhere"
         change(self._heading, value=f'<div style="{line}">{heading} &nbsp;<i>{sign}:</i> {escape(words)}</div>')
         show_if(is_open, self._body)
 
@@ -146,7 +149,7 @@ class CodesSection(Section):
     """Where it is sent, and what is known about the codes there."""
 
     def __init__(self) -> None:
-        self._service = ipywidgets.HTML()
+        self._service = ipywidgets.HTML(layout=wide())
         self.look = button("Look again", "Look again for a client or a token")
         self.sandbox = button(
             "Try it on the built-in sandbox",
@@ -168,7 +171,8 @@ class CodesSection(Section):
         self._row = row(self.campaign, self.download)
         super().__init__(
             "2. Service and codes",
-            row(self._service, self.look, self.sandbox, self.leave),
+            self._service,
+            row(self.look, self.sandbox, self.leave),
             row(self.codes, self.file),
             self._row,
         )
@@ -212,7 +216,7 @@ class MappingSection(Section):
         editor = ipywidgets.VBox(
             [title, self.column, self.field, self.name, self.kind], layout=ipywidgets.Layout(flex="0 1 28em")
         )
-        layout = ipywidgets.Layout(flex_flow="row wrap", width="100%")
+        layout = ipywidgets.Layout(flex_flow="row wrap")
         both = ipywidgets.HBox([self._table, editor], layout=layout)
         super().__init__("3. Key and fields", self.key, both)
 
@@ -351,7 +355,7 @@ class PlanSection(Section):
         )
         self.risk = ipywidgets.SelectionSlider(
             options=[(display.percent(risk), risk) for risk in RISKS], value=0.01, description="Bearable risk",
-            continuous_update=False, style=_LABELS, layout=ipywidgets.Layout(width="34em", max_width="100%"),
+            continuous_update=False, style=_LABELS, layout=ipywidgets.Layout(width="34em", max_width=WIDEST),
             tooltip="The probability that a sync call may run into the timeout of 60 s",
         )  # fmt: skip
         self._risk_note = ipywidgets.HTML(f"<span {_QUIET}>that a sync call runs into the gateway's timeout</span>")
@@ -437,7 +441,7 @@ class CodeSection:
 
     def __init__(self) -> None:
         self.button = button("Show code", "Show the lines of Python that do the same")
-        self._code = ipywidgets.HTML(layout=ipywidgets.Layout(width="100%", display="none"))
+        self._code = ipywidgets.HTML(layout=ipywidgets.Layout(width="auto", display="none"))
         self._open = False
         self.box = ipywidgets.VBox([row(self.button), self._code], layout=wide())
 

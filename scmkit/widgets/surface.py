@@ -14,7 +14,6 @@ from scmkit.widgets.desk import Desk
 from scmkit.widgets.live import Shown
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-WIDE = "100%"
 
 
 def guarded(method: Method) -> Method:
@@ -44,14 +43,15 @@ class Surface:
 
     def __init__(self, name: str) -> None:
         self._trouble = ipywidgets.HTML(layout=_hidden())
-        self.box = ipywidgets.VBox(layout=ipywidgets.Layout(width=WIDE))
+        self.box = ipywidgets.VBox(layout=ipywidgets.Layout(width="auto"))
         self._work = Desk(f"scmkit-{name}-work", self.fail)
         self._view = Desk(f"scmkit-{name}-view", self.fail)
         self._kept: Any = None
 
     def fail(self, error: Exception) -> None:
         """Show an error; the surface stays usable."""
-        self._trouble.value = f'<div role="alert"><b>That did not work:</b> {display.escape(_words(error))}</div>'
+        words = f"<b>That did not work:</b> {display.escape(_words(error))}"
+        self._trouble.value = f'<div role="alert" style="overflow-wrap:anywhere">{words}</div>'
         self._trouble.layout.display = None
 
     def succeed(self) -> None:

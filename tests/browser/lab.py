@@ -86,6 +86,17 @@ CONTRAST = """root => {
     return worst;
 }"""
 
+# What has a scrollbar, and by how many pixels its content is too wide or high. A table may be wider than its place,
+# and higher where the keyboard can scroll it.
+OVERFLOWING = """root => [root, ...root.querySelectorAll("*")].filter(e => e.checkVisibility()).map(element => {
+    const style = getComputedStyle(element), scrolls = kind => kind === "auto" || kind === "scroll";
+    const table = element.querySelector("table") && !element.classList.contains("jupyter-widgets");
+    const wide = scrolls(style.overflowX) && !table ? element.scrollWidth - element.clientWidth : 0;
+    const high = scrolls(style.overflowY) && !(table && element.tabIndex === 0)
+        ? element.scrollHeight - element.clientHeight : 0;
+    return [element.className, wide, high, element.innerText?.slice(0, 60)];
+}).filter(([name, wide, high]) => wide > 0 || high > 0)"""
+
 
 def find_chromium() -> str | None:
     """Give the path of Debian's Chromium, if there is one."""
@@ -98,7 +109,9 @@ def chromium() -> Iterator[Browser]:
     nothing_outside = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     arguments = [nothing_outside, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=arguments, ignore_default_args=["--hide-scrollbars"]
+        )
         yield browser
         browser.close()
 
@@ -306,6 +319,10 @@ class Window:
         """Check that every text stands out from its background, as WCAG 2 AA asks."""
         ratio, text = part.evaluate(CONTRAST)
         assert ratio >= least, f"{text!r} has a contrast of {ratio:.1f}"
+
+    def assert_fits(self, part: Locator) -> None:
+        """Check that nothing has a scrollbar but tables."""
+        assert part.evaluate(OVERFLOWING) == []
 
     def _note_dialog(self, dialog: Any) -> None:
         if dialog.type == "beforeunload":  # JupyterLab's own, about a notebook that is not saved

@@ -51,6 +51,7 @@ def test_a_newcomer_gets_a_damaged_table_onto_the_sandbox(window: labs.Window, t
         press(window, "Save the .*rows? to look at")
         labs.expect(page.get_by_role("link", name=re.compile("rows-to-look-at"))).to_be_visible()
         window.assert_legible(page.locator("body"), least=3)  # buttons have the theme's own colours
+        window.assert_fits(page.locator(".jupyter-widgets").first)
         window.picture("app-done", page.locator("body"))
     assert [path.suffix for path in tmp_path.glob("rows-to-look-at-*")] == [".csv"]
     assert window.errors == []

@@ -51,6 +51,7 @@ def test_a_live_line_moves_while_another_cell_runs(lab: labs.Lab, server: PlainS
     for theme in ("dark", "light"):
         lab.theme(theme)
         lab.assert_legible(line)
+        lab.assert_fits(line)
         lab.picture(f"live-line-{theme}", line)
     second.set()
     labs.expect(lab.finished(2)).to_contain_text("complete")
@@ -82,6 +83,7 @@ def test_the_board_after_a_kernel_restart(lab: labs.Lab, server: PlainServer) ->
     for theme in ("dark", "light"):
         lab.theme(theme)
         lab.assert_legible(board, least=4)  # widgets that cannot be used are pale
+        lab.assert_fits(board)
         lab.picture(f"board-{theme}", board)
     server.polls_until_complete = 1
     resume.click()
@@ -112,6 +114,7 @@ def test_the_explorer_follows_its_sliders(lab: labs.Lab, width: int) -> None:
     for theme in ("dark", "light"):
         lab.theme(theme)
         lab.assert_legible(output)
+        lab.assert_fits(output)
         lab.picture(f"explorer-{theme}-{width}", output)
     labs.expect(output.locator("details")).to_contain_text("With 50 codes a key")
     lab.save()

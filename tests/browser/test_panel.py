@@ -48,6 +48,7 @@ def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(lab: labs.Lab) -> None:
     for theme in ("light", "dark"):
         lab.theme(theme)
         lab.assert_legible(panel, least=3)  # disabled controls of JupyterLab's own have less than 4.5
+        lab.assert_fits(panel)
         lab.picture(f"panel-{theme}", panel)
     panel.get_by_role("button", name="Upload 31 rows").click()
     labs.expect(panel).to_contain_text("This sends 31 rows in 1 call to the built-in sandbox")

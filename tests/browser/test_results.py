@@ -34,6 +34,7 @@ def shows_results(lab: labs.Lab, picture: str) -> None:
         output = lab.outputs(number)
         labs.expect(output).to_contain_text(words)
         lab.assert_legible(output)
+        lab.assert_fits(output)
         output.scroll_into_view_if_needed()
         lab.picture(f"{picture}-{number}", output)
 
