@@ -194,7 +194,7 @@ def growth(plan: Plan, factors: Sequence[float] = (1, 1.5, 2, 3, 4), trials: int
 def _moments(codes_per_key: float | Estimate) -> tuple[float, float]:
     """Give mean and standard deviation of the codes per key value."""
     if isinstance(codes_per_key, Estimate):
-        codes = codes_per_key.frame["codes"].to_numpy(dtype=float)
+        codes = codes_per_key.column("codes").to_numpy(dtype=float)
         mean, sd = float(codes.mean()), float(codes.std())
     else:
         mean, sd = float(codes_per_key), 0.0

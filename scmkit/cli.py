@@ -21,6 +21,7 @@ from scmkit.planning import Plan
 from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
 from scmkit.tables import read_table
+from scmkit.texts import ours
 from scmkit.uploading import UploadJob
 from scmkit.uploading import upload as upload_plan
 from scmkit.validation import validate as find
@@ -216,7 +217,7 @@ def _show(job: UploadJob) -> None:
     rows = job.rows
     bad = not_wholly_applied(rows)
     if len(bad):
-        click.echo(bad.drop(columns=["call", "task_id"]).head(20).to_string())
+        click.echo(bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]).head(20).to_string())
         click.echo(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
     if job.differences is not None:
         click.echo(f"read-back: {len(job.differences):,} differences")

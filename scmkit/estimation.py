@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scmkit import contract, display
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
 from scmkit.fanout import Bounds, Growth, from_sample, learn_growth, sum_bounds, total_from_sample
-from scmkit.texts import TextColumn, columns_of, group, text_column, text_table
+from scmkit.texts import TextColumn, columns_of, group, our_name, ours, text_column, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,8 +38,9 @@ class Estimate:
         The key's columns.
     frame : DataFrame
         A line per distinct key value: the key under its own name, ``codes``, ``low``, ``high`` (int64) and
-        ``source``: ``exact`` (counted in a complete inventory), ``sample`` (seen in a random sample), ``history``
-        (from earlier calls), or ``prior`` (no evidence of its own: what is usual, a guess, or a default).
+        ``source`` (a key that is called so keeps its name, and ours has ``scmkit_`` before it; see `column`). The
+        source is ``exact`` (counted in a complete inventory), ``sample`` (seen in a random sample), ``history`` (from
+        earlier calls), or ``prior`` (no evidence of its own: what is usual, a guess, or a default).
     level : float
         The probability with which ``low`` to ``high`` holds the true count.
     total_interval : tuple of int
@@ -54,7 +55,11 @@ class Estimate:
     @property
     def total(self) -> int:
         """The codes that all key values together select."""
-        return int(self.frame["codes"].sum())
+        return int(self.column("codes").sum())
+
+    def column(self, name: str) -> pd.Series:
+        """Return ``codes``, ``low``, ``high`` or ``source`` of the frame, whatever the key is called."""
+        return ours(self.frame, name)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the codes per key value, largest first, with the documented marks."""
@@ -64,8 +69,8 @@ class Estimate:
 
     def summary(self) -> str:
         """Say in a sentence what is known."""
-        sources = ", ".join(f"{n:,} {s}" for s, n in self.frame["source"].value_counts().items())
-        largest = int(self.frame["codes"].max()) if len(self.frame) else 0
+        sources = ", ".join(f"{n:,} {s}" for s, n in self.column("source").value_counts().items())
+        largest = int(self.column("codes").max()) if len(self.frame) else 0
         low, high = self.total_interval
         interval = f" ({low:,} to {high:,} with {self.level:.0%})" if high > low else ""
         return (
@@ -77,7 +82,7 @@ class Estimate:
         return f"<Estimate: {self.summary()}>\n{self.frame.head(10).to_string(index=False)}"
 
     def _repr_html_(self) -> str:
-        largest_first = self.frame.sort_values("codes", ascending=False, kind="stable")
+        largest_first = self.frame.sort_values(self.column("codes").name, ascending=False, kind="stable")
         return display.card("Codes per key value", {"estimate": self.summary()}, display.table(largest_first))
 
 
@@ -95,7 +100,8 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The key under its own name (text) and ``codes`` (int64), most codes first.
+        The key under its own name (text) and ``codes`` (int64; ``scmkit_codes`` where the key is called so), most
+        codes first.
 
     Raises
     ------
@@ -106,13 +112,14 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
     """
     if isinstance(inventory, pd.DataFrame):
         keys = columns_of(inventory, key)
-        counts = _count_frame(inventory.rename(columns=str), keys)
+        counts = _count_frame(inventory, keys)
     elif isinstance(inventory, str | os.PathLike):
         keys = [key] if isinstance(key, str) else list(key)
         counts = _count_files(os.fspath(inventory), keys)
     else:
         raise PlanError(f"an inventory is a DataFrame or a path to CSV or Parquet, not a {type(inventory).__name__}")
-    return counts.sort_values(["codes", *keys], ascending=[False] + [True] * len(keys), ignore_index=True)
+    codes = our_name("codes", keys)
+    return counts.sort_values([codes, *keys], ascending=[False] + [True] * len(keys), ignore_index=True)
 
 
 def estimate(
@@ -192,14 +199,15 @@ def estimate(
 
 def _estimate(keys: list[str], frame: pd.DataFrame, known: Bounds, source: Any, level: float) -> Estimate:
     codes, low, high = (np.round(values).astype(np.int64) for values in known)
-    frame = frame.assign(codes=codes, low=low, high=high, source=source)
-    shared = (frame["source"] == "prior").to_numpy()
+    found = {"codes": codes, "low": low, "high": high, "source": source}
+    frame = frame.assign(**{our_name(name, keys): values for name, values in found.items()})
+    shared = np.broadcast_to(np.asarray(source) == "prior", len(frame))
     total = sum_bounds(known, shared, np.array([0, len(frame)]))
     return Estimate(tuple(keys), frame, level, (round(total.low[0]), round(total.high[0])))
 
 
 def _seen(frame: pd.DataFrame, keys: list[str], inventory: Inventory) -> NDArray[np.float64]:
-    counts = count_codes(inventory, keys).set_index(keys)["codes"]
+    counts = count_codes(inventory, keys).set_index(keys)[our_name("codes", keys)]
     wanted = pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
     return np.asarray(counts.reindex(wanted, fill_value=0), dtype=float)
 
@@ -251,7 +259,8 @@ def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.
     if tuple(k.name for k in keys) != known.key:
         raise PlanError(f"the estimate is for key {known.key}, the plan for {tuple(k.name for k in keys)}")
     values = ["codes", "low", "high", "source"]
-    table = known.frame.drop_duplicates(list(known.key)).set_index(list(known.key))[values]
+    table = known.frame.set_index(list(known.key))[[known.column(name).name for name in values]]
+    table = table[~table.index.duplicated()].set_axis(values, axis=1)
     everything = np.arange(rows)
     arrays = [pd.Series(k.take(everything), dtype=object) for k in keys]
     wanted = pd.MultiIndex.from_arrays(arrays) if len(arrays) > 1 else pd.Index(arrays[0])
@@ -262,7 +271,7 @@ def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.
 
 
 def _distinct_keys(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    columns = list(text_table(df.rename(columns=str), keys).values())
+    columns = list(text_table(df, keys).values())
     whole = ~np.any([c.missing for c in columns], axis=0)
     groups, _ = group(columns, len(df))
     _, first = np.unique(groups[whole], return_index=True)
@@ -284,13 +293,13 @@ def _prior(
 
 
 def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    columns = [text_column(inventory[k], k) for k in keys]
+    columns = list(text_table(inventory, keys).values())
     whole = ~np.any([c.missing | (c.take(np.arange(len(inventory))) == "") for c in columns], axis=0)
     groups, count = group(columns, len(inventory))
     codes = np.bincount(groups[whole], minlength=count).astype(np.int64)
     _, first = np.unique(groups, return_index=True)
-    counts = pd.DataFrame({c.name: c.take(first) for c in columns}).assign(codes=codes)
-    return counts[counts["codes"] > 0]
+    counts = pd.DataFrame({c.name: c.take(first) for c in columns} | {our_name("codes", keys): codes})
+    return counts[codes > 0]
 
 
 def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
@@ -305,7 +314,8 @@ def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
     except duckdb.Error as error:
         raise TableError(f"cannot read the inventory {path}: {str(error).splitlines()[0]}") from None
     everything = np.arange(len(counts))
-    return counts.assign(**{k: text_column(counts[k], k).take(everything) for k in keys})
+    texts = {k: text_column(counts[k], k).take(everything) for k in keys}
+    return pd.DataFrame(texts | {counts.columns[-1]: counts.iloc[:, -1]})
 
 
 def _aggregate(codes: Any, keys: list[str]) -> pd.DataFrame:
@@ -314,7 +324,8 @@ def _aggregate(codes: Any, keys: list[str]) -> pd.DataFrame:
             raise MissingColumnError.of(key, codes.columns, "key")
     quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
     filled = " and ".join(f"trim(cast({name} as varchar)) <> ''" for name in quoted)
-    return codes.filter(filled).aggregate(", ".join([*quoted, "count(*) as codes"]), ", ".join(quoted)).df()
+    counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
+    return counts.set_axis([*keys, our_name("codes", keys)], axis=1)
 
 
 def _read_csv(duckdb: Any) -> Any:

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from scmkit.errors import MissingDependencyError, TableError
-from scmkit.texts import cells_of, text_column
+from scmkit.texts import cells_of, ours, text_column
 
 NOTES = ("scmkit_state", "scmkit_message")
 _UNREADY = "'!"
@@ -56,8 +56,10 @@ def with_notes(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         The columns of ``table``, then `NOTES`.
     """
-    notes = zip(NOTES, (rows["state"], rows["message"]), strict=True)
-    return table.iloc[rows["row"].to_numpy()].assign(**{name: column.to_numpy() for name, column in notes})
+    lines = table.iloc[ours(rows, "row").to_numpy()].set_axis([str(label) for label in table.columns], axis=1)
+    for note, name in zip(NOTES, ("state", "message"), strict=True):
+        lines[note] = ours(rows, name).to_numpy()
+    return lines
 
 
 def write_rows(rows: pd.DataFrame, path: str | os.PathLike[str]) -> None:

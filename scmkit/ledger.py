@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scmkit.events import Attempted, Ended, Event, Sending, Settled, TaskSeen
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
+from scmkit.texts import our_name, ours
 
 CALL_COLUMNS = {
     "mode": "object", "rows": "int64", "items": "int64", "codes": "Int64", "attempts": "int64", "outcome": "object",
@@ -120,17 +121,16 @@ class Ledger:
             chosen = np.arange(len(self._fates)) if which is None else which
             positions = chosen.tolist()
             calls = self._calls_of_rows[chosen]
-            columns: dict[str, Any] = {k.name: k.take(chosen) for k in self.plan.keys}
-            columns["row"] = chosen
-            columns["state"] = [Fate(f).word for f in self._fates[chosen]]
-            columns["call"] = pd.array(np.where(calls < 0, 0, calls), dtype="Int64")
-            columns["call"][calls < 0] = pd.NA
-            columns["task_id"] = [self._calls[c]["task_id"] if c in self._calls else None for c in calls]
-            columns["discarded_fields"] = [self._discarded.get(r, ()) for r in positions]
-            columns["message"] = [self._messages.get(r) or self._default_message(r) for r in positions]
-        order = ["row", *(k.name for k in self.plan.keys)]
-        frame = pd.DataFrame(columns, index=self.plan.index if which is None else self.plan.index[which])
-        return frame[list(dict.fromkeys([*order, *frame.columns]))]
+            told = {
+                "state": [Fate(f).word for f in self._fates[chosen]],
+                "call": pd.array(np.where(calls < 0, pd.NA, calls.astype(object)), dtype="Int64"),
+                "task_id": [self._calls[c]["task_id"] if c in self._calls else None for c in calls],
+                "discarded_fields": [self._discarded.get(r, ()) for r in positions],
+                "message": [self._messages.get(r) or self._default_message(r) for r in positions],
+            }
+        keys = {k.name: k.take(chosen) for k in self.plan.keys}
+        columns = {our_name("row", keys): chosen} | keys | {our_name(name, keys): told[name] for name in told}
+        return pd.DataFrame(columns, index=self.plan.index if which is None else self.plan.index[which])
 
     def calls(self) -> pd.DataFrame:
         """A line per call made; ``codes``, ``items``, ``seconds``, ``timed_out`` are ready for `ServiceTime.fit`."""
@@ -211,7 +211,8 @@ def state_words(state: str, rows: int, applied: int, not_applied: int) -> str:
 
 def not_wholly_applied(rows: pd.DataFrame) -> pd.DataFrame:
     """Give the lines of ``job.rows`` that somebody should look at."""
-    return rows[~rows["state"].isin(["applied", "superseded"]) | (rows["discarded_fields"].str.len() > 0)]
+    lost = ours(rows, "discarded_fields").str.len() > 0
+    return rows[~ours(rows, "state").isin(["applied", "superseded"]) | lost]
 
 
 _MESSAGES = {

@@ -48,10 +48,11 @@ def service_time(model: ServiceTime, ax: Axes | None = None) -> Axes:
 def estimate(result: Estimate, ax: Axes | None = None) -> Axes:
     """Draw the codes of each key value, largest first."""
     ax = new_axes(ax)
-    frame = result.frame.sort_values("codes", ascending=False, kind="stable")
-    rank = np.arange(1, len(frame) + 1)
-    codes = frame["codes"].to_numpy(dtype=float)
-    errors = np.abs(frame[["low", "high"]].to_numpy(dtype=float).T - codes)
+    codes, low, high = (result.column(name).to_numpy(dtype=float) for name in ("codes", "low", "high"))
+    order = np.argsort(-codes, kind="stable")
+    codes, low, high = codes[order], low[order], high[order]
+    rank = np.arange(1, len(codes) + 1)
+    errors = np.abs(np.array([low, high]) - codes)
     if errors.any():
         ax.errorbar(
             rank,
@@ -68,8 +69,8 @@ def estimate(result: Estimate, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"values of {' + '.join(result.key)}, largest first (rank)", parse_math=False)  # a name may hold $
     ax.set_ylabel("codes selected (number)")
     ax.set_yscale("symlog", linthresh=1)  # a key value may select no code at all
-    ax.set_ylim(0, 3 * max(contract.DANGER_CODES, codes.max(initial=0), frame["high"].max() if len(frame) else 0))
-    ax.set_title(f"{result.total:,} codes behind {len(frame):,} key values")
+    ax.set_ylim(0, 3 * max(contract.DANGER_CODES, codes.max(initial=0), high.max(initial=0)))
+    ax.set_title(f"{result.total:,} codes behind {len(codes):,} key values")
     ax.legend()
     return ax
 

@@ -24,7 +24,7 @@ from scmkit.ledger import Ledger, state_words
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
 from scmkit.storage import NoLocksError
-from scmkit.texts import TextColumn, group
+from scmkit.texts import TextColumn, group, our_name
 from scmkit.validation import Findings
 
 Where = str | os.PathLike[str] | None
@@ -310,9 +310,9 @@ def _findings(reasons: dict[str, str], fates: NDArray[np.int8], index: pd.Index)
 def _estimate(keys: tuple[TextColumn, ...], codes: pd.DataFrame, level: float) -> Estimate:
     groups, _ = group(keys, len(codes))
     _, first = np.unique(groups, return_index=True)
-    frame = pd.DataFrame({k.name: k.take(first) for k in keys})
-    frame[list(codes)] = codes.iloc[first].to_numpy(dtype=object)
-    return Estimate(tuple(k.name for k in keys), frame.infer_objects(), level)
+    names = [k.name for k in keys]
+    known = {our_name(name, names): codes[name].to_numpy()[first] for name in codes}
+    return Estimate(tuple(names), pd.DataFrame({k.name: k.take(first) for k in keys} | known), level)
 
 
 def _labels_of(index: pd.Index) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ import pandas as pd
 
 from scmkit.contract import DEFAULT_KEY
 from scmkit.errors import MissingColumnError, MissingDependencyError, TableError, did_you_mean
-from scmkit.exports import restored
+from scmkit.exports import NOTES, restored
 from scmkit.texts import text_of
 
 _DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
@@ -244,9 +244,10 @@ def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]]) ->
     columns: list[Sequence[Any]] = list(zip(*rows[:last], strict=True)) or [() for _ in header]
     named: list[tuple[str, Sequence[Any]]] = []
     is_header = DEFAULT_KEY in header  # as in a code download, where an SCM field may be named like a number
+    is_ours = set(NOTES) <= set(header)
     for at, (name, cells) in enumerate(zip(header, columns, strict=True), 1):
         if not _is_blank(name):
-            named.append((_name(path, name, is_header), cells))
+            named.append((name if is_ours else _name(path, name, is_header), cells))
         elif not all(_is_blank(cell) for cell in cells):
             raise TableError(f"{path.name}: column {at} has cells but no name; name it (or is it pandas' index?)")
     _refuse_repeated(path, [name for name, _ in named])

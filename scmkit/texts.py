@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import uuid
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from scmkit.errors import MissingColumnError
 
 MISSING = -1
+OURS = "scmkit_"
 LONGEST_NUMBER = 100  # digits; beyond, a number is a mistake, and Python itself refuses to print some
 _EXACT_BELOW = {np.float16: 2**11, np.float32: 2**24}  # from there on, whole numbers share a float (else 2**53)
 Ints = NDArray[np.int64]
@@ -111,6 +113,20 @@ def cells_of(column: pd.Series) -> Objects:
     return _objects(_scalars(column.to_numpy(dtype=object), column.dtype))
 
 
+def our_name(name: str, others: Iterable[str]) -> str:
+    """Return the name of a column of ours beside a caller's, which may have any name and keep it.
+
+    Ours is the one with the most `OURS` before it: ``state``, or ``scmkit_state`` where a key is called ``state``.
+    """
+    alike = [other for other in others if re.fullmatch(f"({OURS})*{re.escape(name)}", other)]
+    return OURS + max(alike, key=len) if alike else name
+
+
+def ours(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column of ours from a frame that holds a caller's columns, too; see `our_name`."""
+    return frame[our_name(name, map(str, frame.columns)).removeprefix(OURS)]
+
+
 def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -> dict[str, TextColumn]:
     """Turn columns of a frame into text, keyed by their names as text.
 
@@ -130,9 +146,10 @@ def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -
 
 
 def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
-    """Give the key as a list of column names, after checking that the frame has them."""
-    keys = [str(key)] if isinstance(key, str | int) else [str(k) for k in key]
+    """Give the key as a list of column names, after checking that the frame has them; a tuple may be one name."""
     names = [str(c) for c in frame.columns]
+    one = pd.api.types.is_scalar(key) or (isinstance(key, tuple) and str(key) in names)
+    keys = [str(key)] if one else [str(k) for k in key]
     for name in keys:
         if name not in names:
             raise MissingColumnError.of(name, names, "key")
@@ -199,7 +216,7 @@ def _numpy_dtype(dtype: Any) -> Any:
 
 def _decoded(column: pd.Series) -> pd.Series:
     """Turn a dictionary of Arrow's, whose values pandas widens, into a column of these values."""
-    inner = column.dtype.pyarrow_dtype if isinstance(column.dtype, pd.ArrowDtype) else None
+    inner: Any = column.dtype.pyarrow_dtype if isinstance(column.dtype, pd.ArrowDtype) else None
     return column.astype(pd.ArrowDtype(inner.value_type)) if str(inner).startswith("dictionary<") else column
 
 

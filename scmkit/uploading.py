@@ -173,7 +173,8 @@ class UploadJob:
         """A line per row of the table, under its label: what became of it.
 
         Columns: ``row`` (position), the key, ``state``, ``call``, ``task_id``, ``discarded_fields`` (a tuple of
-        names), ``message``. While the job runs, a row may be ``pending``.
+        names), ``message``; a key that is called so keeps its name, and ours has ``scmkit_`` before it. While the job
+        runs, a row may be ``pending``.
         """
         return self._ledger.rows()
 

@@ -240,7 +240,7 @@ def beginning(known: Estimate | Plan | None, model: ServiceTime) -> tuple[Questi
     estimate = known.estimate if isinstance(known, Plan) else known
     if estimate is None or not len(estimate.frame):
         return start, 0.0
-    codes = estimate.frame["codes"].to_numpy(dtype=float)
+    codes = estimate.column("codes").to_numpy(dtype=float)
     mean = float(codes.mean())
     start = replace(start, codes_per_key=max(mean, 1.0), keys=len(codes))
     spread = float(codes.std()) / mean if mean > 0 else 0.0

@@ -28,6 +28,7 @@ from scmkit.ledger import not_wholly_applied
 from scmkit.planning import Plan
 from scmkit.simulation import Risk, simulate
 from scmkit.tables import read_table
+from scmkit.texts import ours
 from scmkit.uploading import UploadJob
 from scmkit.validation import Findings, validate
 from scmkit.widgets import sections, steps
@@ -993,8 +994,9 @@ def _result(sent: Sent, bad: pd.DataFrame) -> Html:
     counts = pd.DataFrame({"state": sent.job.counts().keys(), "rows": sent.job.counts().values()})
     parts = [display.table(counts.set_index("state"))]
     if len(bad):
-        lines = bad.drop(columns=["row", "call"]).rename_axis("row")
-        lines["discarded_fields"] = lines["discarded_fields"].map(", ".join)
+        lost = ours(bad, "discarded_fields")
+        lines = bad.assign(**{lost.name: lost.map(", ".join)}).rename_axis("row")
+        lines = lines.drop(columns=[ours(bad, name).name for name in ("row", "call")])
         parts.append(display.table(lines, max_rows=sections.SHOWN, caption="Rows to look at"))
     return display.card("What became of the rows", {}, *parts)
 

@@ -22,9 +22,9 @@ from scmkit import contract
 from scmkit.dates import is_like_a_date
 from scmkit.display import plural, shown
 from scmkit.errors import TableError
-from scmkit.exports import NOTES
+from scmkit.exports import NOTES, with_notes
 from scmkit.tables import read_table
-from scmkit.texts import text_column
+from scmkit.texts import ours, text_column
 from scmkit.validation import Findings, validate
 
 if TYPE_CHECKING:
@@ -421,10 +421,15 @@ def prepared(steps: Steps) -> pd.DataFrame:
     """Make a copy of the table as it is sent; its index says which row of the table each row is."""
     frame = steps.table.table if steps.table is not None else pd.DataFrame()
     names = {name: column.field for name, column in steps.sent.items()}
-    table = frame.rename(columns=str)[list(names)].rename(columns=names).reset_index(drop=True)
+    table = _named(frame)[list(names)].rename(columns=names).reset_index(drop=True)
     for rule in steps.fixes:
         table = validate(table, **checks(steps)).fixed(table, rule)
     return table
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give a table whose columns are named by text."""
+    return frame.set_axis([str(label) for label in frame.columns], axis=1)
 
 
 def changes(steps: Steps, fixed: pd.DataFrame) -> pd.DataFrame:
@@ -480,13 +485,12 @@ def ready_fixes(findings: Findings) -> dict[str, int]:
 
 def to_upload_again(steps: Steps, table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Give the table's own columns for lines of ``job.rows``, with the fixes that were applied, and what happened."""
-    at = rows["row"].to_numpy(np.int64)
-    source = (steps.table.table if steps.table is not None else table).rename(columns=str)
+    source = _named(steps.table.table if steps.table is not None else table)
+    at = ours(rows, "row").to_numpy(np.int64)
     lines = source.iloc[table.index[at]].reset_index(drop=True)
-    sent = table.iloc[at].reset_index(drop=True)
-    fixed = {name: sent[column.field] for name, column in steps.sent.items()}
-    notes = dict(zip(NOTES, (rows["state"].to_numpy(), rows["message"].to_numpy()), strict=True))
-    return lines.assign(**fixed, **notes)
+    for name, column in steps.sent.items():
+        lines[name] = table[column.field].iloc[at].reset_index(drop=True)
+    return with_notes(lines, rows.set_axis(range(len(rows))).assign(**{ours(rows, "row").name: range(len(rows))}))
 
 
 def will_happen(plan: Plan, service: Service) -> str:
@@ -550,7 +554,7 @@ def _reshaped(steps: Steps) -> Iterator[str]:
     """Rename and drop columns."""
     frame = steps.table.table if steps.table is not None else pd.DataFrame()
     if not all(isinstance(label, str) for label in frame.columns):
-        yield "table = table.rename(columns=str)"
+        yield "table = table.set_axis(table.columns.map(str), axis=1)"
     if dropped := [c.name for c in steps.columns if c.field is None]:
         yield f"table = table.drop(columns={dropped!r})"
     if renamed := {c.name: c.field for c in steps.sent.values() if c.name != c.field}:
