@@ -10,7 +10,7 @@ import pandas as pd
 
 from scmkit import contract
 from scmkit.planning import Plan
-from scmkit.tables import read_table
+from scmkit.tables import read_codes
 from scmkit.texts import Ints, Objects, TextColumn, group, text_column
 
 DIFFERENCE_COLUMNS = ["row", "extended_id", "field", "sent", "found"]
@@ -38,7 +38,7 @@ class ReadBack:
 
 def compare(plan: Plan, rows: Ints, codes: str | os.PathLike[str]) -> ReadBack:
     """Compare these rows of a plan with the codes of a download."""
-    held = read_table(codes, keep_blank=True)
+    held = read_codes(codes)
     wanted = [_columns(k.name)[0] for k in plan.keys]
     if any(name not in held.columns for name in wanted):
         return ReadBack(_frame([]), rows, rows[:0])

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import threading
 import warnings
 import zipfile
 import zlib
@@ -36,6 +37,7 @@ _COMPRESSIBLE = (_DELIMITED, _LINES)
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HEADER = re.compile(r'(?:[ \t]*[\r\n]+)*((?:"[^"]*"|[^"\r\n])*)')
 _UNPACKED_BYTES = 1 << 30  # of a workbook or a .gz: a small file that holds more is made to fill the memory
+_ALONE = threading.Lock()
 _CELLS = 50_000_000  # of a sheet, empty ones between others included
 _ROWS = 1_048_576  # of a sheet, by the file format
 _PIECE = 1 << 20
@@ -115,6 +117,16 @@ def read_table(
     for name, width in (pad_to or {}).items():
         _pad(path, frame, name, width)
     return frame
+
+
+def read_codes(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a code download as the service wrote it: blanks around names and cells, quotes and formulas included."""
+    path = Path(path)
+    text = _decoded(path, None)
+    header, *rows = _records(path, text, ",")
+    _refuse_repeated(path, header)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in header)
+    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
 
 
 def _file_like(path: Path) -> str:
@@ -210,18 +222,30 @@ def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     try:
-        for row in reader:
-            if not _is_filler(row, rows):
-                rows.append(row)
-            if rows and len(rows[-1]) != len(rows[0]):
-                raise TableError(f"{path.name}, line {line}: {_misfit(len(row), len(rows[0]))}")
-            line = reader.line_num + 1
+        with _long_cells():
+            for row in reader:
+                if not _is_filler(row, rows):
+                    rows.append(row)
+                if rows and len(rows[-1]) != len(rows[0]):
+                    raise TableError(f"{path.name}, line {line}: {_misfit(len(row), len(rows[0]))}")
+                line = reader.line_num + 1
     except csv.Error as error:
         hint = "is a quote opened and not closed, or not doubled inside a quoted cell?"
         raise TableError(f"{path.name}, line {line}: {error}; {hint}") from None
     if not rows:
         raise TableError(f"{path.name}: an empty file; the first line must hold the column names")
     return rows
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Read cells of any length: the limit of the csv module holds for the whole process, so it is put back."""
+    with _ALONE:
+        before = csv.field_size_limit(_UNPACKED_BYTES)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _is_filler(row: list[str], rows: list[list[str]]) -> bool:

@@ -36,7 +36,7 @@ from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.readback import compare
 from scmkit.records import begin
-from scmkit.tables import read_table
+from scmkit.tables import read_codes
 from scmkit.texts import Ints
 
 LOOK_S = 0.01  # between two looks whether a job has ended
@@ -411,7 +411,7 @@ class UploadJob:
         except ScmkitError:
             return None
         try:
-            return frozenset(str(c) for c in read_table(path).columns)
+            return frozenset(str(c) for c in read_codes(path).columns)
         except ScmkitError:
             return None
         finally:

@@ -440,6 +440,18 @@ def _unknown_field(table: _Table) -> Iterator[_Hits]:
             )
 
 
+def _name_blanks(table: _Table) -> Iterator[_Hits]:
+    """A column with blanks around its name, which are part of the field's name when it is sent."""
+    fields = table.fields if table.known is None else ()  # else it is unknown, or is called so
+    for name in (*(column.name for column in table.keys), *fields):
+        if name.strip() not in ("", name) and name not in (table.known or ()):
+            yield from _of_column(
+                name,
+                f"the column's name has blanks around it, and is sent as {name!r}: rename it to {name.strip()!r}, "
+                "unless the field of the campaign is really called so",
+            )
+
+
 def _right_field(name: str, known: Iterable[str]) -> str:
     for special, columns in contract.DOWNLOAD_COLUMNS.items():
         if name in columns and name != special:
@@ -709,6 +721,7 @@ RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
     "empty_table": ("error", _empty_table),
     "no_fields": ("error", _no_fields),
     "unknown_field": ("error", _unknown_field),
+    "name_blanks": ("warning", _name_blanks),
     # keys
     "missing_key": ("error", _missing_key),
     "key_blanks": ("error", _key_blanks),

@@ -1,6 +1,7 @@
 """Columns to text, cell by cell and dtype by dtype, and files to frames without damage."""
 
 import codecs
+import csv
 import datetime as dt
 import gzip
 import json
@@ -9,9 +10,11 @@ import time
 import uuid
 import warnings
 import zipfile
+from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import openpyxl
@@ -22,7 +25,7 @@ import pytest
 
 from scmkit.contract import TaskState
 from scmkit.errors import MissingColumnError, MissingDependencyError, TableError
-from scmkit.tables import read_table
+from scmkit.tables import read_codes, read_table
 from scmkit.texts import MISSING, columns_of, group, text_column, text_of, text_table
 
 NS_DAY = pd.Timestamp("2026-11-23")
@@ -392,7 +395,7 @@ def test_an_undecided_delimiter_is_an_error(written):
         ("code,2026-11-23\nx,y\n", "'2026-11-23' is no column name"),
         ('a,b\n1,"open\n2,3\n4,5\n', "line 2: unexpected end.*quote"),
         ('a,b\n"1" x,2\n', "line 2: .*quote"),
-        (f'a,b\n1,"{"x" * 140_000}\n', "line 2: field larger.*quote"),
+        (f'a,b\n1,"{"x" * 140_000}\n', "line 2: unexpected end.*quote"),
         ('a,b\n"1\n2",3\n4\n', "line 4: 1 cells"),
     ],
 )  # fmt: skip
@@ -611,3 +614,23 @@ def test_a_code_download_with_a_field_named_like_a_number(written):
     assert read_table(written(content)).columns.tolist() == ["extended_id", "2026", "2026-01-01", "-1"]
     with pytest.raises(TableError, match="'2026' is no column name"):
         read_table(written("Code-0001,2026\nCode-0002,2027\n"))
+
+
+def test_a_download_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Blanks around names and cells, quotes in front of formulas and names like numbers are the service's own."""
+    path = tmp_path / "codes.csv"
+    path.write_text("extended_id, note,2026,a;b\nCode_0001-,'=1, x ,\n", encoding="utf-8-sig")
+    assert read_codes(path).to_dict("list") == {
+        "extended_id": ["Code_0001-"], " note": ["'=1"], "2026": [" x "], "a;b": [""],
+    }  # fmt: skip
+    path.write_text("extended_id,note\n")
+    assert read_codes(path).columns.tolist() == ["extended_id", "note"]
+
+
+@pytest.mark.parametrize("read", [read_table, read_codes])
+def test_cells_of_any_length_are_read(read: Callable[[Path], pd.DataFrame], tmp_path: Path) -> None:
+    """The limit of Python's csv module is not ours, and stays as it was for everybody else."""
+    before, path = csv.field_size_limit(), tmp_path / "codes.csv"
+    path.write_text("extended_id,note\nCode_0001-," + "x" * 3_000_000 + "\n")
+    assert read(path)["note"].str.len().tolist() == [3_000_000]
+    assert csv.field_size_limit() == before

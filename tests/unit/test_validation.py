@@ -211,6 +211,17 @@ def test_which_columns_hold_dates() -> None:
     assert found(validate(lots(["2025-04-13", "45000", "20250413"], "update"), key=KEY)) == []
 
 
+def test_blanks_around_a_name_are_pointed_out() -> None:
+    """They are sent, so somebody should mean them: they are no finding where the campaign has a field of this name."""
+    df = lots(["x"], origin="y").rename(columns={"origin": " note"})
+    assert found(validate(df, key=KEY)) == [(None, "name_blanks", "warning", None)]
+    assert "'note'" in validate(df, key=KEY).frame["message"].iloc[0]
+    assert found(validate(df, key=KEY, fields=[" note", "wine_name"])) == []
+    assert found(validate(df, key=KEY, fields=["note", "wine_name"])) == [(None, "unknown_field", "error", None)]
+    blank_key = df.rename(columns={KEY: f"{KEY} ", " note": "note"})
+    assert found(validate(blank_key, key=f"{KEY} ")) == [(None, "name_blanks", "warning", None)]
+
+
 def test_unknown_fields_name_the_nearest(inventory: pd.DataFrame) -> None:
     """A column that the campaign lacks is one error that rejects no row; names, kinds and inventories tell the same."""
     df = lots(["x"], "wine_nmae", product="SKU-1")
