@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import json
 import os
 import re
 import socket
@@ -13,12 +14,13 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
 import requests
@@ -40,6 +42,7 @@ from scmkit.errors import (
     ThrottledError,
     UnavailableError,
     UnreadableAnswerError,
+    in_a_line,
 )
 from scmkit.models import AsyncAnswer, SyncAnswer, Task
 from scmkit.pacing import Claims
@@ -48,6 +51,9 @@ _CHUNK = 1 << 16
 _FILE_DEADLINE_S = 3600.0
 _REDIRECTS = 5  # of one question
 _WORDS = 300  # characters of the service's own words that an error repeats
+_UNREADABLE = (ValueError, RecursionError)
+_LONGEST_ID = 1000
+_MOST = 10**15  # codes: more than there are, and still a number that sums, floats and databases hold
 
 
 @dataclass(frozen=True)
@@ -289,7 +295,7 @@ class Client:
         task_id = answer.get("task_id")
         if not isinstance(task_id, str | int) or isinstance(task_id, bool) or task_id == "":
             raise _unreadable(contract.ASYNC_PATH, "no task_id")
-        return AsyncAnswer(str(task_id))
+        return AsyncAnswer(_text(task_id))
 
     def task(self, task_id: str) -> Task:
         """Ask for the state of a task."""
@@ -362,18 +368,16 @@ class Client:
         return session
 
     def _call(self, method: str, path: str, body: bytes | None = None, params: Mapping[str, Any] | None = None) -> Any:
-        """Make one exchange and decode its JSON; anything else than a readable 200 is an error."""
+        """Make one exchange and decode its JSON; anything else than a success that can be read is an error."""
         status, headers, content = self._answer(method, path, body, params)
-        if status == 200:
-            try:
-                return msgspec.json.decode(content)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
+        if 200 <= status < 300:
+            with suppress(*_UNREADABLE):
+                return _decode(content)
         if 300 <= status < 400:
             content = ("to " + headers.get("Location", "nowhere").partition("?")[0]).encode()
         content = content.replace(self._token.reveal().encode(), b"***")  # some error pages repeat the request
-        if status == 200:
-            raise _unreadable(path, "not JSON: " + _plain(content))
+        if 200 <= status < 300:
+            raise UnreadableAnswerError(status, "not JSON: " + _plain(content), where=path)
         raise _service_error(status, headers, content, f"{method} {path}")
 
     def _answer(self, method: str, path: str, body: bytes | None, params: Mapping[str, Any] | None) -> Answer:
@@ -614,7 +618,7 @@ def _reason(error: Exception) -> str:
     while (inner := _inner(error)) is not None:
         error = inner
     words = re.sub(r"<[^>]*>:? ?", "", str(error))
-    return words.rsplit("Failed to establish a new connection: ", 1)[-1][:_WORDS]
+    return in_a_line(words.rsplit("Failed to establish a new connection: ", 1)[-1][:_WORDS])
 
 
 def _service_error(status: int, headers: Mapping[str, str], content: bytes, where: str) -> ServiceError:
@@ -636,11 +640,17 @@ def retry_after(header: str | None, words: str) -> float | None:
     return min(max(said), 3600.0) if said else None
 
 
-def _decoded(content: bytes) -> object:
+def _decode(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    except msgspec.ValidationError:  # a number of thousands of digits, which is no reason not to read the rest
+        return json.loads(content, parse_int=lambda digits: int(digits[:_WORDS]))
+
+
+def _decoded(content: bytes) -> object:
+    with suppress(*_UNREADABLE):
+        return _decode(content)
+    return None
 
 
 def _detail(body: object, content: bytes) -> str:
@@ -655,7 +665,7 @@ def _plain(content: bytes) -> str:
     text = content[:20_000].decode("utf-8", "replace")
     title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)
     words = title[1] if title else re.sub(r"<[^>]*>", " ", text)
-    return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:_WORDS]
+    return in_a_line(words)[:_WORDS]
 
 
 def _mapping(answer: Any, where: str) -> dict[str, Any]:
@@ -672,11 +682,11 @@ def _sync_answer(answer: Any) -> SyncAnswer:
     answer = _mapping(answer, contract.SYNC_PATH)
     items, affected = answer.get("items"), answer.get("codes_affected")
     readable = isinstance(items, dict) and all(isinstance(names, list) for names in items.values())
-    if not readable or not _is_count(affected):
+    codes, updates = _count(affected), _count(answer.get("total_updates"))
+    if not readable or codes is None:
         raise _unreadable(contract.SYNC_PATH, "no items or codes_affected")
-    fields = {str(value): tuple(str(name) for name in names) for value, names in items.items()}
-    updates = answer.get("total_updates")
-    return SyncAnswer(updates if _is_count(updates) else len(fields), affected, fields, answer.get("changes"))
+    fields = {value: tuple(str(n) for n in names if isinstance(n, str | int)) for value, names in items.items()}
+    return SyncAnswer(len(fields) if updates is None else updates, codes, fields, answer.get("changes"))
 
 
 def _task(answer: dict[str, Any], task_id: str) -> Task:
@@ -684,12 +694,12 @@ def _task(answer: dict[str, Any], task_id: str) -> Task:
 
     def text(name: str) -> str | None:
         value = answer.get(name, answer.get(_camel(name)))
-        return None if value is None else str(value)
+        return None if value is None else _text(value)
 
     word = text("state") or ""
     affected = answer.get("codes_affected", answer.get("codesAffected"))
     return Task(
-        text("id") or task_id, contract.TaskState.read(word), word, affected if _is_count(affected) else None,
+        task_id, contract.TaskState.read(word), word, _count(affected),
         text("reference"), text("created_by"), text("created_at"), text("started_at"), text("completed_at"),
     )  # fmt: skip
 
@@ -699,16 +709,24 @@ def _camel(name: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _count(value: object) -> int | None:
+    """Read a number of codes; one beyond all bounds is the largest there is."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return None
+    return int(min(value, _MOST)) if value >= _MOST or value == int(value) else None
+
+
+def _text(value: object) -> str:
+    text = str(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
+    return in_a_line(text[: 2 * _LONGEST_ID])
 
 
 def _segment(value: object) -> str:
-    """Refuse an id that would change the path of a request."""
-    text = str(value)
-    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,200}", text) or set(text) == {"."}:
-        raise UnreadableAnswerError(200, f"{text[:50]!r} is not an id", where="the service")
-    return text
+    """Quote an id as one segment of a path; refuse one that could change the path, or that no URL can hold."""
+    text = _text(value)
+    if text != str(value) or len(text) > _LONGEST_ID or {"", ".", ".."}.intersection(re.split(r"[/\\]", text)):
+        raise UnreadableAnswerError(200, f"{text[:50]!r} is not an id that can be asked for", where="the service")
+    return quote(text, safe="")
 
 
 def _json(value: object) -> bytes:

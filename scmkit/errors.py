@@ -120,6 +120,7 @@ class ServiceError(ScmkitError):
     hint = ""
 
     def __init__(self, status: int, detail: str = "", *, where: str = "", body: object = None) -> None:
+        detail = in_a_line(detail)
         words = f": {detail.rstrip('.')}" if detail else ""
         hint = f". {self.hint}" if self.hint else ""
         super().__init__(f"{where or 'the service'} answered {status}{words}{hint}")
@@ -190,6 +191,11 @@ BY_STATUS: dict[int, type[ServiceError]] = {
     413: TooLargeError, 429: ThrottledError, 500: UnavailableError, 502: UnavailableError,
     503: UnavailableError, 504: GatewayTimeoutError,
 }  # fmt: skip
+
+
+def in_a_line(text: str) -> str:
+    """Make what a service says harmless: whatever is no visible character, as a terminal's escapes, becomes a blank."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -109,6 +109,47 @@ def test_a_200_that_cannot_be_read_is_never_success(
 
 
 @pytest.mark.parametrize(
+    ("number", "codes"),
+    [
+        ("0", 0), ("5.0", 5), ("9223372036854775807", 10**15), ("9223372036854775808", 10**15),
+        ("1" * 40, 10**15), ("1" * 5000, 10**15), ("1e400", 10**15),
+    ],
+)  # fmt: skip
+def test_numbers_beyond_all_bounds_are_clamped(
+    client: Client, server: plain_server.PlainServer, number: str, codes: int
+) -> None:
+    """What was applied was applied, however odd its count: one that no database holds counts as 10^15."""
+    body = f'{{"items": {{"Code_00000-": ["wine_name"]}}, "codes_affected": {number}, "total_updates": {number}}}'
+    server.answers.append((201, body.encode(), {}))
+    answer = client.upload_sync([{"extended_id": "Code_00000-"}])
+    assert (answer.codes_affected, answer.total_updates) == (codes, codes)
+    server.tasks["t"] = {"id": "9" * 30, "state": "complete", "codes_affected": codes, "polls": 0, "reference": [[1]]}
+    task = client.task("t")
+    assert (task.id, task.codes_affected, task.reference) == ("t", codes, "a list")
+
+
+def test_words_of_the_service_are_harmless_in_a_terminal(client: Client, server: plain_server.PlainServer) -> None:
+    """Escapes, carriage returns and marks that turn text around become blanks, wherever they come in."""
+    evil = "\x1b[2J\x1b]0;owned\x07one\r\x9b31m\u202etwo\u2028"
+    seen = "[2J ]0;owned one 31m two"
+    for body in ({"detail": evil}, evil.encode(), {"lot_number": [evil]}):
+        server.answers.append((400, body, {}))
+        with pytest.raises(errors.BadRequestError) as caught:
+            client.upload_sync([{"extended_id": "Code_00000-"}])
+        assert "owned" in str(caught.value)
+        assert str(caught.value).isprintable()
+    server.answers.append((200, {"task_id": evil}, {}))
+    assert client.upload_async({"lot_number": "x"}, {}).task_id == seen
+    server.tasks["t"] = {"state": evil, "created_by": evil, "reference": evil, "polls": 0}
+    task = client.task("t")
+    assert {task.word, task.created_by, task.reference} == {seen}
+    with raw_server(lambda c: c.sendall(b"HTTP/1.1 \x1b[2J\r\n\r\n")) as url, Client(url, "t0ken") as other:
+        with pytest.raises(errors.AnswerLostError) as lost:
+            other.me()
+        assert str(lost.value).isprintable()
+
+
+@pytest.mark.parametrize(
     ("header", "words", "seconds"),
     [
         (None, "Request was throttled. Expected available in 3 seconds.", 3.0), ("7", "in 3 seconds", 7.0),

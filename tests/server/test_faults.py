@@ -687,6 +687,52 @@ def test_a_stopped_job_keeps_the_tasks_it_was_asking_for(world: World) -> None:
     assert states(job)["unknown"] >= 1
 
 
+# Odd answers
+
+
+def test_F62_odd_answers_are_survived(world: World, tmp_path: Path) -> None:
+    """Counts beyond all bounds and ids of any shape end well, in the journal, too, and say nothing to a terminal."""
+
+    def sync(exchange: Exchange) -> None:
+        exchange.answer(200, exchange.apply() | {"codes_affected": 10**30, "total_updates": 10**30})
+
+    def odd_task(exchange: Exchange) -> None:
+        exchange.answer(200, {"id": 10**25, "state": "complete", "codesAffected": 2**70, "created_by": "\x1b[2J"})
+
+    def odd_id(exchange: Exchange) -> None:
+        exchange.apply()
+        exchange.answer(200, {"task_id": "a/b c?d"})
+
+    journal = tmp_path / "journal.sqlite3"
+    world.server.script, world.server.poll_rule = [sync], odd_task
+    assert world.upload(table(10), journal=journal, mode="sync").ok
+    world.server.script = [odd_id]
+    job = world.upload(lots(1), key="lot_number", mode="async", journal=journal, anyway=True, check=False)
+    assert job.ok
+    assert len(world.server.calls("/api/v2/scm/tasks/a%2Fb%20c%3Fd/")) == 1
+    assert job.tasks.index.tolist() == ["a/b c?d"]
+    assert "\x1b" not in job.tasks.to_csv() + job.rows.to_csv()
+    assert len(scmkit.history(journal=journal)) == 2
+
+
+def test_F62_words_of_the_service_reach_no_terminal(world: World, tmp_path: Path) -> None:
+    """Whatever a refusal says, the summary, the rows, the report and the log can be printed."""
+    world.server.rule = answers(400, {"detail": "\x1b]0;owned\x07 \x9b2J"})
+    job = world.upload(table(3))
+    job.report(tmp_path / "report.html")
+    shown = [job.summary(), job.calls.to_csv(), job.rows.to_csv(), world.log.text]
+    for text in (*shown, (tmp_path / "report.html").read_text(encoding="utf-8")):
+        assert not set(text) & {"\x1b", "\x07", "\x9b"}
+
+
+def test_a_field_is_compared_as_it_was_sent(world: World) -> None:
+    """Blanks around a field's name, long cells, and what looks like a protected formula are read back as they are."""
+    world.server.fields += [" note"]
+    df = lots(1, 2).assign(**{" note": ["x" * 200_000, "'=1"]})
+    job = world.upload(df, key="lot_number", mode="async", assumptions=Assumptions(), verify=True)
+    assert job.ok, job.summary()
+
+
 # Time and ourselves
 
 
