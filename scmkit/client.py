@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -237,9 +238,11 @@ class Client:
         self._ca_file = None if ca_file is None else os.fspath(ca_file)
         if self._ca_file is not None and not Path(self._ca_file).exists():
             raise ConfigurationError(f"there is no file of certificates at {self._ca_file!r}")
-        self._session = self._new_session()
+        # A proxy for https is taken on purpose, none for plain http. Asked for once: after a fork, macOS forbids it.
+        self._proxies = {k: v for k, v in urllib.request.getproxies().items() if k == "https"}
         self._token = _find_token(token, self.base_url)
-        self._session.auth = _TokenAuth(self._token)
+        self._session = self._new_session(with_token=True)
+        _clients.add(self)
 
     def me(self) -> dict[str, Any]:
         """Ask who the token belongs to; an error says that the token does not work."""
@@ -357,10 +360,16 @@ class Client:
     def __reduce__(self) -> Any:
         raise TypeError("a client is not pickled or copied: it holds a token")
 
-    def _new_session(self, deadline_s: float | None = None) -> requests.Session:
+    def start_in_child(self) -> None:
+        """Share nothing with the process that this one was forked from: two that read one connection mix answers up."""
+        self.claims = Claims()  # its lock may have been held by a thread that does not exist here
+        self._session = self._new_session(with_token=True)
+
+    def _new_session(self, deadline_s: float | None = None, *, with_token: bool = False) -> requests.Session:
         session = _Session()
-        session.trust_env = False  # neither .netrc nor a proxy for plain http; a proxy for https is taken on purpose
-        session.proxies = {k: v for k, v in urllib.request.getproxies().items() if k == "https"}
+        session.auth = _TokenAuth(self._token) if with_token else None
+        session.trust_env = False  # neither .netrc nor the environment's proxies, but for the one above
+        session.proxies = self._proxies
         session.verify = self._ca_file or True
         adapter = _Adapter(self.limits.read_s, deadline_s or self.limits.deadline_s)
         for scheme in ("https://", "http://"):
@@ -463,6 +472,18 @@ class Client:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failure = _connection_error(error, "the download link")
         raise failure
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _start_in_child() -> None:
+    for client in list(_clients):
+        client.start_in_child()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_start_in_child)
 
 
 def _temporary_file() -> Path:

@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,7 @@ class FileLock:
         try:
             if _locked(file) and _is_at(file, self.path):  # else its last owner has just removed the file
                 self._file = file
+                _held.add(self)
                 return True
             return False
         finally:
@@ -85,8 +87,26 @@ class FileLock:
             return
         if sys.platform != "win32":  # which removes no open file: there it stays, empty
             self.path.unlink(missing_ok=True)
-        os.close(self._file)
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the file. After a fork, the lock is still held by the other process."""
+        if self._file is not None:
+            os.close(self._file)
         self._file = None
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def leave_locks() -> None:
+    """After a fork: the locks stay with the process that took them, and end when that one does."""
+    for lock in list(_held):
+        lock.leave()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=leave_locks)
 
 
 def is_held(path: Path) -> bool:

@@ -212,6 +212,10 @@ class UploadJob:
             The job was stopped before anything was applied: a wrong token, an unreachable server.
         """
         if not self._ends_within(timeout):
+            if not self._thread.is_alive():
+                raise PlanError(
+                    f"upload {self.id} runs in the process that this one was forked from: wait for it there"
+                )
             raise TimeoutError(f"the upload is still running after {timeout:g} s: {self.summary()}")
         if self._failure is not None:
             raise self._failure
@@ -222,7 +226,7 @@ class UploadJob:
     def _ends_within(self, seconds: float | None) -> bool:
         """Wait for the end. Not with `Event.wait`: Ctrl-C may strike inside it, and leave its lock locked for ever."""
         until = time.monotonic() + (float("inf") if seconds is None else seconds)
-        while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
+        while self._thread.is_alive() and not self._ended.is_set() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_S))
         return self._ended.is_set()
 

@@ -594,6 +594,38 @@ def test_processes_share_the_pace(server: PlainServer, tmp_path: Path, processes
 
 
 @POSIX
+def test_forked_processes_share_no_connection(server: PlainServer, processes: Any) -> None:
+    """Whoever is forked with a client in hand gets the answers to its own questions (F55)."""
+    server.tasks = {f"task-{i}": {"id": f"task-{i}", "codesAffected": i, "polls": 0} for i in range(4)}
+    parent = processes.Process(target=uploader.fork_with_a_client, args=(server.url, server.token, 4))
+    parent.start()
+    parent.join(30)
+    assert parent.exitcode == 0
+
+
+@POSIX
+def test_a_forked_process_holds_no_job(
+    table: pd.DataFrame, server: PlainServer, client: scmkit.Client, tmp_path: Path, processes: Any
+) -> None:
+    """A child forked during a job does not wait for its end for ever, nor keep it from being resumed (F55)."""
+    table.to_csv(tmp_path / "table.csv", index=False)
+    arrived, go = server.hold()
+    ours, theirs = processes.Pipe()
+    journal = tmp_path / "journal.sqlite3"
+    parent = processes.Process(target=uploader.fork_during_a_job, args=(server.url, server.token, journal, theirs))
+    parent.start()
+    assert arrived.wait(10)
+    Path(f"{journal}-sent").touch()
+    job = ours.recv()
+    assert ours.poll(10)
+    assert re.search("runs in the process that this one was forked from", ours.recv())
+    parent.join(10)
+    go.set()
+    assert scmkit.resume(job, client, journal, progress=False).ok
+    ours.send("the end")
+
+
+@POSIX
 def test_ctrl_c_in_the_lock_of_a_wait(server: PlainServer, tmp_path: Path, processes: Any) -> None:
     """A Ctrl-C that strikes where a lock would stay locked for ever does not hang the upload (F48)."""
     job_table(1, list(server.codes)).to_csv(tmp_path / "table.csv", index=False)

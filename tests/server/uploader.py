@@ -125,3 +125,34 @@ def press_in_a_lock(url: str, token: str, folder: Path) -> None:
 
     sys.settrace(watch)
     run(url, token, folder, "sync")
+
+
+def fork_with_a_client(url: str, token: str, tasks: int) -> None:
+    """Use a client, then fork: each child asks for a task of its own, again and again."""
+    client = scmkit.Client(url, token)
+    client.me()  # from now on there is a connection that the children inherit
+    children = []
+    for number in range(tasks):
+        if (child := os.fork()) == 0:
+            answers = {client.task(f"task-{number}").id for _ in range(20)}
+            os._exit(0 if answers == {f"task-{number}"} else 1)
+        children.append(child)
+    assert client.me()["email"] == "someone@example.com"
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * tasks
+
+
+def fork_during_a_job(url: str, token: str, journal: Path, told: Connection) -> None:
+    """Fork while a job runs: the child says what it hears of it, and outlives the parent."""
+    with scmkit.Client(url, token) as client:
+        table = scmkit.read_table(journal.with_name("table.csv"))
+        job = scmkit.upload(table, client, journal=journal, progress=False, wait=False)
+        told.send(job.id)
+        while not len(job.calls) and not Path(f"{journal}-sent").exists():
+            time.sleep(0.01)
+        if os.fork() == 0:
+            try:
+                job.result()
+            except scmkit.ScmkitError as error:
+                told.send(str(error))
+            told.recv()
+        os._exit(0)

@@ -131,6 +131,20 @@ def test_a_removed_file_says_nothing_about_a_new_one(
     owner.release()
 
 
+@POSIX
+def test_a_forked_process_keeps_no_lock(path: Path) -> None:
+    """A child leaves its parent's locks alone, and does not hold them when the parent has ended (F55)."""
+    lock = FileLock(path)
+    assert lock.acquire()
+    parents = os.dup(lock._file)  # as after a fork: two descriptors of one lock
+    sharing.leave_locks()
+    assert is_held(path)
+    lock.release()
+    assert is_held(path)
+    os.close(parents)
+    assert not is_held(path)
+
+
 def test_without_locks_nothing_stays_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of a file system without locks goes on to the caller, and the file is closed."""
     opened = []
