@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -15,14 +16,16 @@ from scmkit import __version__, contract, exports
 from scmkit.adapting import plan as make_plan
 from scmkit.client import Client, current_service
 from scmkit.errors import ScmkitError
+from scmkit.estimation import columns_in
 from scmkit.journal import Journal
 from scmkit.ledger import not_wholly_applied
 from scmkit.planning import Plan
 from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
+from scmkit.shell import in_shell_words
 from scmkit.tables import read_table
 from scmkit.texts import ours
-from scmkit.uploading import UploadJob
+from scmkit.uploading import UploadJob, wait_for
 from scmkit.uploading import upload as upload_plan
 from scmkit.validation import validate as find
 
@@ -57,7 +60,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (ScmkitError, OSError) as error:
             words = f"{error.strerror}: {error.filename}" if isinstance(error, FileNotFoundError) else str(error)
-            raise click.ClickException(words) from None
+            raise click.ClickException(in_shell_words(words)) from None
 
 
 def plan_options(command: Any) -> Any:
@@ -103,9 +106,8 @@ def app(port: int, no_browser: bool) -> None:
 @click.option("--on-conflict", type=click.Choice(["error", "last", "first"]), default="error", show_default=True)
 def validate(table: Path, keys: tuple[str, ...], inventory: Path | None, on_conflict: str) -> None:
     """Say what would go wrong, before anything is sent."""
-    fields = None if inventory is None else read_table(inventory)
-    findings = find(read_table(table), key=_key(keys), fields=fields, on_conflict=on_conflict)
-    click.echo(repr(findings))
+    findings = find(read_table(table), key=_key(keys), fields=_fields(inventory), on_conflict=on_conflict)
+    _say(findings.summary())
     sys.exit(0 if findings.ok else 1)
 
 
@@ -114,8 +116,8 @@ def validate(table: Path, keys: tuple[str, ...], inventory: Path | None, on_conf
 def plan(table: Path, **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
     made = _plan(read_table(table), service=current_service(), **options)
-    click.echo(repr(made))
-    click.echo(made.calls.to_string(max_rows=30))
+    _say_plan(made)
+    _say(made.calls.to_string(max_rows=30))
 
 
 @main.command()
@@ -138,10 +140,9 @@ def upload(
         exports.check(rejected)
     df = read_table(table)
     made = _plan(df, service=(base_url or current_service()).rstrip("/"), **options)
-    client = Client(base_url)  # after the table was looked at: it may ask for a token
-    click.echo(made.summary())
-    job = upload_plan(made, client, verify=verify, anyway=anyway)
-    _show(job)
+    client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
+    _say_plan(made)
+    job = _ended(upload_plan(made, client, wait=False, verify=verify, anyway=anyway), **asked)
     if rejected is not None:
         bad = not_wholly_applied(job.rows)
         exports.write_rows(exports.with_notes(df, bad), rejected)
@@ -149,7 +150,7 @@ def upload(
     if report is not None:
         job.report(report)
         click.echo(f"report: {report}")
-    sys.exit(0 if job.ok else 1)
+    _leave(job, **asked)
 
 
 @main.command()
@@ -178,9 +179,9 @@ def jobs(prune: float | None, journal: Path | None) -> None:
 @click.option("--anyway", is_flag=True, help="Although a later upload may have changed the same codes.")
 def resume(job_id: str, verify: bool, journal: Path | None, base_url: str | None, anyway: bool) -> None:
     """Carry an upload to its end that was killed, cancelled or stopped by an error."""
-    job = resume_job(job_id, Client(base_url), journal, verify=verify, anyway=anyway)
-    _show(job)
-    sys.exit(0 if job.ok else 1)
+    asked = {"journal": journal, "base_url": base_url}
+    job = resume_job(job_id, Client(base_url), journal, wait=False, verify=verify, anyway=anyway)
+    _leave(_ended(job, **asked), **asked)
 
 
 @main.command()
@@ -208,16 +209,60 @@ def _key(keys: tuple[str, ...]) -> str | list[str]:
     return keys[0] if len(keys) == 1 else list(keys)
 
 
+def _fields(inventory: Path | None) -> list[str] | None:
+    """Return the campaign's fields, as the header of a whole code download tells them."""
+    names = [] if inventory is None else columns_in(inventory)
+    known = [name for name in names if name not in contract.CODE_COLUMNS]
+    return known if set(contract.CODE_COLUMNS) <= set(names) else None
+
+
 def _plan(df: pd.DataFrame, keys: tuple[str, ...], inventory: Path | None, **options: Any) -> Plan:
-    return make_plan(df, key=_key(keys), inventory=inventory, **options)
+    return make_plan(df, key=_key(keys), inventory=inventory, fields=_fields(inventory), **options)
+
+
+def _say(text: str) -> None:
+    click.echo(in_shell_words(text))
+
+
+def _say_plan(made: Plan) -> None:
+    """Say what will happen, and what is odd about the table: nobody looks it up after an upload."""
+    _say(made.summary())
+    for line in made.findings.summary().splitlines()[1:]:
+        if line.startswith("warning"):
+            _say(line)
+
+
+def _ended(job: UploadJob, **asked: Any) -> UploadJob:
+    """Wait for a job's end, and show it; where it cannot be waited for, say how to go on."""
+    click.echo(f"upload {job.id}")
+    try:
+        wait_for(job, progress=True)
+    except KeyboardInterrupt:
+        raise click.ClickException(f"interrupted; {_way_on(job, **asked)}") from None
+    except ScmkitError as error:
+        raise click.ClickException(f"{in_shell_words(str(error))}\n{_way_on(job, **asked)}") from None
+    _show(job)
+    return job
+
+
+def _way_on(job: UploadJob, **asked: Any) -> str:
+    """Say how an upload that did not reach its end is carried there."""
+    told = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in asked.items() if value]
+    return f"to carry on with what is left: {' '.join(['scmkit resume', job.id, *told])}"
+
+
+def _leave(job: UploadJob, **asked: Any) -> None:
+    if job.state != "complete":
+        click.echo(_way_on(job, **asked))
+    sys.exit(0 if job.ok else 1)
 
 
 def _show(job: UploadJob) -> None:
-    click.echo(job.summary())
+    _say(job.summary())
     rows = job.rows
     bad = not_wholly_applied(rows)
     if len(bad):
-        click.echo(bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]).head(20).to_string())
+        _say(bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]).head(20).to_string())
         click.echo(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
     if job.differences is not None:
         click.echo(f"read-back: {len(job.differences):,} differences")

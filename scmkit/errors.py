@@ -204,14 +204,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near!r}?)" if near is not None else ""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Find the known name that is most like ``name``, disregarding case, blanks and punctuation."""
+def nearest(name: str, known: Iterable[str], close: float = 0.6) -> str | None:
+    """Find the known name that is most like ``name``, disregarding case, blanks and punctuation; at least so close."""
 
     def plain(text: str) -> str:
         return "".join(c for c in text.casefold() if c.isalnum())
 
     by_plain = {plain(k): k for k in known}
-    found = difflib.get_close_matches(plain(name), list(by_plain), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(plain(name), list(by_plain), n=1, cutoff=close)
     return by_plain[found[0]] if found else None
 
 

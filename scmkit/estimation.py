@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -302,7 +303,15 @@ def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return counts[codes > 0]
 
 
-def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
+def columns_in(inventory: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the columns of an inventory in files; no more of them is read."""
+    with _opened(os.fspath(inventory)) as codes:
+        return [str(name) for name in codes.columns]
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """Open files as a relation of DuckDB, which reads them when it is asked something."""
     try:
         import duckdb
     except ImportError:
@@ -310,9 +319,14 @@ def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
     is_parquet = Path(path).suffix.lower() in (".parquet", ".pq")
     reader: Any = duckdb.read_parquet if is_parquet else _read_csv(duckdb)
     try:
-        counts = _aggregate(reader(path), keys)
+        yield reader(path)
     except duckdb.Error as error:
         raise TableError(f"cannot read the inventory {path}: {str(error).splitlines()[0]}") from None
+
+
+def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
+    with _opened(path) as codes:
+        counts = _aggregate(codes, keys)
     everything = np.arange(len(counts))
     texts = {k: text_column(counts[k], k).take(everything) for k in keys}
     return pd.DataFrame(texts | {counts.columns[-1]: counts.iloc[:, -1]})

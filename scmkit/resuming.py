@@ -21,7 +21,7 @@ from scmkit.journal import UNFINISHED, Journal, Record, Trace
 from scmkit.models import Fate, Mode
 from scmkit.planning import Plan
 from scmkit.records import plan_of
-from scmkit.uploading import UploadJob, _let_go_on_error, _wait
+from scmkit.uploading import UploadJob, _let_go_on_error, wait_for
 
 # The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.
 TOO_MUCH = (400, 413, 500, 504)
@@ -74,7 +74,7 @@ def resume(
         with _let_go_on_error(record):
             job = _rebuilt(record, client, verify, anyway)
             job._start(before=later_jobs(record.journal, job_id, client.base_url))
-    return _wait(job, progress) if wait else job
+    return wait_for(job, progress) if wait else job
 
 
 def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> UploadJob:

@@ -502,7 +502,7 @@ def upload(
         record = None if journal is False else _begun(made, client, None if journal is True else journal, anyway)
         with _let_go_on_error(record):
             job = UploadJob(made, client, verify, record, anyway=anyway)._start()
-    return _wait(job, progress) if wait else job
+    return wait_for(job, progress) if wait else job
 
 
 def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | None, anyway: bool) -> Record | None:
@@ -532,7 +532,8 @@ def _new_id() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _wait(job: UploadJob, progress: bool) -> UploadJob:
+def wait_for(job: UploadJob, progress: bool) -> UploadJob:
+    """Wait for the end of a job, as `upload` does: Ctrl-C stops feeding, and a second one is a KeyboardInterrupt."""
     with _hearing_ctrl_c(job) as presses:
         _watch_progress(job, progress, presses)
     if len(presses) > 1:

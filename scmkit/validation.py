@@ -29,6 +29,8 @@ from scmkit.errors import PlanError, ValidationError, did_you_mean, listed, near
 from scmkit.texts import MISSING, Ints, Objects, TextColumn, cells_of, columns_of, group, text_table
 
 Bools = NDArray[np.bool_]
+EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
+CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]
 Values = Sequence[str | None] | Objects
 Verdicts = Mapping[int, tuple[str, str | None]]  # position of a distinct text -> what is wrong, the ready fix
 
@@ -452,6 +454,18 @@ def _name_blanks(table: _Table) -> Iterator[_Hits]:
             )
 
 
+def _near_field(table: _Table) -> Iterator[_Hits]:
+    """A column whose name is almost one that every campaign has, where nobody says what the campaign defines."""
+    for name in table.fields if table.known is None else ():
+        near = nearest(name, EVERYWHERE, CLOSE)
+        if near is not None and name.strip() not in EVERYWHERE:
+            yield from _of_column(
+                name,
+                f"this is like {near!r}, which every campaign has: rename the column if that is meant. It is sent as "
+                "it is, and discarded unless the campaign defines it",
+            )
+
+
 def _right_field(name: str, known: Iterable[str]) -> str:
     for special, columns in contract.DOWNLOAD_COLUMNS.items():
         if name in columns and name != special:
@@ -722,6 +736,7 @@ RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
     "no_fields": ("error", _no_fields),
     "unknown_field": ("error", _unknown_field),
     "name_blanks": ("warning", _name_blanks),
+    "near_field": ("warning", _near_field),
     # keys
     "missing_key": ("error", _missing_key),
     "key_blanks": ("error", _key_blanks),

@@ -1,6 +1,11 @@
 """What somebody reads in a shell: in its own words, in the right order, and with the way on."""
 
+import ast
+import os
+import re
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +16,7 @@ from plain_server import PlainServer
 import scmkit
 from scmkit import client as clients
 from scmkit.cli import main
+from scmkit.shell import in_shell_words
 
 
 def run(*arguments: object, server: PlainServer | None = None) -> tuple[int, str]:
@@ -88,3 +94,130 @@ def test_the_sandbox_says_how_it_was_called(
     with pytest.raises(SystemExit):
         serve()
     assert capsys.readouterr().out.startswith("usage: python -m scmkit.sandbox [")
+
+
+# Words
+
+PYTHON = re.compile(
+    r"scmkit\.[a-z]\w*\(|\b(findings|plan|job|df)\.[a-z]|\b[a-z]+\(\.\.\.|\.frame\b"
+    r"|\b(on_conflict|errors|mode|key|fields|inventory|history|default|journal|anyway|encoding|delimiter|pad_to|index)="
+)
+ELSEWHERE = ("accessor", "display", "plots", "figures", "simulation", "latency", "demo", "cli", "shell", "contract")
+# Messages that no command can bring up.
+NOT_IN_A_SHELL = (
+    "batch is 1 row", "mode=ro", "see .frame",
+    "is longer than pad_to", "did you mean key=", "..., pad_to={", "call result() first", "select ",
+)  # fmt: skip
+
+
+def messages() -> list[tuple[str, str]]:
+    """All texts of the modules below the shell, with stand-ins for what is filled in."""
+    found = []
+    for path in sorted(Path(scmkit.__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree) if path.stem not in ELSEWHERE else ():
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside | docs:
+                found.append((path.stem, node.value))
+            elif isinstance(node, ast.JoinedStr):
+                found.append((path.stem, "".join(map(stand_in, node.values))))
+    return found
+
+
+def stand_in(part: ast.expr) -> str:
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    return "'X'" if isinstance(part, ast.FormattedValue) and part.conversion == ord("r") else "X"
+
+
+def test_no_message_of_a_command_names_python() -> None:
+    """Whatever a message says to do, a shell says the option or the command for it."""
+    python = [(room, text) for room, text in messages() if PYTHON.search(text)]
+    assert len(python) > 10
+    left = [(room, said) for room, text in python if PYTHON.search(said := in_shell_words(text))]
+    assert [line for line in left if not any(known in line[1] for known in NOT_IN_A_SHELL)] == []
+
+
+def test_a_table_with_errors_says_what_to_do_at_a_shell(tmp_path: Path) -> None:
+    """Options and commands, no methods of objects that nobody has here."""
+    path = tmp_path / "bad.csv"
+    path.write_text("extended_id,harvest_date\nCode_00000-,31.12.2026\nCode_00001-,x\nCode_00001-,y\n")
+    code, out = run("plan", path)
+    assert code == 1
+    assert "--errors reject" in out
+    assert "`scmkit app` mends" in out
+    assert "--on-conflict last or first" in out
+    assert not PYTHON.search(out), out
+    assert not PYTHON.search(run("validate", path)[1])
+
+
+# Misspelt columns
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("prodct", "product"), ("Activation Status", "activation_status")])
+def test_a_misspelt_field_of_every_campaign_is_said(
+    wrong: str, right: str, table: pd.DataFrame, server: PlainServer, file: Path
+) -> None:
+    """Without an inventory there are still names that every campaign has; nothing like them is sent without a word."""
+    table.assign(**{wrong: "1"}).to_csv(file, index=False)
+    for command in ("validate", "plan", "upload"):
+        out = run(command, file, server=server)[1]
+        assert f"column '{wrong}': this is like '{right}'" in out, command
+    assert scmkit.validate(table.assign(wine_colour=1, producer=2, status_note=3)).warnings == 0
+
+
+def test_a_misspelt_field_of_the_campaign_is_not_sent(
+    table: pd.DataFrame, inventory: pd.DataFrame, server: PlainServer, file: Path
+) -> None:
+    """With a code download every command knows the fields and says the right one; a slim list says nothing."""
+    table.rename(columns={"wine_name": "wine_nmae"}).to_csv(file, index=False)
+    whole, slim = file.with_name("whole.csv"), file.with_name("slim.csv")
+    inventory.reindex(columns=[*scmkit.contract.CODE_COLUMNS, *inventory.columns[1:]]).to_csv(whole, index=False)
+    inventory[["extended_id", "lot_number"]].to_csv(slim, index=False)
+    for command in ("validate", "plan", "upload"):
+        code, out = run(command, file, "--inventory", whole, server=server)
+        assert code == 1, command
+        assert "column 'wine_nmae': the campaign has no such field (did you mean 'wine_name'?)" in out
+        assert run("validate", file, "--inventory", slim)[0] == 0
+    assert server.seen == []
+
+
+# How an upload ends
+
+
+def test_an_upload_that_fails_says_how_to_carry_on(file: Path, server: PlainServer) -> None:
+    """After an error the job's id is there, with the command that carries on, and that works."""
+    token, server.token = server.token, "another"
+    code, out = run("upload", file, "--base-url", server.url, server=None)
+    assert code == 1
+    assert "no token" in out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCANTRUST_UAT_TOKEN", token)
+        code, out = run("upload", file, "--base-url", server.url)
+        assert code == 1
+        assert "Check SCANTRUST_UAT_TOKEN" in out
+        last = out.rstrip().splitlines()[-1]
+        assert last.startswith("to carry on with what is left: scmkit resume 2")
+        assert f"--base-url {server.url}" in last
+        server.token = token
+        code, out = run(*last.partition("scmkit ")[2].split())
+    assert (code, "50 applied" in out) == (0, True), out
+
+
+def test_ctrl_c_ends_with_the_job(file: Path, server: PlainServer) -> None:
+    """What was interrupted says its id and the command that carries on."""
+    arrived, answer = server.hold(9)
+
+    def press() -> None:
+        arrived.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+        answer.set()
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    code, out = run("upload", file, server=server)
+    pressing.join(20)
+    assert code == (0 if "complete: 50 applied" in out else 1)
+    assert re.search(r"^upload \d{8}-\d{6}-\w{6}$", out, re.MULTILINE)
+    assert code == 0 or re.search(r"scmkit resume \d{8}-\d{6}-\w{6}$", out.strip()), out
