@@ -19,6 +19,7 @@ from scmkit.errors import ScmkitError
 from scmkit.estimation import columns_in
 from scmkit.journal import Journal
 from scmkit.ledger import not_wholly_applied
+from scmkit.lines import numbered
 from scmkit.planning import Plan
 from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
@@ -262,7 +263,8 @@ def _show(job: UploadJob) -> None:
     rows = job.rows
     bad = not_wholly_applied(rows)
     if len(bad):
-        _say(bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]).head(20).to_string())
+        shown = bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]).head(20)
+        _say(numbered(shown, job.plan.index).to_string())
         click.echo(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
     if job.differences is not None:
         click.echo(f"read-back: {len(job.differences):,} differences")

@@ -110,7 +110,8 @@ def restored(table: pd.DataFrame) -> pd.DataFrame:
         return table
     names = [name for name in table.columns if name not in NOTES]
     columns = {_read(name): [_read(cell) for cell in table[name]] for name in names}
-    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
+    series = {name: pd.Series(cells, index=table.index, dtype=object) for name, cells in columns.items()}
+    return pd.DataFrame(series, index=table.index)
 
 
 def _written_column(column: pd.Series) -> list[str]:

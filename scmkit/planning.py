@@ -23,6 +23,7 @@ from scmkit.estimation import Estimate, Inventory, codes_per_row
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
 from scmkit.layout import Bools, Draft, Layout, Why, predict_seconds
+from scmkit.lines import place
 from scmkit.models import Fate, Mode
 from scmkit.playing import Schedule
 from scmkit.texts import Ints, TextColumn, columns_of, group, text_table
@@ -97,7 +98,7 @@ class Plan:
 
     def why_not_sent(self, row: int) -> str:
         """Say why a row is in no call."""
-        return self.findings.message_of(row) or f"row {row}: no value to send, every field is missing"
+        return self.findings.message_of(row) or f"{place(self.index, row)}: no value to send, every field is missing"
 
     def body(self, mode: Mode, rows: Ints) -> bytes:
         """Make the JSON body for these rows."""

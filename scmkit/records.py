@@ -21,6 +21,7 @@ from scmkit.fitting import NAMES
 from scmkit.journal import UNFINISHED, Journal, Record, Trace, _task, place
 from scmkit.latency import ServiceTime
 from scmkit.ledger import Ledger, state_words
+from scmkit.lines import lines_at
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
 from scmkit.storage import NoLocksError
@@ -304,6 +305,7 @@ def _findings(reasons: dict[str, str], fates: NDArray[np.int8], index: pd.Index)
             "fix": None,
         }
     )
+    frame["line"] = lines_at(index, frame["row"].array)
     return Findings(frame, len(fates), fates == Fate.REJECTED, fates == Fate.SUPERSEDED)
 
 

@@ -25,6 +25,7 @@ import pandas as pd
 from scmkit.contract import DEFAULT_KEY
 from scmkit.errors import MissingColumnError, MissingDependencyError, TableError, did_you_mean
 from scmkit.exports import NOTES, restored
+from scmkit.lines import NAMES, index_of, place
 from scmkit.texts import text_of
 
 _DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
@@ -84,7 +85,9 @@ def read_table(
     DataFrame
         Columns of dtype object: text and None from CSV and TSV; cells of a workbook and members of JSON
         objects keep their type (12.50 in JSON its digits, as a Decimal). Columns of a Parquet file keep theirs,
-        as pandas' nullable dtypes, so that whole numbers beside missing cells stay whole.
+        as pandas' nullable dtypes, so that whole numbers beside missing cells stay whole. The index is named
+        ``line - 2`` (``line - 1`` without a header): in which line of the file, or row of the sheet, a row begins.
+        Messages say that line. Of Parquet it is pandas' own.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def read_codes(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a code download as the service wrote it: blanks around names and cells, quotes and formulas included."""
     path = Path(path)
     text = _decoded(path, None)
-    header, *rows = _records(path, text, ",")
+    _, (header, *rows) = _records(path, text, ",")
     _refuse_repeated(path, header)
     columns = zip(*rows, strict=True) if rows else ([] for _ in header)
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
@@ -154,8 +157,8 @@ def _refuse_options(path: Path, kind: str, **options: str | None) -> None:
 
 def _read_delimited(path: Path, delimiter: str | None, encoding: str | None) -> pd.DataFrame:
     text = _decoded(path, encoding)
-    header, *rows = _records(path, text, delimiter or _delimiter(path, text))
-    return _framed(path, header, rows)
+    lines, (header, *rows) = _records(path, text, delimiter or _delimiter(path, text))
+    return _framed(path, header, rows, lines[1:])
 
 
 def _decoded(path: Path, encoding: str | None) -> str:
@@ -216,9 +219,10 @@ def _delimiter(path: Path, text: str) -> str:
     return first if most else ","
 
 
-def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
-    """Split into rows of equal length, the header first."""
+def _records(path: Path, text: str, delimiter: str) -> tuple[list[int], list[list[str]]]:
+    """Split into rows of equal length, the header first, with the line that each begins in."""
     rows: list[list[str]] = []
+    lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     try:
@@ -226,6 +230,7 @@ def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
             for row in reader:
                 if not _is_filler(row, rows):
                     rows.append(row)
+                    lines.append(line)
                 if rows and len(rows[-1]) != len(rows[0]):
                     raise TableError(f"{path.name}, line {line}: {_misfit(len(row), len(rows[0]))}")
                 line = reader.line_num + 1
@@ -234,7 +239,7 @@ def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
         raise TableError(f"{path.name}, line {line}: {error}; {hint}") from None
     if not rows:
         raise TableError(f"{path.name}: an empty file; the first line must hold the column names")
-    return rows
+    return lines, rows
 
 
 @contextmanager
@@ -262,7 +267,7 @@ def _misfit(cells: int, names: int) -> str:
     return f"{what}: quote cells that hold the delimiter; pandas needs index=False to write no nameless index"
 
 
-def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]], lines: Sequence[int]) -> pd.DataFrame:
     """Make a frame of rows as long as the header, less blank rows at the end and blank nameless columns."""
     last = max((at for at, row in enumerate(rows, 1) if any(not _is_blank(cell) for cell in row)), default=0)
     columns: list[Sequence[Any]] = list(zip(*rows[:last], strict=True)) or [() for _ in header]
@@ -275,10 +280,13 @@ def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]]) ->
         elif not all(_is_blank(cell) for cell in cells):
             raise TableError(f"{path.name}: column {at} has cells but no name; name it (or is it pandas' index?)")
     _refuse_repeated(path, [name for name, _ in named])
-    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in named})
+    index = index_of(lines[:last], "line - 2")
+    return pd.DataFrame({name: pd.Series(cells, index=index, dtype=object) for name, cells in named}, index=index)
 
 
 def _name(path: Path, name: object, is_header: bool) -> str:
+    if name in NAMES:
+        raise TableError(f"{path.name}: {name!r} is an index that read_table made: write the table with index=False")
     if not isinstance(name, str) or (_LIKE_A_VALUE.fullmatch(name.strip()) and not is_header):
         raise TableError(f"{path.name}: {str(name)!r} is no column name: the first line must hold the names")
     return name.strip()
@@ -298,13 +306,16 @@ def _is_blank(cell: Any) -> bool:
 def _read_lines(path: Path, encoding: str | None) -> pd.DataFrame:
     found: list[dict[str, Any]] = []
     names: dict[str, None] = {}
+    lines: list[int] = []
     for number, line in enumerate(_decoded(path, encoding).split("\n"), 1):
         if line.strip():
             found.append(_object_of(path, number, line))
+            lines.append(number)
             names.update(dict.fromkeys(found[-1]))
     if not names:
         raise TableError(f"{path.name}: an empty file; each line must hold one JSON object")
-    return pd.DataFrame({name: pd.Series([row.get(name) for row in found], dtype=object) for name in names})
+    index = index_of(lines, "line - 1")
+    return pd.DataFrame({n: pd.Series([row.get(n) for row in found], index=index, dtype=object) for n in names})
 
 
 def _object_of(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -333,20 +344,20 @@ def _read_workbook(path: Path, sheet: str | None, empty: str | None) -> pd.DataF
     broken = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError)  # XML errors are SyntaxErrors
     with _unreadable(path, "workbook", *broken), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions, which carry no values
-        rows = _rows(path, sheet)
+        start, rows = _rows(path, sheet)
         if _has_formulas(path):
             _refuse_uncomputed(path, sheet)
     if not rows:
         raise TableError(f"{path.name}: an empty sheet; the first row must hold the column names")
     width = max(map(len, rows))
     header, *body = ([empty if c is None else c for c in row] + [empty] * (width - len(row)) for row in rows)
-    return _framed(path, header, body)
+    return _framed(path, header, body, range(start + 1, start + len(rows)))
 
 
-def _rows(path: Path, sheet: str | None) -> list[list[Any]]:
-    """Read a sheet row by row, without blank rows at both ends."""
+def _rows(path: Path, sheet: str | None) -> tuple[int, list[list[Any]]]:
+    """Read a sheet row by row, without blank rows at both ends; say which of its rows is the first."""
     rows: list[list[Any]] = []
-    end = width = 0
+    start = end = width = 0
     for number, row in enumerate(_cells(path, sheet, values=True), 1):
         rows.append([_cell(path, cell) for cell in row])
         width = max(width, len(row))
@@ -359,7 +370,8 @@ def _rows(path: Path, sheet: str | None) -> list[list[Any]]:
             end = len(rows)
         elif not end:
             rows.clear()
-    return rows[:end]
+            start = number
+    return start + 1, rows[:end]
 
 
 def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, ...]]:
@@ -420,7 +432,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         # partitioning=None: a folder named "lot=5" must not become a column
         frame = pd.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable", partitioning=None)
     if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()  # a key that was saved as the index
+        frame = frame.reset_index(drop=frame.index.name in NAMES)  # a key that was saved as the index
     names = [str(label).strip() for label in frame.columns]
     if "" in names:
         raise TableError(f"{path.name}: column {names.index('') + 1} has no name")
@@ -434,7 +446,8 @@ def _make_blank_missing(frame: pd.DataFrame) -> None:
         if column.dtype == object or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
             cells = column.to_numpy(dtype=object).tolist()
             if any(isinstance(cell, str) and _is_blank(cell) for cell in cells):
-                frame[name] = pd.Series([None if _is_blank(cell) else cell for cell in cells], dtype=object)
+                kept = [None if _is_blank(cell) else cell for cell in cells]
+                frame[name] = pd.Series(kept, index=frame.index, dtype=object)
 
 
 def _pad(path: Path, frame: pd.DataFrame, name: str, width: int) -> None:
@@ -446,7 +459,7 @@ def _pad(path: Path, frame: pd.DataFrame, name: str, width: int) -> None:
         if text is None or not (text.isascii() and text.isdigit()):
             continue
         if len(text) > width:
-            where = f"{path.name}, row {row + 1} of the data, column {name!r}"
+            where = f"{path.name}, {place(frame.index, row)}, column {name!r}"
             raise TableError(f"{where}: {text!r} is longer than pad_to={width}")
         cells[row] = text.zfill(width)
-    frame[name] = pd.Series(cells, dtype=object)
+    frame[name] = pd.Series(cells, index=frame.index, dtype=object)

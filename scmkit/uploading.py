@@ -31,6 +31,7 @@ from scmkit.events import Event, Listener, Sending, Settled, Waiting
 from scmkit.fences import Fence, claim_of
 from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger, not_wholly_applied
+from scmkit.lines import numbered
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.pacing import Claim
 from scmkit.planning import Plan
@@ -301,9 +302,11 @@ class UploadJob:
         bad = not_wholly_applied(self.rows)
         parts = [display.table(self.calls, max_rows=most, caption="calls")]
         if len(bad):
-            parts.insert(0, display.table(bad, max_rows=most, caption="rows that were not wholly applied"))
+            shown = numbered(bad, self.plan.index)
+            parts.insert(0, display.table(shown, max_rows=most, caption="rows that were not wholly applied"))
         if self._differences is not None and len(self._differences):
-            parts.append(display.table(self._differences, max_rows=most, caption="differences found by the read-back"))
+            shown = numbered(self._differences, self.plan.index)
+            parts.append(display.table(shown, max_rows=most, caption="differences found by the read-back"))
         facts = {"result": self.summary(), "ok": self.ok}
         if self._differences is not None:
             facts["read back"] = plural(len(self._differences), "difference")

@@ -26,6 +26,7 @@ from scmkit.contract import ActivationStatus, BlacklistReason
 from scmkit.dates import DateVerdict, is_like_a_date, judge_dates
 from scmkit.display import plural, shown
 from scmkit.errors import PlanError, ValidationError, did_you_mean, listed, nearest
+from scmkit.lines import lines_at, place, places
 from scmkit.texts import MISSING, Ints, Objects, TextColumn, cells_of, columns_of, group, text_table
 
 Bools = NDArray[np.bool_]
@@ -55,7 +56,8 @@ class Findings:
         A line per finding, ordered by row, then column: ``row`` (position from 0; missing where a finding is about
         a whole column or table, and these come first), ``label`` (the row's index label), ``column`` (empty for a
         whole row or table), ``rule``, ``severity`` (``error``, ``warning``, ``info``), ``value``, ``message``
-        and ``fix`` (the text to put in the cell; missing where nobody can know it).
+        and ``fix`` (the text to put in the cell; missing where nobody can know it); ``line`` (of the file, where
+        `read_table` read the table from one, else missing).
     rows : int
         How many rows the table has.
     rejected : array of bool, shape (rows,)
@@ -159,15 +161,21 @@ class Findings:
         return "\n".join([f"<Findings: {self._total()}>", *lines[:30], *more])
 
     def _repr_html_(self) -> str:
-        lines = self._by_rule.drop(columns="message")
+        first = "first_row" if self.frame["line"].isna().all() else "first_line"
+        lines = self._by_rule.drop(columns=["message", *({"first_row", "first_line"} - {first})])
         facts = {"result": self._total(), "ok": self.ok}
-        parts = [display.table(lines, caption="by rule and column"), display.table(self.frame, caption="findings")]
+        lines = lines.rename(columns={"first_row": "first row (from 0)", "first_line": "first line"})
+        found = display.table(_for_people(self.frame), caption="findings")
+        parts = [display.table(lines, caption="by rule and column"), found]
         return display.card("Findings", facts, *(parts if len(self.frame) else []))
 
     @cached_property
     def _by_rule(self) -> pd.DataFrame:
         groups = self.frame.groupby(["severity", "rule", "column"], sort=False, as_index=False)
-        lines = groups.agg(findings=("rule", "size"), first_row=("row", "first"), message=("message", "first"))
+        lines = groups.agg(
+            findings=("rule", "size"), first_row=("row", "first"), first_line=("line", "first"),
+            message=("message", "first"),
+        )  # fmt: skip
         return lines.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable", ignore_index=True)
 
     @cached_property
@@ -384,7 +392,8 @@ def _frame(found: Sequence[tuple[str, str, _Hits]], table: _Table) -> pd.DataFra
         return [word for word, size in zip(words, sizes, strict=True) for _ in range(size)]
 
     rules, columns = spread([rule for rule, _, _ in found]), spread([hits.column for _, _, hits in found])
-    labels = _labels(table.frame.index, rows)
+    index = table.frame.index
+    labels, where = _spread_rows(index.take(rows[rows >= 0]), rows), _spread_rows(places(index, rows[rows >= 0]), rows)
     messages = (message for _, _, hits in found for message in hits.messages)
     position = pd.array(rows[by_row], dtype="Int64")
     position[position < 0] = pd.NA
@@ -396,20 +405,28 @@ def _frame(found: Sequence[tuple[str, str, _Hits]], table: _Table) -> pd.DataFra
             "rule": each(rules),
             "severity": each(spread([hits.severity or severity for _, severity, hits in found])),
             "value": each(value for _, _, hits in found for value in hits.values),
-            "message": each(map(_sentence, rows.tolist(), labels, columns, messages, rules)),
+            "message": each(map(_sentence, where, columns, messages, rules)),
             "fix": each(fix for _, _, hits in found for fix in hits.fixes),
+            "line": lines_at(index, position),
         }
     )
 
 
-def _labels(index: pd.Index, rows: Ints) -> list[Any]:
-    labels = iter(index.take(rows[rows >= 0]))
-    return [next(labels) if row >= 0 else None for row in rows.tolist()]
+def _for_people(frame: pd.DataFrame) -> pd.DataFrame:
+    """Name rows once: by the lines of their file, else by position and label."""
+    if frame["line"].isna().all():
+        return frame.drop(columns="line").rename(columns={"row": "row (from 0)"})
+    return frame[["line", *(name for name in frame if name not in ("row", "label", "line"))]]
 
 
-def _sentence(row: int, label: Any, column: str, message: str, rule: str) -> str:
-    known_by_position = isinstance(label, int) and label == row
-    where = [f"row {row}" if known_by_position else f"row {row} (label {shown(label)})"] if row >= 0 else []
+def _spread_rows(values: Iterable[Any], rows: Ints) -> list[Any]:
+    """Give each finding about a row the next value, and None to those about a whole column."""
+    following = iter(values)
+    return [next(following) if row >= 0 else None for row in rows.tolist()]
+
+
+def _sentence(place: str | None, column: str, message: str, rule: str) -> str:
+    where = [place] if place else []
     where += [f"column {column!r}"] if column else []
     return f"{', '.join(where) or 'the table'}: {message} [{rule}]"
 
@@ -554,8 +571,8 @@ def _dtype(frame: pd.DataFrame, names: Iterable[str], name: str) -> Any:
 def _duplicate_equal(table: _Table) -> Iterator[_Hits]:
     """A row that repeats another one: it is merged."""
     rows = table.duplicates.equal
-    texts, others = _key_texts(table, rows), table.duplicates.other[rows].tolist()
-    messages = [f"{shown(key)} is the same as row {other}: merged" for key, other in zip(texts, others, strict=True)]
+    texts, others = _key_texts(table, rows), places(table.frame.index, table.duplicates.other[rows])
+    messages = [f"{shown(key)} is the same as {other}: merged" for key, other in zip(texts, others, strict=True)]
     yield from _of_rows(", ".join(table.key), rows, texts, messages)
 
 
@@ -569,8 +586,10 @@ def _duplicate_conflict(table: _Table) -> Iterator[_Hits]:
     else:
         advice = f"the {table.on_conflict} row counts, whole: a cell that it lacks is not sent (on_conflict)"
     messages = [
-        f"{shown(key)} is also the key of row {other}, with different cells: {differences}; {advice}"
-        for key, other, differences in zip(texts, others.tolist(), _differences(table, rows, others), strict=True)
+        f"{shown(key)} is also the key of {other}, with different cells: {differences}; {advice}"
+        for key, other, differences in zip(
+            texts, places(table.frame.index, others), _differences(table, rows, others), strict=True
+        )
     ]
     severity = "error" if table.on_conflict == "error" else "warning"
     yield from _of_rows(", ".join(table.key), rows, texts, messages, severity)
@@ -904,7 +923,8 @@ def _check_unchanged(df: pd.DataFrame, found: pd.DataFrame, rows: int) -> None:
         texts = text_table(df, [name])[name].take(at)
         changed = at[texts != fixes["value"].to_numpy(dtype=object)]
         if len(changed):
-            raise PlanError(f"row {changed[0]}, column {name!r}: the cell has changed since: validate the table again")
+            where = place(df.index, int(changed[0]))
+            raise PlanError(f"{where}, column {name!r}: the cell has changed since: validate the table again")
 
 
 def _with_texts(column: pd.Series, rows: Ints, texts: pd.Series) -> pd.Series:

@@ -28,6 +28,7 @@ from scmkit.errors import (
 )
 from scmkit.journal import Journal, place
 from scmkit.ledger import Ledger, state_words
+from scmkit.lines import numbered
 from scmkit.models import Task
 from scmkit.resuming import _check_service, is_of, resume
 from scmkit.uploading import UploadJob, running_jobs, upload
@@ -566,7 +567,7 @@ class TaskBoard(Surface):
         if ledger is None or call == -1:
             self._call_html.value = ""
             return
-        rows = ledger.rows(ledger.rows_of(call)[: SHOWN + 1])
+        rows = numbered(ledger.rows(ledger.rows_of(call)[: SHOWN + 1]), ledger.plan.index)
         with self._reading:
             made = None if self._book is None else records.attempts(self._book, self.job.value, call)
         tables = [display.table(rows, SHOWN, "Rows of which this call told last")]

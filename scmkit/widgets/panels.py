@@ -25,6 +25,7 @@ from scmkit.errors import PlanError
 from scmkit.events import Event, Paused
 from scmkit.exports import write_rows
 from scmkit.ledger import not_wholly_applied
+from scmkit.lines import numbered
 from scmkit.planning import Plan
 from scmkit.simulation import Risk, simulate
 from scmkit.tables import read_table
@@ -914,8 +915,8 @@ def _read_content(name: str, content: bytes) -> Source:
 
 def _looked_at(chosen: Steps) -> Checked:
     table = steps.prepared(chosen)
-    changed = steps.changes(chosen, table).set_index("row") if chosen.fixes else pd.DataFrame()
-    caption = f"The fixes changed {plural(len(changed), 'cell')} of a copy; rows are counted from 0"
+    changed = steps.changes(chosen, table) if chosen.fixes else pd.DataFrame()
+    caption = f"The fixes changed {plural(len(changed), 'cell')} of a copy"
     shown = display.table(changed, max_rows=200, caption=caption) if len(changed) else NO_HTML
     return Checked(chosen, table, validate(table, **steps.checks(chosen)), changes=shown)
 
@@ -995,8 +996,8 @@ def _result(sent: Sent, bad: pd.DataFrame) -> Html:
     parts = [display.table(counts.set_index("state"))]
     if len(bad):
         lost = ours(bad, "discarded_fields")
-        lines = bad.assign(**{lost.name: lost.map(", ".join)}).rename_axis("row")
-        lines = lines.drop(columns=[ours(bad, name).name for name in ("row", "call")])
+        lines = bad.assign(**{lost.name: lost.map(", ".join)}).drop(columns=ours(bad, "call").name)
+        lines = numbered(lines, sent.job.plan.index)
         parts.append(display.table(lines, max_rows=sections.SHOWN, caption="Rows to look at"))
     return display.card("What became of the rows", {}, *parts)
 

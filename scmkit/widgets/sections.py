@@ -329,18 +329,20 @@ def _by_rule(findings: Findings) -> str:
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Take out of the messages what stands in other columns: the place in front, the rule behind."""
-    words = frame["message"].str.replace(r"^(row \d+, )?column '[^']*': ", "", regex=True)
+    words = frame["message"].str.replace(r"^((row|line) \d+, )?column '[^']*': ", "", regex=True)
     return frame.assign(message=words.str.replace(r" \[\w+\]$", "", regex=True))
 
 
 def _findings(findings: Findings, rule: str) -> str:
     frame = _plain(findings.frame)
     chosen = frame[frame["rule"] == rule] if rule in set(frame["rule"]) else frame
-    lines = chosen[["severity", "label", "column", "value", "message", "fix"]].set_axis(
-        ["severity", "row", "column", "value", "what is wrong", "fix"], axis=1
+    by_line = bool(findings.frame["line"].notna().any())
+    where = ("line", "line") if by_line else ("label", "row (from 0)")
+    lines = chosen[["severity", where[0], "column", "value", "message", "fix"]].set_axis(
+        ["severity", where[1], "column", "value", "what is wrong", "fix"], axis=1
     )
     lines.index = pd.RangeIndex(1, len(lines) + 1)
-    return display.table(lines, max_rows=SHOWN, caption="Findings; rows are counted from 0, as pandas does")
+    return display.table(lines, max_rows=SHOWN, caption="Findings")
 
 
 class PlanSection(Section):

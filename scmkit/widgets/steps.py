@@ -23,6 +23,7 @@ from scmkit.dates import is_like_a_date
 from scmkit.display import plural, shown
 from scmkit.errors import TableError
 from scmkit.exports import NOTES, with_notes
+from scmkit.lines import lines_of, numbered
 from scmkit.tables import read_table
 from scmkit.texts import ours, text_column
 from scmkit.validation import Findings, validate
@@ -421,7 +422,7 @@ def prepared(steps: Steps) -> pd.DataFrame:
     """Make a copy of the table as it is sent; its index says which row of the table each row is."""
     frame = steps.table.table if steps.table is not None else pd.DataFrame()
     names = {name: column.field for name, column in steps.sent.items()}
-    table = _named(frame)[list(names)].rename(columns=names).reset_index(drop=True)
+    table = _named(frame)[list(names)].rename(columns=names).set_axis(_labels(frame))
     for rule in steps.fixes:
         table = validate(table, **checks(steps)).fixed(table, rule)
     return table
@@ -432,16 +433,22 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis([str(label) for label in frame.columns], axis=1)
 
 
+def _labels(frame: pd.DataFrame) -> pd.Index:
+    """Give each row of a table a label of its own: that of its line in a file, else its position."""
+    return frame.index if lines_of(frame.index) is not None else pd.RangeIndex(len(frame))
+
+
 def changes(steps: Steps, fixed: pd.DataFrame) -> pd.DataFrame:
-    """List what the fixes changed, a line a cell: ``row``, ``column``, ``was``, ``now``."""
+    """List what the fixes changed, a line a cell: ``column``, ``was`` and ``now``, numbered as the table's rows are."""
     before = prepared(replace(steps, fixes=()))
+    rows = before.index.get_indexer(fixed.index)
     lines = [
         (row, name, _quoted(was), _quoted(now))
         for name in fixed.columns
-        for row, was, now in zip(fixed.index, before.loc[fixed.index, name], fixed[name], strict=True)
+        for row, was, now in zip(rows, before[name].iloc[rows], fixed[name], strict=True)
         if was is not now and not (pd.isna(was) and pd.isna(now)) and was != now
     ]
-    return pd.DataFrame(lines, columns=["row", "column", "was", "now"])
+    return numbered(pd.DataFrame(lines, columns=["row", "column", "was", "now"]), before.index)
 
 
 def _quoted(cell: Any) -> str:
@@ -487,7 +494,7 @@ def to_upload_again(steps: Steps, table: pd.DataFrame, rows: pd.DataFrame) -> pd
     """Give the table's own columns for lines of ``job.rows``, with the fixes that were applied, and what happened."""
     source = _named(steps.table.table if steps.table is not None else table)
     at = ours(rows, "row").to_numpy(np.int64)
-    lines = source.iloc[table.index[at]].reset_index(drop=True)
+    lines = source.iloc[_labels(source).get_indexer(table.index[at])].reset_index(drop=True)
     for name, column in steps.sent.items():
         lines[name] = table[column.field].iloc[at].reset_index(drop=True)
     return with_notes(lines, rows.set_axis(range(len(rows))).assign(**{ours(rows, "row").name: range(len(rows))}))

@@ -14,7 +14,7 @@ PACKAGE = Path(scmkit.__file__).parent
 FLOORS = [
     {"errors", "contract"},
     {"models", "display", "fitting", "shell"},
-    {"latency", "texts", "events", "pacing", "client", "sharing", "storage"},
+    {"latency", "texts", "lines", "events", "pacing", "client", "sharing", "storage"},
     {"fanout", "exports", "tables", "policy", "tracking", "dates", "payloads", "journal"},
     {"validation", "estimation", "playing"},
     {"layout"},
@@ -38,6 +38,7 @@ TABLE_SIDE = {
     "layout",
     "capacity",
     "texts",
+    "lines",
     "tables",
     "exports",
     "dates",

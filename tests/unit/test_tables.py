@@ -602,7 +602,7 @@ def test_zeros_come_back_where_asked(workbook, written):
 def test_what_is_too_long_to_pad_is_an_error(written):
     """A value longer than asked for is an error with its row, and an unknown column one with the nearest."""
     path = written("lot,b\n42,x\n1234567,y\n")
-    with pytest.raises(TableError, match="row 2 of the data, column 'lot': '1234567' is longer than pad_to=6"):
+    with pytest.raises(TableError, match="line 3, column 'lot': '1234567' is longer than pad_to=6"):
         read_table(path, pad_to={"lot": 6})
     with pytest.raises(MissingColumnError, match=r"'lots'.*did you mean 'lot'"):
         read_table(path, pad_to={"lots": 6})

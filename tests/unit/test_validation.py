@@ -374,7 +374,7 @@ def test_fixed_refuses_another_table() -> None:
     findings = validate(df, key=KEY)
     with pytest.raises(PlanError, match="2 rows, not 1"):
         findings.fixed(df[:1])
-    with pytest.raises(PlanError, match="row 0, column 'wine_name': the cell has changed"):
+    with pytest.raises(PlanError, match=r"row 0 \(label 1\), column 'wine_name': the cell has changed"):
         findings.fixed(df[::-1])
     with pytest.raises(PlanError, match="nearest is date_format"):
         findings.fixed(df, ["dateformat"])

@@ -504,6 +504,27 @@ def test_the_bar_tells_how_an_upload_ended(
     assert words in section._heading.value
 
 
+def test_a_table_from_a_file_is_named_by_its_lines(
+    panel_of: Callable[..., Panel], client: scmkit.Client, tmp_path: Path
+) -> None:
+    """Findings, what fixes changed and the result name the file's line; a DataFrame says that it counts from 0."""
+    path = tmp_path / "t.csv"
+    path.write_text('extended_id,wine_name\nCode_00001-,"a\nb"\n Code_00002-,c\nAbsent_0001,d\n')
+    panel = panel_of(scmkit.read_table(path), client=client)
+    assert ">line</th>" in panel._found._details.value
+    press(panel, panel._found.fixes["blanks"])
+    assert ">line</th>" in panel._found._changes.value
+    assert '">4</th>' in panel._found._changes.value
+    panel.submit()
+    panel.wait()
+    assert '">5</th>' in panel._upload_section._result.value
+    press(panel, panel._upload_section.save)
+    [saved] = Path.cwd().glob("rows-to-look-at-*.csv")
+    assert scmkit.read_table(saved)["extended_id"].tolist() == ["Absent_0001"]
+    plain = panel_of(scmkit.read_table(path).reset_index(drop=True), client=client)
+    assert "row (from 0)" in plain._found._details.value
+
+
 def test_tables_of_the_notebook_are_offered(
     panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
