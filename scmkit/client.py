@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import ipaddress
 import json
@@ -46,7 +47,8 @@ from scmkit.errors import (
     in_a_line,
 )
 from scmkit.models import AsyncAnswer, SyncAnswer, Task
-from scmkit.pacing import Claims
+from scmkit.pacing import HEADROOM, Claims
+from scmkit.sharing import Turnstile, place_of, state_folder
 
 _CHUNK = 1 << 16
 _FILE_DEADLINE_S = 3600.0
@@ -242,6 +244,7 @@ class Client:
         self._proxies = {k: v for k, v in urllib.request.getproxies().items() if k == "https"}
         self._token = _find_token(token, self.base_url)
         self._session = self._new_session(with_token=True)
+        self.turns = Turnstile(self._pace_file(), 1 / (self.limits.updates_per_second * HEADROOM))
         _clients.add(self)
 
     def me(self) -> dict[str, Any]:
@@ -249,9 +252,13 @@ class Client:
         return _mapping(self._call("GET", contract.ME_PATH), contract.ME_PATH)
 
     def upload_sync(
-        self, items: Sequence[Mapping[str, Any]] | bytes, data_key: str = contract.DEFAULT_KEY
+        self,
+        items: Sequence[Mapping[str, Any]] | bytes,
+        data_key: str = contract.DEFAULT_KEY,
+        *,
+        in_turn: bool = False,
     ) -> SyncAnswer:
-        """Make one sync call.
+        """Make one sync call, when it is its turn.
 
         Parameters
         ----------
@@ -259,6 +266,8 @@ class Client:
             Each with the key and the fields to set; or the whole body as JSON.
         data_key : str, default "extended_id"
             What selects the codes.
+        in_turn : bool, default False
+            The caller has waited for its turn already (``turns.wait()``).
 
         Returns
         -------
@@ -271,12 +280,18 @@ class Client:
         ServiceError, NotSentError, AnswerLostError
         """
         body = items if isinstance(items, bytes) else _json({"data_key": data_key, "items": list(items)})
+        if not in_turn:
+            self.turns.wait()
         return _sync_answer(self._call("POST", contract.SYNC_PATH, body))
 
     def upload_async(
-        self, constraints: Mapping[str, Any] | bytes, scm_data: Mapping[str, Any] | None = None
+        self,
+        constraints: Mapping[str, Any] | bytes,
+        scm_data: Mapping[str, Any] | None = None,
+        *,
+        in_turn: bool = False,
     ) -> AsyncAnswer:
-        """Make one async call: every code that all constraints select gets the same values.
+        """Make one async call, when it is its turn: every code that all constraints select gets the same values.
 
         Parameters
         ----------
@@ -284,6 +299,8 @@ class Client:
             What selects the codes; or the whole body as JSON.
         scm_data : mapping of str to str
             The fields to set.
+        in_turn : bool, default False
+            The caller has waited for its turn already (``turns.wait()``).
 
         Returns
         -------
@@ -294,6 +311,8 @@ class Client:
             body = constraints
         else:
             body = _json({"constraints": constraints, "scm_data": scm_data or {}})
+        if not in_turn:
+            self.turns.wait()
         answer = _mapping(self._call("POST", contract.ASYNC_PATH, body), contract.ASYNC_PATH)
         task_id = answer.get("task_id")
         if not isinstance(task_id, str | int) or isinstance(task_id, bool) or task_id == "":
@@ -364,6 +383,11 @@ class Client:
         """Share nothing with the process that this one was forked from: two that read one connection mix answers up."""
         self.claims = Claims()  # its lock may have been held by a thread that does not exist here
         self._session = self._new_session(with_token=True)
+
+    def _pace_file(self) -> Path:
+        """Return the file of all who upload to this service with this token, whatever their client and journal."""
+        who = f"{place_of(self.base_url)} {hashlib.sha256(self._token.reveal().encode()).hexdigest()}"
+        return state_folder() / f"pace-{hashlib.sha256(who.encode()).hexdigest()[:16]}"
 
     def _new_session(self, deadline_s: float | None = None, *, with_token: bool = False) -> requests.Session:
         session = _Session()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import urlsplit
 
 from scmkit.errors import NotFoundError, ScmkitError, UnsettledError
 from scmkit.journal import Journal
@@ -16,6 +15,7 @@ from scmkit.models import Mode, Outcome, Task
 from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.records import columns_of
+from scmkit.sharing import place_of
 from scmkit.texts import Ints
 from scmkit.tracking import LATE_S
 
@@ -55,7 +55,7 @@ class Fence:
     ) -> None:  # fmt: skip
         self._book, self._claim, self._speed, self._job = book, claim, speed, job
         self._task = task
-        self._place = _place_of(service)
+        self._place = place_of(service)
         self._meets: dict[str, bool] = {}
 
     def held_s(self) -> float:
@@ -81,7 +81,7 @@ class Fence:
     def _earlier(self) -> list[tuple[str, str]]:
         sql = "select id, state, service from jobs where ? is null or rowid < (select rowid from jobs where id = ?)"
         lines = self._book.query(sql, self._job, self._job)
-        return [(job, state) for job, state, service in lines if _place_of(service) == self._place]
+        return [(job, state) for job, state, service in lines if place_of(service) == self._place]
 
     def _doubts(self) -> dict[str, float]:
         """Give for each job the seconds for which its lost calls may still take effect."""
@@ -148,7 +148,7 @@ class Fence:
 def later_jobs(book: Journal, job: str, service: str) -> list[str]:
     """Name the jobs of a service that were written down after this one."""
     later = book.query("select id, service from jobs where rowid > (select rowid from jobs where id = ?)", job)
-    return [other for other, its in later if _place_of(its) == _place_of(service)]
+    return [other for other, its in later if place_of(its) == place_of(service)]
 
 
 def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str, service: str) -> str | None:
@@ -168,9 +168,3 @@ def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str, service: str) 
 def _claim_in(book: Journal, job: str) -> Claim:
     keys, fields = columns_of(book.parts(job))
     return Claim({k.name: frozenset(k.texts) for k in keys}, frozenset(f.name for f in fields))
-
-
-def _place_of(service: str) -> tuple[str | None, int]:
-    """Give host and port: one machine can have several services, as sandboxes."""
-    url = urlsplit(service)
-    return url.hostname, url.port or (443 if url.scheme == "https" else 80)

@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -26,8 +25,7 @@ from scmkit.contract import TaskState
 from scmkit.errors import JournalError, did_you_mean
 from scmkit.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
 from scmkit.models import Fate, Mode, Outcome, Task
-from scmkit.pacing import HEADROOM
-from scmkit.sharing import FileLock, Turnstile, is_held
+from scmkit.sharing import FileLock, is_held, state_folder
 from scmkit.storage import NoLocksError
 
 VARIABLE = "SCMKIT_JOURNAL"
@@ -239,11 +237,6 @@ class Journal:
                 self.db.execute("vacuum")
         return len(old)
 
-    def turnstile(self, service: str, per_second: float) -> Turnstile:
-        """Give what spaces the calls of all processes that use this journal for this service, whatever their token."""
-        name = hashlib.sha256(str(urlsplit(service).hostname).encode()).hexdigest()[:12]
-        return Turnstile(self.path.with_name(f"{self.path.name}-pace-{name}"), 1 / (per_second * HEADROOM))
-
     def transaction(self) -> AbstractContextManager[None]:
         """Do all of it, durably, or nothing."""
         return storage.transaction(self.db, self.path)
@@ -362,10 +355,8 @@ class Record:
 
 def place(path: str | os.PathLike[str] | None = None) -> Path:
     """Say where the journal is."""
-    from platformdirs import user_state_dir
-
     chosen = path or os.environ.get(VARIABLE)
-    return Path(chosen).absolute() if chosen else Path(user_state_dir("scmkit", False)) / "journal.sqlite3"
+    return Path(chosen).absolute() if chosen else state_folder() / "journal.sqlite3"
 
 
 def _can_wait(event: Event) -> bool:

@@ -1,18 +1,23 @@
-"""What the processes of one machine share: locks that die with their process, and the pace of one service."""
+"""What the processes of one machine share: a folder, locks that die with their process, and the pace of one service."""
 
 from __future__ import annotations
 
 import os
 import struct
 import sys
+import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scmkit.errors import JournalError
 from scmkit.pacing import CATCH_UP
 
+STATE = "SCMKIT_STATE"  # names the folder
+_HERE = ("localhost", "::1")
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 # Turns are a tenth of a second or so apart: one that is further away was noted before the machine was started again.
 FURTHEST_TURN_S = 10.0
@@ -40,6 +45,26 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+def state_folder() -> Path:
+    """Return the user's folder for what outlives a process: ``SCMKIT_STATE``, else that for application state."""
+    from platformdirs import user_state_dir
+
+    return Path(os.environ.get(STATE) or user_state_dir("scmkit", False)).absolute()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in, for this user alone, whatever the umask."""
+    for folder in reversed([f for f in (path, *path.parents) if not f.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def place_of(service: str) -> tuple[str, int]:
+    """Return host and port of a URL: one machine can have several services, as sandboxes."""
+    url = urlsplit(service)
+    host = (url.hostname or "").rstrip(".")
+    return "127.0.0.1" if host in _HERE else host, url.port or (443 if url.scheme == "https" else 80)
 
 
 class FileLock:
@@ -101,8 +126,10 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 def leave_locks() -> None:
     """After a fork: the locks stay with the process that took them, and end when that one does."""
+    global _alone
     for lock in list(_held):
         lock.leave()
+    _alone = threading.Lock()  # a thread that does not exist here may have held it
 
 
 if sys.platform != "win32":
@@ -134,7 +161,8 @@ class Turnstile:
     """Lets one call through at a time, evenly spaced, whichever process it comes from.
 
     A file holds the time of the next turn, on the clock that all processes of a machine share. Only the spacing is
-    shared; a pause after a 429 is each job's own.
+    shared; a pause after a 429 is each job's own. Where no such file can be had, a warning says that the pace is
+    shared within this process only.
 
     Parameters
     ----------
@@ -150,6 +178,7 @@ class Turnstile:
     ) -> None:  # fmt: skip
         self._path, self._interval = path, interval_s
         self._clock, self._sleep = clock, sleep
+        self._take: Callable[[], float | None] = self._try
 
     def wait(self) -> None:
         """Wait for the next turn, and take it.
@@ -160,7 +189,7 @@ class Turnstile:
             A process was stopped (Ctrl-Z) just when it took its turn.
         """
         patience = self._clock() + _STUCK_S
-        while (pause := self._try()) != 0:
+        while (pause := self._turn()) != 0:
             now = self._clock()
             if pause is not None:
                 patience = now + pause + _STUCK_S
@@ -171,21 +200,47 @@ class Turnstile:
                 )
             self._sleep(_ASK_AGAIN_S if pause is None else pause)
 
-    def _try(self) -> float | None:
+    def _turn(self) -> float | None:
         """Take the turn if it has come; else say after how many seconds it will, None if somebody is at the file."""
+        try:
+            return self._take()
+        except OSError as why:
+            warnings.warn(
+                f"processes that upload side by side cannot share their pace: {why}. Name another folder with {STATE}",
+                stacklevel=1,
+            )
+            self._take = self._try_alone
+            return self._take()
+
+    def _try_alone(self) -> float:
+        with _alone:
+            now = self._clock()
+            pause, _next_turns[self._path] = self._after(_next_turns.get(self._path, now), now)
+            return pause
+
+    def _try(self) -> float | None:
+        make_folder(self._path.parent)
         file = os.open(self._path, _OPEN, 0o600)
         try:
             if not _locked(file):
                 return None
             os.lseek(file, _TURN_AT, os.SEEK_SET)
             noted, now = os.read(file, 8), self._clock()
-            turn = struct.unpack("<d", noted)[0] if len(noted) == 8 else now
-            if now < turn <= now + FURTHEST_TURN_S:
-                return float(turn - now)
-            turn = min(now, turn)  # in this order, since a damaged file may hold no number
-            os.lseek(file, _TURN_AT, os.SEEK_SET)
-            next_turn = max(turn, now - CATCH_UP * self._interval) + self._interval
-            os.write(file, struct.pack("<d", next_turn))
-            return 0.0
+            pause, turn = self._after(struct.unpack("<d", noted)[0] if len(noted) == 8 else now, now)
+            if pause == 0:
+                os.lseek(file, _TURN_AT, os.SEEK_SET)
+                os.write(file, struct.pack("<d", turn))
+            return pause
         finally:
             os.close(file)
+
+    def _after(self, turn: float, now: float) -> tuple[float, float]:
+        """Return how long to wait, and which turn is next then: the one after this, if there is nothing to wait for."""
+        if now < turn <= now + FURTHEST_TURN_S:
+            return turn - now, turn
+        turn = min(now, turn)  # in this order, since a damaged file may hold no number
+        return 0.0, max(turn, now - CATCH_UP * self._interval) + self._interval
+
+
+_alone = threading.Lock()
+_next_turns: dict[Path, float] = {}

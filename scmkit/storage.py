@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from scmkit.errors import JournalError
+from scmkit.sharing import make_folder
 
 BUSY_S = 5.0  # how long a write waits for another one
 _HEADER = 100  # bytes; the SQLite file format holds the version at 60 and the application at 68
@@ -99,8 +100,7 @@ def _way_out(words: str) -> str:
 
 def _make(path: Path) -> None:
     """Make what is not there yet, for this user alone, whatever the umask."""
-    for folder in reversed([f for f in path.parents if not f.exists()]):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(path.parent)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 

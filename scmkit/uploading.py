@@ -95,8 +95,8 @@ def _exchange(client: Client, work: Post | Poll) -> SyncAnswer | AsyncAnswer | T
     if isinstance(work, Poll):
         return client.task(work.watch.task_id)
     if work.call.mode is Mode.SYNC:
-        return client.upload_sync(work.body)
-    return client.upload_async(work.body)
+        return client.upload_sync(work.body, in_turn=True)
+    return client.upload_async(work.body, in_turn=True)
 
 
 class JobThread(threading.Thread):
@@ -130,8 +130,6 @@ class UploadJob:
         self.started_at = datetime.now(UTC)
         self._record = record
         self._journal = None if record is None else record.journal.path
-        per_second = client.limits.updates_per_second
-        self._turns = None if record is None else record.journal.turnstile(client.base_url, per_second)
         self._client, self._verify_at_end = client, verify
         self._ledger = Ledger(plan)
         self._waiting = Waiting()
@@ -350,8 +348,8 @@ class UploadJob:
         try:
             if self._record is not None:
                 self._record(event)
-                if isinstance(event, Sending) and self._turns is not None:
-                    self._turns.wait()
+            if isinstance(event, Sending):
+                self._client.turns.wait()
         except OSError as error:  # a disk that is full, a journal that is locked
             self._close_record()
             self._engine.halt(error)

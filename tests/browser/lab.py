@@ -244,6 +244,7 @@ def environment(folder: Path, token: str) -> dict[str, str]:
         "IPYTHONDIR": str(folder / "ipython"),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         "SCMKIT_JOURNAL": "journal.sqlite3",
+        "SCMKIT_STATE": str(folder / "state"),
     }
 
 

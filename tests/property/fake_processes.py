@@ -8,6 +8,7 @@ import contextlib
 import functools
 import heapq
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pandas as pd
 from fake_service import FIELDS, Service
 
 import scmkit
-from scmkit import engine, journal, uploading
+from scmkit import engine, journal, sharing, uploading
 from scmkit.engine import Poll, Post, Reply
 from scmkit.models import Task
 from scmkit.tracking import Watch
@@ -112,12 +113,13 @@ class Stage:
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
         """Put the product on this stage."""
-        turnstile = functools.partial(journal.Turnstile, clock=lambda: self.service.clock, sleep=self._sleep)
+        turnstile = functools.partial(sharing.Turnstile, clock=lambda: self.service.clock, sleep=self._sleep)
         with (
             mock.patch("time.time", self._time),
             mock.patch.object(uploading, "Threads", Port),
             mock.patch.object(engine, "LOOK_AGAIN_S", 1.0),  # fewer steps
-            mock.patch.object(journal, "Turnstile", turnstile),
+            mock.patch("scmkit.client.Turnstile", turnstile),
+            mock.patch.dict(os.environ, {sharing.STATE: str(self.folder)}),
             mock.patch.object(journal.Journal, "transaction", self._transaction(journal.Journal.transaction)),
             mock.patch.object(uploading.UploadJob, "_run", self._run(uploading.UploadJob._run)),
         ):

@@ -24,7 +24,7 @@ from fault_server import answers
 from test_faults import World, world  # noqa: F401 - a fixture
 
 import scmkit
-from scmkit import engine, errors, fences, journal, pacing, planning, policy, resuming
+from scmkit import engine, errors, fences, journal, pacing, planning, policy, resuming, sharing
 from scmkit.contract import TaskState
 from scmkit.events import Attempted, Sending, Settled
 from scmkit.journal import UNFINISHED
@@ -191,7 +191,7 @@ def test_no_pace(plant: Planter) -> None:
 
 def test_no_pace_between_processes(plant: Planter) -> None:
     """The same, from two processes together."""
-    plant.put(journal.Turnstile, "wait", lambda self: None)
+    plant.put(sharing.Turnstile, "wait", lambda self: None)
     with pytest.raises(AssertionError):
         test_machine.upload_from_two_processes()
 
@@ -247,9 +247,9 @@ def test_a_half_of_a_split_call_that_is_lost(plant: Planter) -> None:
 def test_a_200_without_a_task_that_is_believed(plant: Planter, world: World) -> None:  # noqa: F811
     """A task that the service never named cannot be followed."""
 
-    def upload_async(real: Callable, client: scmkit.Client, *call: Any) -> AsyncAnswer:
+    def upload_async(real: Callable, client: scmkit.Client, *call: Any, **options: Any) -> AsyncAnswer:
         try:
-            return real(client, *call)
+            return real(client, *call, **options)
         except errors.UnreadableAnswerError:
             return AsyncAnswer("none")
 

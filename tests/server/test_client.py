@@ -311,3 +311,12 @@ def test_netrc_does_not_replace_the_token(
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     with Client(server.url, server.token) as client:
         assert client.me() == {"email": "someone@example.com"}
+
+
+def test_the_pace_is_that_of_a_service_and_a_token(server: plain_server.PlainServer) -> None:
+    """Clients of one service and token share a file, others do not, and its name tells neither (F56)."""
+    urls = [server.url, server.url.replace("127.0.0.1", "localhost") + "/", "https://api.example.com"]
+    files = [Client(url, token).turns._path for url in urls for token in ("one-token", "two-token")]
+    assert files[0] == files[2]
+    assert len(set(files)) == 4
+    assert not any("one" in file.name or "example" in file.name for file in files)

@@ -366,7 +366,8 @@ def test_without_locks_an_upload_goes_on_and_says_so(
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(sharing, "_locked", no_locks)
-    with pytest.warns(UserWarning, match="cannot be resumed"):
+    told = pytest.warns(UserWarning, match="cannot share their pace")
+    with told, pytest.warns(UserWarning, match="cannot be resumed"):
         assert table.scm.upload(client, progress=False).ok
 
 
@@ -623,6 +624,33 @@ def test_a_forked_process_holds_no_job(
     go.set()
     assert scmkit.resume(job, client, journal, progress=False).ok
     ours.send("the end")
+
+
+@pytest.mark.parametrize("journals", [(False,), (False, "a", "b")], ids=["no journal", "several journals"])
+def test_one_pace_whatever_the_journal(
+    server: PlainServer, client: scmkit.Client, tmp_path: Path, journals: tuple[str | bool, ...]
+) -> None:
+    """Jobs of two clients, with any journals or none, share the pace of one service and token (F56)."""
+    limits = scmkit.Limits(updates_per_second=100, speed=10, connect_s=2, read_s=5, deadline_s=5)
+    codes, jobs = list(server.codes), []
+    host = server.url.replace("127.0.0.1", "localhost")
+    with (
+        scmkit.Client(host, server.token, limits=limits) as one,
+        scmkit.Client(server.url, server.token, limits=limits) as two,
+    ):
+        for number, client in enumerate((one, one, two)):
+            table = pd.DataFrame(
+                {"extended_id": codes[10 * number : 10 * number + 10], "wine_name": list("abcdefghij")}
+            )
+            plan = scmkit.plan(table, mode="sync", workers=4, assumptions=scmkit.Assumptions(max_body_bytes=90))
+            journal = journals[number % len(journals)]
+            jobs.append(plan.upload(client=client, wait=False, journal=journal and tmp_path / journal))
+        for _ in range(10):
+            two.upload_sync([{"extended_id": codes[30], "wine_name": "x"}])
+        assert all(job.result(10).ok for job in jobs)
+    at = [moment for moment, *_ in server.seen]
+    assert len(at) == 40
+    assert max(at) - min(at) >= 39 / 100
 
 
 @POSIX

@@ -38,6 +38,7 @@ def run(
     per_second: float = 60.0,
 ) -> None:  # fmt: skip
     """Upload ``folder/table.csv``, or resume the job that the journal has; die at a point if there is one."""
+    os.environ[sharing.STATE] = str(folder / "state" if path is None else path.parent)
     faulthandler.dump_traceback_later(60, exit=True)
     note_turns(folder / "turns")
     if path is None:
@@ -59,6 +60,7 @@ def run(
 
 def resume(url: str, token: str, path: Path, job: str, told: Connection) -> None:
     """Resume a job, and tell the error, if any."""
+    os.environ[sharing.STATE] = str(path.parent)
     try:
         with scmkit.Client(url, token) as client:
             scmkit.resume(job, client, path, progress=False)
@@ -143,6 +145,7 @@ def fork_with_a_client(url: str, token: str, tasks: int) -> None:
 
 def fork_during_a_job(url: str, token: str, journal: Path, told: Connection) -> None:
     """Fork while a job runs: the child says what it hears of it, and outlives the parent."""
+    os.environ[sharing.STATE] = str(journal.parent)
     with scmkit.Client(url, token) as client:
         table = scmkit.read_table(journal.with_name("table.csv"))
         job = scmkit.upload(table, client, journal=journal, progress=False, wait=False)

@@ -14,7 +14,7 @@ import pytest
 from scmkit import sharing
 from scmkit.errors import JournalError
 from scmkit.pacing import CATCH_UP
-from scmkit.sharing import FileLock, Turnstile, is_held
+from scmkit.sharing import FileLock, Turnstile, is_held, place_of
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows removes no open file")
 
@@ -137,7 +137,8 @@ def test_a_forked_process_keeps_no_lock(path: Path) -> None:
     lock = FileLock(path)
     assert lock.acquire()
     parents = os.dup(lock._file)  # as after a fork: two descriptors of one lock
-    sharing.leave_locks()
+    for _ in range(2):
+        sharing.leave_locks()
     assert is_held(path)
     lock.release()
     assert is_held(path)
@@ -154,7 +155,7 @@ def test_without_locks_nothing_stays_open(path: Path, monkeypatch: pytest.Monkey
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(sharing, "_locked", no_locks)
-    for ask in (FileLock(path).acquire, lambda: is_held(path), Turnstile(path, 0.1).wait):
+    for ask in (FileLock(path).acquire, lambda: is_held(path), Turnstile(path, 0.1)._try):
         with pytest.raises(OSError, match="not supported"):
             ask()
         with pytest.raises(OSError, match="descriptor"):
@@ -213,6 +214,49 @@ def test_a_note_that_cannot_be_true_is_ignored(path: Path, noted: bytes, naps: l
     assert clock.naps == pytest.approx(naps)
     clock.turnstile(path).wait()
     assert clock.naps == pytest.approx([*naps, 0.1])
+
+
+def test_without_a_file_the_pace_is_that_of_this_process(path: Path) -> None:
+    """Where no file can be had a warning says so, once, and all turns of this process are still spaced (F56)."""
+    path.mkdir()
+    clock = Clock()
+    gates = [clock.turnstile(path), clock.turnstile(path)]
+    for gate in gates:
+        with pytest.warns(UserWarning, match="cannot share their pace.*SCMKIT_STATE"):
+            gate.wait()
+    for gate in gates:
+        gate.wait()
+    assert clock.naps == pytest.approx([0.1] * 3)
+
+
+@POSIX
+def test_the_folder_of_the_pace_is_made_again(tmp_path: Path) -> None:
+    """A folder that somebody removed while jobs run is made again, for its owner alone, and so is the file."""
+    path = tmp_path / "state" / "pace"
+    clock, before = Clock(), os.umask(0)
+    try:
+        for _ in range(2):
+            clock.turnstile(path).wait()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+            path.unlink()
+            path.parent.rmdir()
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://api.example.com", "https://API.example.com.:443/x", True),
+        ("http://localhost:8080", "http://127.0.0.1:8080", True),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8081", False),
+        ("http://127.0.0.1", "https://127.0.0.1", False),
+    ],
+)
+def test_a_service_is_known_by_host_and_port(one: str, other: str, same: bool) -> None:
+    """However its URL is written, it is the same service."""
+    assert (place_of(one) == place_of(other)) is same
 
 
 def test_whoever_finds_the_turnstile_busy_asks_again(path: Path) -> None:
