@@ -237,6 +237,7 @@ class Client:
         self.limits = limits or Limits()
         self.assumptions = assumptions
         self.claims = Claims()  # of this client's jobs, see there
+        self.reached = False  # whether the service has answered anything
         self._ca_file = None if ca_file is None else os.fspath(ca_file)
         if self._ca_file is not None and not Path(self._ca_file).exists():
             raise ConfigurationError(f"there is no file of certificates at {self._ca_file!r}")
@@ -434,6 +435,7 @@ class Client:
             ) as response:  # fmt: skip
                 pieces: list[bytes] = []
                 self._read(response, pieces.append, self.limits.answer_bytes)
+                self.reached = True
                 return response.status_code, response.headers, b"".join(pieces)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = _connection_error(error, self.base_url)
@@ -658,11 +660,15 @@ def _has(error: Exception | None, kind: type[Exception]) -> bool:
     return error is not None
 
 
+# Objects and their addresses, numbers of errors, places in the source of a library.
+_INTERNALS = re.compile(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?|\[(?:Errno|SSL)[^\]]*\] ?|\s?\(?_ssl\.c:\d+\)?:? ?")
+
+
 def _reason(error: Exception) -> str:
-    """Give the innermost words of a connection error, without addresses of objects."""
+    """Give the innermost words of a connection error."""
     while (inner := _inner(error)) is not None:
         error = inner
-    words = re.sub(r"<[^>]*>:? ?", "", str(error))
+    words = _INTERNALS.sub("", str(error))
     return in_a_line(words.rsplit("Failed to establish a new connection: ", 1)[-1][:_WORDS])
 
 

@@ -25,6 +25,7 @@ from scmkit.errors import (
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
+    NotSentError,
     PermissionDeniedError,
     RedirectError,
     ServiceError,
@@ -40,6 +41,8 @@ from scmkit.texts import Ints
 GRACE_S = 5.0  # for calls under way when a job is cancelled
 FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
 POLLS_AT_ONCE = 2
+# Of our clock: a service that has never answered is rather misspelt, or out of reach, than away for a moment.
+UNREACHED_S = 10.0
 LOOK_AGAIN_S = 0.5  # while an earlier job is in the way
 # No question about any task will get another answer than these.
 NO_USE_ASKING = (AuthenticationError, PermissionDeniedError, RedirectError, ConfigurationError)
@@ -180,6 +183,8 @@ class Engine:
         self._polling: dict[int, tracking.Watch] = {}
         self._failures = 0
         self._budget = Budget()
+        self._unreached_since: float | None = None  # the first attempt, until anything comes back
+        self._reached = False
         self._slowed_at = float("-inf")
         self._size = CallSize(plan)
         self._ceiling = float("inf")  # bytes: a 413 was answered to a body of this size
@@ -217,6 +222,7 @@ class Engine:
             self._poll_due()
             reply = self.transport.wait(self._idle_s())
             if reply is not None:
+                self._note_contact(reply)
                 yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
         yield from self.leftovers()
         yield from self._field_evidence()
@@ -298,6 +304,18 @@ class Engine:
 
     # Answers to calls
 
+    def _note_contact(self, reply: Reply) -> None:
+        self._reached = self._reached or not isinstance(reply.error, NotSentError)
+        if self._unreached_since is None:
+            self._unreached_since = self.transport.now() - reply.seconds
+
+    def _out_of_reach(self, error: Exception | None, again_at: float) -> NotSentError | None:
+        """Say that the service cannot be reached, where nothing ever came back and trying again would take too long."""
+        assert self._unreached_since is not None  # noqa: S101 - something was tried
+        if self._reached or again_at - self._unreached_since <= UNREACHED_S:
+            return None
+        return NotSentError(f"{error}. Nothing was sent: check the address and the network, then resume the job")
+
     def _on_post(self, reply: Reply) -> Iterator[Event]:
         assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
         call, answer = reply.work.call, reply.answer
@@ -349,6 +367,9 @@ class Engine:
             yield Paused(pause, f"{self._failures} failures in a row, one call will probe: {error}")
         if status == 413:
             self._ceiling = min(self._ceiling, len(reply.work.body))  # type: ignore[union-attr]
+        again_at = max(now + decision.wait_s, self._pace.ready_at) if decision.do is Do.RETRY else float("inf")
+        if (unreached := self._out_of_reach(error, again_at)) is not None:
+            decision, error = replace(decision, do=Do.STOP), unreached
         yield from self._carry_out(decision, call, error, now)
 
     def _carry_out(self, decision: policies.Decision, call: Call, error: Exception, now: float) -> Iterator[Event]:
@@ -426,10 +447,10 @@ class Engine:
             yield Paused(0.0, str(reply.error))
             return
         task = reply.answer if isinstance(reply.answer, Task) else None
-        before, watch = (
-            watch,
-            watch.asked(now, task, speed, getattr(reply.error, "retry_after_s", None) or 0.0, reply.error),
-        )
+        before, wait_s = watch, getattr(reply.error, "retry_after_s", None) or 0.0
+        watch = before.asked(now, task, speed, wait_s, reply.error)
+        if (unreached := self._out_of_reach(reply.error, max(watch.due, self._poll_pace.ready_at))) is not None:
+            self.halt(unreached)
         if task is not None and (before.last != task or before.silence.why):
             yield TaskSeen(task, watch.call)
         elif watch.silence.why != before.silence.why:

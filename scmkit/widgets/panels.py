@@ -786,7 +786,10 @@ class Panel(Surface):
         self._table.show(chosen, offers)
         codes = "no inventory" if chosen.codes is None else f"inventory: {chosen.codes.label}"
         where = "no service yet (planning works without)" if self._service is None else self._service.words
-        self._codes.say("your turn" if self._service is None else "done", f"{where}; {codes}")
+        unheard = self._service is not None and not (self._service.sandbox or self._service.client.reached)
+        where += ", which has not answered anything yet" if unheard else ""
+        state = "your turn" if self._service is None else "chosen" if unheard else "done"
+        self._codes.say(state, f"{where}; {codes}")
         self._codes.show(chosen, [o for o in offers if o is not table], self._service)
 
     def _show_findings(self, chosen: Steps, checked: Checked | None, why: str) -> None:

@@ -18,7 +18,7 @@ from fake_service import FAULTS, FIELDS, LEAST_PAUSE_S, RARELY, Service
 import scmkit
 from scmkit import errors
 from scmkit.contract import GATEWAY_TIMEOUT_S, Assumptions
-from scmkit.engine import Engine
+from scmkit.engine import Call, Engine, Poll, Post, Reply, Start
 from scmkit.events import Attempted, Ended, Event, Settled
 from scmkit.models import Fate, Mode
 from scmkit.pacing import Claim, Claims
@@ -194,3 +194,62 @@ def test_clocks_that_jump_change_no_pace() -> None:
     events = list(Engine(plan, service, scmkit.Limits(), random=lambda: 0.5).run())
     check(plan, service, events)
     assert service.clock > 1000.0 + 7200.0
+
+
+class Down(Service):
+    """A service that cannot be reached, between two moments of the job."""
+
+    def __init__(self, seconds: float, since: float, until: float, codes: set[str]) -> None:
+        super().__init__(codes, random.Random(1), ["answered"], 0)
+        self.seconds, self.since, self.until = seconds, self.clock + since, self.clock + until
+
+    def answer(self, work: Post | Poll) -> Reply:
+        if not self.since <= self.clock < self.until:
+            return super().answer(work)
+        self.sent.append(self.clock)
+        return Reply(work, None, errors.NotSentError("cannot reach the service: Connection refused"), self.seconds)
+
+
+def upload_to(service: Down, plan: Plan, *, start: Start | None = None) -> list[Event]:
+    return list(Engine(plan, service, scmkit.Limits(), random=random.Random(1).random, start=start).run())
+
+
+SMALL_CALLS = {"rows": 40, "alike": False, "absent": set(), "mode": "sync", "most_bytes": 300}
+
+
+@pytest.mark.parametrize("seconds", [0.001, 5.0])
+@pytest.mark.parametrize("workers", [1, 8])
+def test_a_service_that_was_never_reached_ends_the_job_soon(seconds: float, workers: int) -> None:
+    """Refused or silent from the start on: one sentence within 15 s, and nothing counts as sent (F59)."""
+    plan, codes = make_plan(SMALL_CALLS | {"workers": workers}, 1990)
+    service = Down(seconds, 0.0, float("inf"), codes)
+    *events, end = upload_to(service, plan)
+    assert service.clock - 1000.0 <= 15.0
+    assert isinstance(end, Ended)
+    assert (end.state, type(end.error)) == ("suspended", errors.NotSentError)
+    assert str(end.error) == (
+        "cannot reach the service: Connection refused. Nothing was sent: check the address and the network, then "
+        "resume the job"
+    )
+    assert {fate for e in events if isinstance(e, Settled) for fate in e.fates} == {Fate.CANCELLED}
+
+
+def test_tasks_of_a_service_that_was_never_reached() -> None:
+    """A resume that only asks for tasks ends as soon, and the tasks can still be followed later (F59)."""
+    plan, codes = make_plan(SMALL_CALLS | {"workers": 1, "mode": "async"}, 1990)
+    service = Down(0.001, 0.0, float("inf"), codes)
+    *events, end = upload_to(service, plan, start=Start([], 1, {"task-0": Call(0, Mode.ASYNC, plan.order)}))
+    assert service.clock - 1000.0 <= 15.0
+    assert isinstance(end, Ended)
+    assert isinstance(end.error, errors.NotSentError)
+    assert {fate for e in events if isinstance(e, Settled) for fate in e.fates} == {Fate.UNKNOWN}
+
+
+def test_a_service_that_has_answered_is_waited_for() -> None:
+    """A minute without it, after the first answer, costs nothing but the minute."""
+    plan, codes = make_plan(SMALL_CALLS | {"workers": 2}, 1990)
+    service = Down(0.001, 0.5, 60.0, codes)
+    *_, end = upload_to(service, plan)
+    assert isinstance(end, Ended)
+    assert end.state == "complete"
+    assert service.clock > 1060.0

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import socket
 import threading
 import time
@@ -267,6 +268,36 @@ def test_what_was_never_sent_says_so() -> None:
     ):
         client.me()
     assert isinstance(caught.value, ConnectionError)
+
+
+def hang_up(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("behave", [hang_up, lambda c: None, lambda c: time.sleep(1)], ids=["http", "closed", "silent"])
+def test_connection_errors_name_no_internals(
+    behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads that a service cannot be reached need not know our classes, nor numbers of errors (F59)."""
+
+    def getaddrinfo(*args: object, **options: object) -> object:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    limits, said = Limits(connect_s=0.2, read_s=0.2, deadline_s=0.2), []
+    with raw_server(behave) as url:
+        for scheme in ("https:", "http:") if behave is not hang_up else ("https:",):
+            with Client(url.replace("http:", scheme), "t0ken", limits=limits) as client:
+                with pytest.raises(ConnectionError) as caught:
+                    client.me()
+                said.append(str(caught.value))
+                assert not client.reached
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(errors.NotSentError) as caught:
+        Client("https://api.scantrust.example", "t0ken", limits=limits).me()
+    said.append(str(caught.value))
+    assert "Name or service not known" in said[-1]
+    for words in said:
+        assert not re.search(r"_|<|host=|Errno|\[|urllib3|Pool", words), words
 
 
 @pytest.mark.parametrize("url", [

@@ -587,3 +587,18 @@ def test_a_saved_notebook_tells_the_result(
     for words in ("df (50 rows, 3 columns)", "50 rows of 50 in", "everything arrived: 50 applied", "scmkit.upload("):
         assert words in last._repr_html_()
     assert "everything arrived: 50 applied" in repr(last)
+
+
+def test_a_service_that_was_never_contacted_is_not_done(
+    panel_of: Callable[..., Panel], client: scmkit.Client, table: pd.DataFrame
+) -> None:
+    """That there is an account says nothing about whether the service can be reached; its first answer does (F59)."""
+    scmkit.use(client)
+    panel = panel_of(table)
+    heading = panel._codes._heading
+    assert "done" not in heading.value
+    assert "has not answered anything yet" in heading.value
+    client.me()
+    panel._refresh()
+    panel.wait()
+    assert "done" in heading.value
