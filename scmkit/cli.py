@@ -17,9 +17,10 @@ from scmkit.adapting import plan as make_plan
 from scmkit.client import Client, current_service
 from scmkit.errors import ScmkitError
 from scmkit.estimation import columns_in
-from scmkit.journal import Journal
+from scmkit.journal import existing
 from scmkit.ledger import not_wholly_applied
 from scmkit.lines import numbered
+from scmkit.paths import check_destination
 from scmkit.planning import Plan
 from scmkit.records import jobs as list_jobs
 from scmkit.resuming import resume as resume_job
@@ -60,7 +61,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (ScmkitError, OSError) as error:
-            words = f"{error.strerror}: {error.filename}" if isinstance(error, FileNotFoundError) else str(error)
+            raw = isinstance(error, FileNotFoundError) and not isinstance(error, ScmkitError)
+            words = f"{error.strerror}: {error.filename}" if raw else str(error)
             raise click.ClickException(in_shell_words(words)) from None
 
 
@@ -87,7 +89,7 @@ def demo(report: Path) -> None:
     """Show the whole way on the built-in sandbox, in under a minute."""
     from scmkit.demo import run
 
-    sys.exit(0 if run(report, click.echo) else 1)
+    sys.exit(0 if run(check_destination(report), click.echo) else 1)
 
 
 @main.command()
@@ -137,8 +139,9 @@ def upload(
     **options: Any,
 ) -> None:  # fmt: skip
     """Bring a table's values onto the codes."""
-    if rejected is not None:
-        exports.check(rejected)
+    for destination, check in ((rejected, exports.check), (report, check_destination)):
+        if destination is not None:
+            check(destination)
     df = read_table(table)
     made = _plan(df, service=(base_url or current_service()).rstrip("/"), **options)
     client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
@@ -165,8 +168,9 @@ def upload(
 def jobs(prune: float | None, journal: Path | None) -> None:
     """List the uploads in the journal, newest last."""
     if prune is not None:
-        with Journal(journal) as book:
-            click.echo(f"forgot {book.prune(time.time() - prune * 86_400):,} jobs")
+        with existing(journal) as book:
+            forgotten = 0 if book is None else book.prune(time.time() - prune * 86_400)
+            click.echo(f"forgot {forgotten:,} jobs")
     known = list_jobs(journal)
     shown = known.assign(state=known["result"]).drop(columns=["service", "result"])
     click.echo(shown.to_string(index=False) if len(known) else "no uploads yet")

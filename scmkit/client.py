@@ -16,7 +16,7 @@ import time
 import urllib.request
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPResponse
@@ -48,6 +48,7 @@ from scmkit.errors import (
 )
 from scmkit.models import AsyncAnswer, SyncAnswer, Task
 from scmkit.pacing import HEADROOM, Claims
+from scmkit.paths import expanded, replacing
 from scmkit.sharing import Turnstile, place_of, state_folder
 
 _CHUNK = 1 << 16
@@ -238,7 +239,7 @@ class Client:
         self.assumptions = assumptions
         self.claims = Claims()  # of this client's jobs, see there
         self.reached = False  # whether the service has answered anything
-        self._ca_file = None if ca_file is None else os.fspath(ca_file)
+        self._ca_file = None if ca_file is None else str(expanded(ca_file))
         if self._ca_file is not None and not Path(self._ca_file).exists():
             raise ConfigurationError(f"there is no file of certificates at {self._ca_file!r}")
         # A proxy for https is taken on purpose, none for plain http. Asked for once: after a fork, macOS forbids it.
@@ -487,12 +488,13 @@ class Client:
                     return self._fetch(target, to, redirects + 1)
                 if response.status_code != 200:
                     raise ServiceError(response.status_code, where="the download link")
-                path = Path(to) if to is not None else _temporary_file()
+                path = _temporary_file() if to is None else expanded(to)
                 try:
-                    with path.open("wb") as file:
+                    with nullcontext(path) if to is None else replacing(path) as place, place.open("wb") as file:
                         self._read(response, file.write, self.limits.file_bytes)
                 except BaseException:
-                    path.unlink(missing_ok=True)  # half a download looks like a whole one
+                    if to is None:  # half a download looks like a whole one
+                        path.unlink()
                     raise
                 return path
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:

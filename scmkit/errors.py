@@ -2,12 +2,15 @@
 
 ScmkitError
 ├── TableError (ValueError)              a file that cannot be read without damage
+│   ├── MissingFileError (FileNotFoundError) no such file
+│   └── DestinationError (OSError)           a path at which no file can be written
 ├── MissingColumnError (KeyError)        a column that the table does not have
 ├── ValidationError (ValueError)         findings that forbid sending; ``.findings``
 ├── PlanError (ValueError)               arguments or data from which no plan can be made
 ├── ConfigurationError (ValueError)      no token, an unusable base URL
 ├── MissingDependencyError (ImportError) an extra that is not installed
 ├── JournalError (OSError)               a journal that cannot be used; it is left untouched
+│   └── MissingJournalError (FileNotFoundError) no journal where somebody says that there is one
 ├── UnsettledError (RuntimeError)        an earlier job may still change the same codes
 ├── NotSentError (ConnectionError)       nothing reached the service
 ├── AnswerLostError (ConnectionError)    sent, and no evidence of what happened
@@ -37,6 +40,17 @@ class ScmkitError(Exception):
 
 class TableError(ScmkitError, ValueError):
     """A file cannot be read without damaging its values."""
+
+
+class MissingFileError(FileNotFoundError, TableError):
+    """There is no such file."""
+
+    def __str__(self) -> str:
+        return f"{self.strerror}: {self.filename}"
+
+
+class DestinationError(OSError, TableError):
+    """No file can be written at this path."""
 
 
 class MissingColumnError(ScmkitError, KeyError):
@@ -86,6 +100,10 @@ class MissingDependencyError(ScmkitError, ImportError):
 
 class JournalError(ScmkitError, OSError):
     """The journal cannot be used; it is left as it is."""
+
+
+class MissingJournalError(JournalError, FileNotFoundError):
+    """No journal is at this path, and none was made there."""
 
 
 class UnsettledError(ScmkitError, RuntimeError):

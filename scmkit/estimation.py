@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scmkit import contract, display
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
 from scmkit.fanout import Bounds, Growth, from_sample, learn_growth, sum_bounds, total_from_sample
+from scmkit.paths import expanded
 from scmkit.texts import TextColumn, columns_of, group, our_name, ours, text_column, text_table
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
         counts = _count_frame(inventory, keys)
     elif isinstance(inventory, str | os.PathLike):
         keys = [key] if isinstance(key, str) else list(key)
-        counts = _count_files(os.fspath(inventory), keys)
+        counts = _count_files(str(expanded(inventory)), keys)
     else:
         raise PlanError(f"an inventory is a DataFrame or a path to CSV or Parquet, not a {type(inventory).__name__}")
     codes = our_name("codes", keys)

@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from scmkit.errors import MissingDependencyError, TableError
+from scmkit.paths import check_destination, expanded
 from scmkit.texts import cells_of, ours, text_column
 
 NOTES = ("scmkit_state", "scmkit_message")
@@ -38,6 +39,7 @@ _UNREADY = "'!"
 _TO_MARK = re.compile(r"'*(?:[\t\r\n]|\s*(?:[-=+@＝＋－＠]|\Z))|'+!")
 # XML has no such characters, or changes them.
 _NOT_IN_A_WORKBOOK = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_LIKE_ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")  # a workbook's own way to write a character
 _LONGEST_IN_A_WORKBOOK = 32_767
 
 
@@ -79,8 +81,7 @@ def write_rows(rows: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     MissingDependencyError
         A workbook needs openpyxl.
     """
-    path = Path(path)
-    check(path)
+    path = check(path)
     names = [str(name) for name in rows.columns]
     columns = [_written_column(rows.iloc[:, at]) for at, name in enumerate(names) if name not in NOTES]
     columns += [_notes(rows, name) for name in NOTES]
@@ -90,18 +91,18 @@ def write_rows(rows: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     write(path, lines)
 
 
-def check(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that `write_rows` could not write, before there is anything to write."""
-    path = Path(path)
+def check(path: str | os.PathLike[str]) -> Path:
+    """Refuse a file that `write_rows` could not write, before there is anything to write; return its path."""
+    path = expanded(path)
     if path.suffix.lower() not in (".csv", ".xlsx"):
         raise TableError(f"{path.name}: rows are written as .csv or .xlsx")
-    if not path.absolute().parent.is_dir():
-        raise TableError(f"{path}: there is no folder {path.parent}")
+    check_destination(path)
     if path.suffix.lower() == ".xlsx":
         try:
             import openpyxl  # noqa: F401
         except ImportError:
             raise MissingDependencyError.of("openpyxl", "files", "writing .xlsx") from None
+    return path
 
 
 def restored(table: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +167,8 @@ def _write_workbook(path: Path, lines: Sequence[Sequence[str]]) -> None:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("rows")
     for line in lines:
-        sheet.append([_text_cell(WriteOnlyCell(sheet, text)) if text else None for text in line])
+        cells = [_LIKE_ESCAPED.sub("_x005F_", text) for text in line]
+        sheet.append([_text_cell(WriteOnlyCell(sheet, text)) if text else None for text in cells])
     book.save(path)
 
 

@@ -11,7 +11,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from scmkit import storage
 from scmkit.contract import TaskState
-from scmkit.errors import JournalError, did_you_mean
+from scmkit.errors import JournalError, MissingJournalError, did_you_mean
 from scmkit.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
 from scmkit.models import Fate, Mode, Outcome, Task
+from scmkit.paths import expanded, like
 from scmkit.sharing import FileLock, is_held, state_folder
 from scmkit.storage import NoLocksError
 
@@ -356,7 +357,41 @@ class Record:
 def place(path: str | os.PathLike[str] | None = None) -> Path:
     """Say where the journal is."""
     chosen = path or os.environ.get(VARIABLE)
-    return Path(chosen).absolute() if chosen else state_folder() / "journal.sqlite3"
+    return expanded(chosen).absolute() if chosen else state_folder() / "journal.sqlite3"
+
+
+@contextmanager
+def existing(path: str | os.PathLike[str] | None = None) -> Iterator[Journal | None]:
+    """Open a journal to read in it; None where the user has none yet, since a reader makes none.
+
+    Raises
+    ------
+    MissingJournalError
+        There is none where the caller says that it is.
+    """
+    if path is None and not place().exists():
+        yield None
+        return
+    with Journal(_there(path)) as book:
+        yield book
+
+
+def known(job: str, path: str | os.PathLike[str] | None = None) -> Journal:
+    """Open the journal that a job is in; a wrong path or id makes nothing."""
+    book = Journal(_there(path))
+    try:
+        book._check_known(job)
+    except BaseException:
+        book.close()
+        raise
+    return book
+
+
+def _there(path: str | os.PathLike[str] | None) -> Path:
+    found = place(path)
+    if not found.exists():
+        raise MissingJournalError(f"there is no journal {found}{like(found)}; an upload makes one")
+    return found
 
 
 def _can_wait(event: Event) -> bool:

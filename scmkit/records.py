@@ -18,7 +18,7 @@ from scmkit import contract
 from scmkit.errors import JournalError, PlanError, did_you_mean
 from scmkit.estimation import Estimate
 from scmkit.fitting import NAMES
-from scmkit.journal import UNFINISHED, Journal, Record, Trace, _task, place
+from scmkit.journal import UNFINISHED, Journal, Record, Trace, _task, existing, known, place
 from scmkit.latency import ServiceTime
 from scmkit.ledger import Ledger, state_words
 from scmkit.lines import lines_at
@@ -65,9 +65,9 @@ def jobs(journal: Where = None) -> pd.DataFrame:
         ``error``. The state is ``running``, ``complete``, ``cancelled``, ``suspended`` (stopped by an error) or
         ``interrupted`` (its process is gone).
     """
-    with Journal(journal) as book:
-        found = book.query("select id, created, service, state, error, rows from jobs order by created, rowid")
-        lines = [_job_line(book, book.fates(line[0]), *line) for line in found]
+    with existing(journal) as book:
+        sql = "select id, created, service, state, error, rows from jobs order by created, rowid"
+        lines = [] if book is None else [_job_line(book, book.fates(line[0]), *line) for line in book.query(sql)]
     frame = pd.DataFrame(lines, columns=list(_JOBS))
     frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
     return frame.astype(_JOBS)
@@ -89,7 +89,9 @@ def history(journal: Where = None) -> pd.DataFrame:
         start to its end), ``timed_out``, ``mode``, ``outcome``, ``service`` (its URL), ``key_value`` (of a call with
         one key value) and ``codes_affected`` (only what the service said).
     """
-    with Journal(journal) as book:
+    with existing(journal) as book:
+        if book is None:
+            return _framed([])
         jobs = book.query("select id, service from jobs order by created, rowid")
         return _framed([line for job, service in jobs for line in _call_lines(book, job, service)])
 
@@ -171,8 +173,7 @@ def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = 
     wrong = [word for word in states or () if word not in words]
     if wrong:
         raise PlanError(f"rows are never {wrong[0]!r}{did_you_mean(wrong[0], list(words))}")
-    with Journal(journal) as book:
-        book._check_known(job_id)
+    with known(job_id, journal) as book:
         plan = plan_of(book.parts(job_id), book.traces(job_id))
         fates = book.fates(job_id)
     wanted = FAILED if states is None else tuple(words[word] for word in states)

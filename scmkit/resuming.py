@@ -17,7 +17,7 @@ from scmkit.engine import Call, Start
 from scmkit.errors import ConfigurationError, JournalError
 from scmkit.events import Settled
 from scmkit.fences import later_jobs, overtaken_by
-from scmkit.journal import UNFINISHED, Journal, Record, Trace
+from scmkit.journal import UNFINISHED, Record, Trace, known
 from scmkit.models import Fate, Mode
 from scmkit.planning import Plan
 from scmkit.records import plan_of
@@ -70,7 +70,7 @@ def resume(
     """
     client = client or default_client()
     with client.claims.in_turn:
-        record = Journal(journal).reopen(job_id)
+        record = known(job_id, journal).reopen(job_id)
         with _let_go_on_error(record):
             job = _rebuilt(record, client, verify, anyway)
             job._start(before=later_jobs(record.journal, job_id, client.base_url))

@@ -20,13 +20,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scmkit.contract import DEFAULT_KEY
-from scmkit.errors import MissingColumnError, MissingDependencyError, TableError, did_you_mean
+from scmkit.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, did_you_mean
 from scmkit.exports import NOTES, restored
 from scmkit.lines import NAMES, index_of, place
-from scmkit.texts import text_of
+from scmkit.paths import expanded, like
+from scmkit.texts import text_column, text_of
 
 _DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
 _FORMATS = {
@@ -42,6 +44,7 @@ _ALONE = threading.Lock()
 _CELLS = 50_000_000  # of a sheet, empty ones between others included
 _ROWS = 1_048_576  # of a sheet, by the file format
 _PIECE = 1 << 20
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook holds what XML cannot, such as a carriage return
 _LIKE_A_VALUE = re.compile(r"[-+]?\d[-\d.,:/ eE+]*")  # a number or a date, not a column's name
 
 
@@ -91,8 +94,8 @@ def read_table(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file; the nearest file name is in the message.
+    MissingFileError
+        If there is no such file (a FileNotFoundError, too); the nearest file name is in the message.
     TableError
         If the file cannot be read without damage; the message names the line or cell, and the rule.
     MissingColumnError
@@ -100,9 +103,9 @@ def read_table(
     MissingDependencyError
         If openpyxl (workbooks) or pyarrow (Parquet) is not installed.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.exists():
-        raise FileNotFoundError(errno.ENOENT, f"no such file{_file_like(path)}", str(path))
+        raise MissingFileError(errno.ENOENT, f"no such file{like(path)}", str(path))
     kind = _kind(path)
     _refuse_options(path, kind, sheet=sheet, delimiter=delimiter, encoding=encoding)
     if kind == _DELIMITED:
@@ -130,11 +133,6 @@ def read_codes(path: str | os.PathLike[str]) -> pd.DataFrame:
     _refuse_repeated(path, header)
     columns = zip(*rows, strict=True) if rows else ([] for _ in header)
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
-
-
-def _file_like(path: Path) -> str:
-    there = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, there)
 
 
 def _kind(path: Path) -> str:
@@ -404,7 +402,11 @@ def _sheet(path: Path, sheets: dict[str, Any], name: str | None) -> Any:
 def _cell(path: Path, cell: Any) -> Any:
     if cell.data_type == "e":
         raise TableError(f"{path.name}, cell {cell.coordinate}: holds the error {cell.value}; repair it there")
-    return cell.value
+    return _ESCAPED.sub(_character, cell.value) if isinstance(cell.value, str) else cell.value
+
+
+def _character(escaped: re.Match[str]) -> str:
+    return chr(int(escaped[1], 16))
 
 
 def _has_formulas(path: Path) -> bool:
@@ -429,15 +431,67 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except ImportError:
         raise MissingDependencyError.of("pyarrow", "files", f"reading {path.suffix}") from None
     with _unreadable(path, "Parquet", pa.ArrowException, OSError):
+        _refuse_to_unpack(path, _parquet_bytes(path))
         # partitioning=None: a folder named "lot=5" must not become a column
         frame = pd.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable", partitioning=None)
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index(drop=frame.index.name in NAMES)  # a key that was saved as the index
+    frame = _with_index(path, frame)
     names = [str(label).strip() for label in frame.columns]
     if "" in names:
         raise TableError(f"{path.name}: column {names.index('') + 1} has no name")
     _refuse_repeated(path, names)
-    return frame.set_axis(names, axis=1).reset_index(drop=True)
+    return frame.set_axis(names, axis=1)
+
+
+def _parquet_bytes(path: Path) -> int:
+    """Say how large the tables of a Parquet file, or of a folder of them, are in memory, before they are read.
+
+    A text that stands once in a dictionary is there once a row in memory: such texts are read as what they are in the
+    file, numbers, and their lengths added up.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    size = 0
+    for part in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        told = pq.read_metadata(part)
+        chunks = [told.row_group(g).column(c) for g in range(told.num_row_groups) for c in range(told.num_columns)]
+        size += sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
+        _refuse_to_unpack(path, size)
+        texts = sorted({c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and _has_dictionary(c)})
+        with pq.ParquetFile(part, read_dictionary=texts) as file:
+            for batch in file.iter_batches(columns=texts) if texts else ():
+                for column in batch.columns:
+                    if pa.types.is_dictionary(column.type):
+                        lengths = pc.binary_length(column.dictionary).take(column.indices)
+                        size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+                        _refuse_to_unpack(path, size)
+    return size
+
+
+def _has_dictionary(chunk: Any) -> bool:
+    return any("DICTIONARY" in encoding for encoding in chunk.encodings)
+
+
+def _with_index(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Make columns of what was saved as the index, such as a key; row numbers are dropped."""
+    if frame.index.name in NAMES:
+        return frame.reset_index(drop=True)
+    for level, name in reversed(list(enumerate(frame.index.names))):
+        cells = frame.index.get_level_values(level).to_series(index=range(len(frame)))
+        if name is None and (frame.index.nlevels > 1 or not pd.api.types.is_numeric_dtype(cells.dtype)):
+            raise TableError(f"{path.name}: its index has no name: give it one, or save the file without it")
+        if name is not None and name not in frame.columns:
+            frame.insert(0, name, cells.to_numpy(), allow_duplicates=True)
+            frame[name] = cells.array
+        elif name is not None and not _alike(cells, frame[name]):
+            raise TableError(f"{path.name}: its index and a column are both named {name!r}, and differ: rename one")
+    return frame.reset_index(drop=True)
+
+
+def _alike(left: pd.Series, right: pd.Series) -> bool:
+    rows = np.arange(len(left))
+    return bool(text_column(left).take(rows).tolist() == text_column(right).take(rows).tolist())
 
 
 def _make_blank_missing(frame: pd.DataFrame) -> None:

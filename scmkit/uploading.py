@@ -34,6 +34,7 @@ from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.lines import numbered
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.pacing import Claim
+from scmkit.paths import check_destination, replacing
 from scmkit.planning import Plan
 from scmkit.readback import compare
 from scmkit.records import begin
@@ -266,10 +267,16 @@ class UploadJob:
         return found.differences
 
     def report(self, path: str | os.PathLike[str]) -> None:
-        """Write a self-contained HTML report: summary, calls, tasks, and the rows that were not applied."""
-        from pathlib import Path
+        """Write a self-contained HTML report: summary, calls, tasks, and the rows that were not applied.
 
-        Path(path).write_text(display.page(f"Upload {self.id}", self._html(most=500)), encoding="utf-8")
+        Raises
+        ------
+        DestinationError
+            No file can be written there.
+        """
+        page = display.page(f"Upload {self.id}", self._html(most=500))
+        with replacing(check_destination(path)) as beside:
+            beside.write_text(page, encoding="utf-8")
 
     def subscribe(self, listener: Listener) -> None:
         """Tell somebody about every event from now on; see `scmkit.events`."""

@@ -12,6 +12,7 @@ import pandas as pd
 
 from scmkit.errors import ConfigurationError, MissingDependencyError
 from scmkit.latency import ServiceTime
+from scmkit.paths import expanded
 from scmkit.sandbox.world import CODE_COLUMNS, SPECIAL_FIELDS, World
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Sandbox:
             task_workers, max_body_bytes, task_slash,
         )  # fmt: skip
         self.rate, self.speed, self._port = rate, speed, port
-        self._world = World(path)
+        self._world = World(None if path is None else expanded(path))
         if not self._world.loaded:
             _load(self._world, _inventory(codes), fields)
         self._service = Service(self._world, settings)
@@ -203,7 +204,7 @@ def _inventory(codes: int | str | os.PathLike[str] | pd.DataFrame) -> pd.DataFra
     if isinstance(codes, pd.DataFrame):
         return codes
     if isinstance(codes, str | os.PathLike):
-        return pd.read_csv(codes, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        return pd.read_csv(expanded(codes), dtype=str, keep_default_na=False, encoding="utf-8-sig")
     if isinstance(codes, bool) or not isinstance(codes, int) or codes < 0:
         raise ConfigurationError(
             f"codes is a DataFrame, the path of a CSV, or how many codes to make up, not {codes!r}"

@@ -26,6 +26,7 @@ from scmkit.events import Event, Paused
 from scmkit.exports import write_rows
 from scmkit.ledger import not_wholly_applied
 from scmkit.lines import numbered
+from scmkit.paths import expanded
 from scmkit.planning import Plan
 from scmkit.simulation import Risk, simulate
 from scmkit.tables import read_table
@@ -274,7 +275,7 @@ class Panel(Surface):
         table = None if df is None else self._known(df, "df")
         codes = self._known(inventory, "inventory") if isinstance(inventory, pd.DataFrame) else None
         if inventory is not None and codes is None:
-            path = Path(os.fspath(inventory))
+            path = expanded(inventory)
             codes = self._offer(Source(path.name, f"scmkit.read_table({str(path)!r})", path=path))
         self._show_once()
         self._errand("service", "looking for an account", self._find_service)

@@ -13,6 +13,7 @@ PACKAGE = Path(scmkit.__file__).parent
 # From the ground up. A module may import what stands on a line below its own, or on the same line.
 FLOORS = [
     {"errors", "contract"},
+    {"paths"},
     {"models", "display", "fitting", "shell"},
     {"latency", "texts", "lines", "events", "pacing", "client", "sharing", "storage"},
     {"fanout", "exports", "tables", "policy", "tracking", "dates", "payloads", "journal"},
