@@ -11,7 +11,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = place(path)
         self.db = storage.opened(self.path, APPLICATION, SCHEMA, _TABLES)
+        self._identity = storage.identity(self.path)
 
     def create(
         self, job: str, service: str, rows: int, parts: Mapping[str, Any], calls: Iterable[tuple[Mode, Ints]]
@@ -242,6 +243,16 @@ class Journal:
         """Do all of it, durably, or nothing."""
         return storage.transaction(self.db, self.path)
 
+    def check_in_place(self) -> None:
+        """Raise a JournalError if what was written is not where somebody would look for it."""
+        with suppress(JournalError):
+            if storage.identity(self.path) == self._identity:
+                return
+        raise JournalError(
+            f"the journal {self.path} was removed or replaced during the upload: nothing more is sent, since it could "
+            "not be written down, and the upload cannot be resumed. job.rows says what became of the rows"
+        )
+
     def close(self) -> None:
         """Close the file."""
         self.db.close()
@@ -290,7 +301,7 @@ class Record:
         Raises
         ------
         JournalError
-            The disk is full, or the file is locked: nothing more may be sent.
+            The disk is full, or the file is locked or gone: nothing more may be sent.
         """
         self._waiting.append(event)
         if _can_wait(event):
@@ -298,6 +309,7 @@ class Record:
         with self.journal.transaction():
             for noted in self._waiting:
                 self._write(noted)
+        self.journal.check_in_place()
         self._waiting.clear()
 
     def carry_on(self, service: str) -> None:

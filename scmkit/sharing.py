@@ -10,6 +10,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -111,7 +112,8 @@ class FileLock:
         if self._file is None:
             return
         if sys.platform != "win32":  # which removes no open file: there it stays, empty
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that was made read-only: the file stays, and nobody holds it
+                self.path.unlink(missing_ok=True)
         self.leave()
 
     def leave(self) -> None:

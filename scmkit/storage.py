@@ -55,6 +55,21 @@ def opened(path: Path, application: int, schema: int, tables: str) -> sqlite3.Co
         return db
 
 
+def identity(path: Path) -> list[tuple[int, int]]:
+    """Return what tells an open file, and its log, from others in their places; SQLite goes on without looking there.
+
+    Raises
+    ------
+    JournalError
+        One of the two is not there, or the file is empty.
+    """
+    with translated(path):
+        found = [path.stat(), _beside(path, "-wal").stat()]
+        if not found[0].st_size:
+            raise JournalError(f"the journal {path} is empty")
+        return [(each.st_dev, each.st_ino) for each in found]
+
+
 @contextmanager
 def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Do all of it, durably, or nothing."""
@@ -143,6 +158,8 @@ def _set_up(db: sqlite3.Connection, path: Path, statements: str) -> None:
     # After the tables, so that the file's own header tells from the first moment whose it is.
     if db.execute("pragma journal_mode = wal").fetchone()[0] != "wal":
         raise NoLocksError(f"the file system of {path} cannot keep a write-ahead log")
+    with transaction(db, path):  # from now on there is a log, the same until all have closed the file
+        pass
 
 
 def _beside(path: Path, end: str) -> Path:

@@ -347,8 +347,10 @@ class UploadJob:
         finally:
             self._client.claims.leave(self._claim, self._engine.late_until)
             self._transport.close()
-            self._close_record()
-            self._ended.set()
+            try:
+                self._close_record()
+            finally:
+                self._ended.set()
 
     def _hear(self, event: Event) -> None:
         """Write an event down, then tell everybody."""
@@ -373,7 +375,7 @@ class UploadJob:
     @contextmanager
     def _written_down(self) -> Iterator[None]:
         """Open the journal again for what is learnt after the end."""
-        if self.done() and self._journal is not None:
+        if self.done() and self._journal is not None and self._journal.exists():
             with suppress(JournalError):  # what was read back counts, whether it can be noted or not
                 self._record = Journal(self._journal).reopen(self.id)
         try:

@@ -121,6 +121,15 @@ def test_a_result_that_is_believed_before_its_commit(plant: Planter) -> None:
     noticed_by_orders_of_events()
 
 
+def test_a_journal_that_nobody_looks_for(
+    plant: Planter, table: Any, client: scmkit.Client, server: Any, tmp_path: Path
+) -> None:  # fmt: skip
+    """SQLite goes on writing into a file that was deleted."""
+    plant.put(journal.Journal, "check_in_place", lambda self: None)
+    with pytest.raises(AssertionError):
+        test_resume.test_without_its_journal_a_job_sends_nothing_more(table, client, server, tmp_path, "deleted")
+
+
 def test_applied_rows_that_are_sent_again(
     plant: Planter, table: Any, client: scmkit.Client, server: Any
 ) -> None:  # fmt: skip

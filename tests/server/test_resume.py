@@ -3,10 +3,12 @@
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -369,6 +371,63 @@ def test_without_locks_an_upload_goes_on_and_says_so(
     told = pytest.warns(UserWarning, match="cannot share their pace")
     with told, pytest.warns(UserWarning, match="cannot be resumed"):
         assert table.scm.upload(client, progress=False).ok
+
+
+def replaced(path: Path) -> None:
+    """Put a journal of somebody else into the place."""
+    Journal(path.with_name("other")).close()
+    path.with_name("other").replace(path)
+
+
+LOST: dict[str, Callable[[Path], object]] = {
+    "deleted": Path.unlink,
+    "replaced": replaced,
+    "emptied": lambda path: os.truncate(path, 0),
+    "without its log": lambda path: path.with_name(path.name + "-wal").unlink(),
+    "without its folder": lambda path: shutil.rmtree(path.parent),
+    "moved": lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+}
+
+
+@POSIX
+@pytest.mark.parametrize("how", LOST)
+def test_without_its_journal_a_job_sends_nothing_more(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, tmp_path: Path, how: str
+) -> None:
+    """Where nothing can be written down any more the job stops, says so, and says of each row what is known (F57)."""
+    path = tmp_path / "mine" / "journal.sqlite3"
+    server.answers = [None, None, lambda *_: LOST[how](path) and None]
+    plan = scmkit.plan(table, mode="sync", workers=1, assumptions=SMALL)
+    job = plan.upload(client=client, journal=path, progress=False)
+    assert len(server.seen) == 3
+    assert job.state == "suspended"
+    assert re.search("was removed or replaced during the upload: nothing more is sent", str(job.error))
+    sent = {item["extended_id"] for *_, body in server.seen for item in body["items"]}
+    rows = job.rows
+    assert set(rows.loc[rows["state"] == "applied", "extended_id"]) <= sent
+    assert set(rows.loc[rows["state"] == "cancelled", "extended_id"]).isdisjoint(sent)
+    assert set(states(job)) == {"applied", "cancelled"}
+
+
+def test_a_journal_that_becomes_read_only_suspends_the_job(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job stops and says so; when the file can be written again it is resumed, and nothing is missing (F57)."""
+    books: list[Journal] = []
+    real = Journal.create
+
+    def create(book: Journal, *facts: Any) -> Any:
+        books.append(book)
+        return real(book, *facts)
+
+    monkeypatch.setattr(Journal, "create", create)
+    server.answers = [None, None, lambda *_: books[0].db.execute("pragma query_only = on") and None]
+    job = scmkit.plan(table, mode="sync", workers=1, assumptions=SMALL).upload(client=client, progress=False)
+    assert (job.state, len(server.seen)) == ("suspended", 3)
+    assert re.search("readonly", str(job.error))
+    job = scmkit.resume(job.id, client, progress=False)
+    assert job.ok
+    assert_holds(server, job, table)
 
 
 def test_the_journal_can_be_chosen_or_left_out(table: pd.DataFrame, client: scmkit.Client, tmp_path: Path) -> None:

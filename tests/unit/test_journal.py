@@ -287,6 +287,26 @@ def test_pruning_forgets_only_what_is_settled(path: Path) -> None:
         assert {j for (j,) in again.query("select id from jobs")} == kinds.keys() - {"done"}
 
 
+@POSIX
+@pytest.mark.parametrize("ends", [("",), ("-wal",), ("", "-wal", "-shm"), "emptied", "replaced"])
+def test_what_is_written_elsewhere_is_not_written(path: Path, ends: Any) -> None:
+    """An intent that went into a file which nobody will find again is an error, and so is each one after it (F57)."""
+    record = new_job(path)
+    record(sending(0, ROWS[:4]))
+    if ends == "emptied":
+        os.truncate(path, 0)
+    elif ends == "replaced":
+        Journal(path.with_name("other")).close()
+        path.with_name("other").replace(path)
+    else:
+        for end in ends:
+            path.with_name(path.name + end).unlink()
+    for _ in range(2):
+        with pytest.raises(JournalError, match="removed or replaced during the upload"):
+            record(sending(1, ROWS[4:]))
+    record.close()
+
+
 def test_the_place_is_the_users_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A path wins over the variable for it, that over the variable for the folder, and this over the user's own."""
     monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "b"))

@@ -131,6 +131,21 @@ def test_a_removed_file_says_nothing_about_a_new_one(
     owner.release()
 
 
+def test_a_lock_in_a_folder_that_became_read_only_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be removed stays, and nobody holds it (F57)."""
+
+    def unlink(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    lock = FileLock(path)
+    assert lock.acquire()
+    lock.release()
+    assert not is_held(path)
+    assert lock.acquire()
+    lock.release()
+
+
 @POSIX
 def test_a_forked_process_keeps_no_lock(path: Path) -> None:
     """A child leaves its parent's locks alone, and does not hold them when the parent has ended (F55)."""
