@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 
 # Jupyter drops messages beyond 1,000 a second; four updates a second and widget are as many as an eye can follow.
 SPACING_S = 0.25
@@ -13,10 +14,11 @@ SPACING_S = 0.25
 
 @dataclass(frozen=True)
 class Errand:
-    """Something to do, and when."""
+    """Something to do, when, and in which context: that of who asked for it."""
 
     work: Callable[[], None]
     due: float
+    context: Context = field(default_factory=copy_context)
 
 
 class Desk:
@@ -27,7 +29,7 @@ class Desk:
     name : str
         Of the thread.
     on_error : callable
-        Told of an exception, on the desk's thread; the next errand is done all the same.
+        Told of an exception, on the desk's thread and in the errand's context; the next errand is done all the same.
     """
 
     def __init__(
@@ -79,10 +81,13 @@ class Desk:
 
     def _run(self) -> None:
         while (errand := self._next()) is not None:
-            try:
-                errand.work()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the surface shows it
-                self._on_error(error)
+            errand.context.run(self._carry_out, errand.work)
+
+    def _carry_out(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the surface shows it
+            self._on_error(error)
 
     def _next(self) -> Errand | None:
         """Wait until an errand is due; None when there is none left, and the thread ends."""

@@ -37,7 +37,7 @@ from scmkit.widgets import sections, steps
 from scmkit.widgets.desk import SPACING_S, Desk
 from scmkit.widgets.sections import NOT_SENT, NOTHING, OTHER, change
 from scmkit.widgets.steps import Service, Source, Steps
-from scmkit.widgets.surface import Method, Surface, guarded
+from scmkit.widgets.surface import Method, Surface, caused_by, guarded
 
 TRIALS = 2_000  # of the risk's simulation: quick, and the picture is smooth
 COMPARED_BELOW = 1_000  # rows; a larger plan is compared with others when somebody asks
@@ -362,12 +362,23 @@ class Panel(Surface):
         item = upload.value[0]
         name, content = Path(item.name.replace("\\", "/")).name or "table", bytes(item.content)
         upload.value = ()
-        steps.check_size(name, len(content), self._max_mb)
-        read = functools.partial(_read_content, name, content)
-        self._errand("open " + role, f"reading {name}", lambda: self._take(self._offer(read()), role))
+        self._read(name, role, lambda: self._offer(_read_content(name, content, self._max_mb)))
 
     def _open(self, source: Source, role: str) -> None:
-        self._errand("open " + role, f"reading {source.name}", lambda: self._take(self._opened(source), role))
+        self._read(source.name, role, lambda: self._opened(source))
+
+    def _read(self, name: str, role: str, read: Callable[[], Source]) -> None:
+        """Read a table; one that is refused leaves none in its place, rather than the one before."""
+
+        def work() -> None:
+            try:
+                source = read()
+            except Exception:
+                self._take(None, role)
+                raise
+            self._take(source, role)
+
+        self._errand("open " + role, f"reading {name}", work)
 
     def _opened(self, source: Source) -> Source:
         opened = source.opened(self._max_mb)
@@ -375,9 +386,9 @@ class Panel(Surface):
             self._offers = [opened if o is source else o for o in self._offers]
         return opened
 
-    def _take(self, source: Source, role: str) -> None:
+    def _take(self, source: Source | None, role: str) -> None:
         if role == "table":
-            self._choose(lambda before: before.with_table(source))
+            self._choose(lambda before: before.with_table(source) if source else before.without_table())
         else:
             self._choose(lambda before: before.with_codes(source))
 
@@ -759,7 +770,8 @@ class Panel(Surface):
         """Look again soon while an upload runs, and at its result when it has ended."""
         if self._sent is not None and self._result is None:
             if self._sent.job.done():
-                self._errand("conclude", "looking at the result", self._conclude)
+                with caused_by(self._upload_section.upload):
+                    self._errand("conclude", "looking at the result", self._conclude)
             else:
                 self._refresh()
 
@@ -909,8 +921,9 @@ def _files_here() -> list[Source]:
         return []
 
 
-def _read_content(name: str, content: bytes) -> Source:
+def _read_content(name: str, content: bytes, max_mb: float) -> Source:
     """Read a file's content with `read_table`, under its own name, and leave nothing behind."""
+    steps.check_size(name, len(content), max_mb)
     with tempfile.TemporaryDirectory(prefix="scmkit-") as folder:
         path = Path(folder) / name
         path.write_bytes(content)

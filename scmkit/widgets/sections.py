@@ -14,6 +14,7 @@ from scmkit import contract, display
 from scmkit.display import Html, escape, plural
 from scmkit.validation import SEVERITIES, Findings
 from scmkit.widgets.steps import FIXES, KEYS, SUFFIXES, Column, Service, Source, Steps, ready_fixes
+from scmkit.widgets.surface import with_places
 
 SHOWN = 10  # rows of a table
 LINKED_BELOW = 2_000_000  # bytes of a file that a link may carry inside the page
@@ -107,7 +108,7 @@ class Section:
         self._title = title
         self._heading = ipywidgets.HTML(layout=wide())
         layout = ipywidgets.Layout(padding="0 0 0 1.2em", display="none")
-        self._body = ipywidgets.VBox(body, layout=layout)
+        self._body = ipywidgets.VBox(with_places(*body), layout=layout)
         self.box = ipywidgets.VBox([self._heading, self._body], layout=wide())
 
     def say(self, state: str, words: str, *, is_open: bool = True) -> None:

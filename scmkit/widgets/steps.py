@@ -272,6 +272,10 @@ class Steps:
         begun = replace(self, table=table, columns=columns, key="", fixes=(), leave_out=False)
         return begun.with_key(likely_key(columns))
 
+    def without_table(self) -> Steps:
+        """Begin anew, without a table."""
+        return replace(self, table=None, columns=(), key="", fixes=(), leave_out=False)
+
     def with_codes(self, codes: Source | None) -> Steps:
         """Choose an inventory. Its fields are suggested anew, except where somebody has chosen."""
         if self.table is None:

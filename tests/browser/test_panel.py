@@ -98,15 +98,24 @@ def test_progress_moves_while_another_cell_runs(lab: labs.Lab) -> None:
 
 
 def test_a_callback_that_raises_shows_its_error(lab: labs.Lab) -> None:
-    """A file that cannot be read is an error on the panel, which works on with the next one."""
+    """A file that cannot be read is an error below its button, in the place of the table before; the next one works."""
     (lab.folder / "broken.csv").write_text('a,b\n"x')
     lab.open("import scmkit\npanel = scmkit.panel()\npanel")
     panel = lab.run(0)
-    give(lab, panel, lab.folder / "broken.csv")
-    labs.expect(panel.get_by_role("alert").first).to_contain_text("broken.csv, line 2")
     give(lab, panel, DATA / "lots.csv")
     labs.expect(section(panel, "1. Table")).to_contain_text("lots.csv (400 rows")
-    labs.expect(panel.get_by_role("alert").first).to_be_hidden()
+    give(lab, panel, lab.folder / "broken.csv")
+    alert = panel.get_by_role("alert")
+    labs.expect(alert).to_contain_text("broken.csv, line 2")
+    labs.expect(section(panel, "1. Table")).to_contain_text("your turn: choose a DataFrame or a file")
+    place, control = alert.bounding_box(), panel.get_by_role("button", name="Read a file").first.bounding_box()
+    assert place is not None
+    assert control is not None
+    assert 0 <= place["y"] - control["y"] - control["height"] < 20
+    lab.picture("panel-refused", panel)
+    give(lab, panel, DATA / "lots.csv")
+    labs.expect(section(panel, "1. Table")).to_contain_text("lots.csv (400 rows")
+    labs.expect(alert).to_have_count(0)
 
 
 def test_no_text_from_elsewhere_runs(lab: labs.Lab, rude: fault_server.FaultServer) -> None:

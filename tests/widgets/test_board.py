@@ -298,7 +298,7 @@ def test_a_board_without_a_client_says_how_to_give_one(
     polls = server.polls
     board.job.value = job.id
     board.resume.click()
-    wait_for(lambda: "TaskBoard(client=...)" in board._trouble.value)
+    wait_for(lambda: "TaskBoard(client=...)" in "".join(board.troubles))
     assert server.polls == polls
     board.close()
 

@@ -25,6 +25,7 @@ import scmkit
 from scmkit import adapting, contract, display, uploading
 from scmkit.widgets import desk, sections, steps
 from scmkit.widgets.panels import Panel
+from scmkit.widgets.surface import Place
 
 module = sys.modules[Panel.__module__]
 FIGURE = display.figure
@@ -79,7 +80,7 @@ def widgets(panel: Panel) -> list[ipywidgets.Widget]:
 
 
 def trouble(panel: Panel) -> str:
-    return "" if panel._trouble.layout.display == "none" else str(panel._trouble.value)
+    return "".join(panel.troubles)
 
 
 def shown(widget: ipywidgets.Widget) -> bool:
@@ -244,14 +245,82 @@ def test_what_a_callback_raises_is_shown(panel_of: Callable[..., Panel], table: 
         assert "br&lt;b&gt;oken.csv, line 2" in trouble(panel)
         put(panel, panel._table.file, data / "damaged.csv")
         assert "takes 0.005" in trouble(panel)
-        panel._planned.risk.value = 0.05
-        panel.wait()
+        choose(panel, panel._table.table, "df ")
         assert trouble(panel) == ""
         press(panel, panel._codes.download)
         assert "cannot reach http://127.0.0.1:9" in trouble(panel)
         assert panel.plan is not None
         assert panel.steps.table is not None
         assert panel.steps.table.table is table
+
+
+def choose(panel: Panel, listed: ipywidgets.Dropdown, label: str) -> None:
+    """Choose from a list by how the choice begins."""
+    listed.value = next(value for words, value in listed.options if words.startswith(label))
+    panel.wait()
+
+
+def below(panel: Panel, control: ipywidgets.Widget) -> str:
+    """What stands in the line below the row of a control, as the browser lays it out."""
+    order = [w for w in widgets(panel) if isinstance(w, Place) or w is control]
+    return str(order[order.index(control) + 1].value)
+
+
+@pytest.mark.parametrize("way", ["button", "list"])
+@pytest.mark.parametrize("role", ["table", "codes"])
+def test_a_refused_file_takes_the_place_of_the_one_before(
+    panel_of: Callable[..., Panel],
+    table: pd.DataFrame,
+    inventory: pd.DataFrame,
+    client: scmkit.Client,
+    role: str,
+    way: str,
+) -> None:
+    """Refused, a table or an inventory is not shown as if the one before were meant; the next one that is right is."""
+    Path("broken.csv").write_text('a,b\n"x')
+    panel = panel_of(table, client=client, inventory=inventory)
+    section, listed, before = (
+        (panel._table, panel._table.table, "df ")
+        if role == "table"
+        else (panel._codes, panel._codes.codes, "inventory ")
+    )
+    if way == "button":
+        put(panel, section.file, Path("broken.csv"))
+    else:
+        choose(panel, listed, "broken")
+    assert "broken.csv, line 2" in trouble(panel)
+    assert listed.value == sections.NOTHING
+    if role == "table":
+        assert panel.plan is None
+        assert "your turn:</i> choose a DataFrame" in section._heading.value
+        assert "choose a table first" in panel._upload_section._heading.value
+        assert "&#10003;" not in panel._mapping._heading.value
+        assert panel._table._preview.value == ""
+    else:
+        assert "no inventory" in section._heading.value
+    choose(panel, listed, before)
+    assert (trouble(panel), panel.plan is not None) == ("", True)
+    assert "no inventory" not in section._heading.value
+
+
+def test_an_error_stands_at_the_control_that_caused_it(panel_of: Callable[..., Panel], table: pd.DataFrame) -> None:
+    """Whatever went wrong, at once or on another thread, is said once, below the row of what was pressed or changed."""
+    Path("broken.csv").write_text('a,b\n"x')
+    with scmkit.Client("http://127.0.0.1:9", "token-of-a-test") as nowhere:
+        panel = panel_of(table, client=nowhere)
+        for control, act, words in (
+            (panel._table.file, lambda: put(panel, panel._table.file, Path("broken.csv")), "broken.csv, line 2"),
+            (panel._codes.file, lambda: put(panel, panel._codes.file, Path("broken.csv")), "broken.csv, line 2"),
+            (panel._codes.download, lambda: press(panel, panel._codes.download), "cannot reach http://127.0.0.1:9"),
+            (panel._codes.leave, lambda: press(panel, panel._codes.leave), ""),
+        ):
+            act()
+            assert words in below(panel, control)
+            assert len(panel.troubles) == bool(words)
+        press(panel, panel._upload_section.upload)  # in a section that is not open any more
+        after = panel.box.children.index(panel._upload_section.box) + 1
+        assert panel.troubles == [panel.box.children[after].value]
+        assert "choose a table first" in panel.troubles[0]
 
 
 def test_an_upload_that_cannot_begin_says_why(

@@ -7,7 +7,7 @@ import ipywidgets
 import pytest
 
 from scmkit.errors import PlanError
-from scmkit.widgets.surface import Surface, guarded
+from scmkit.widgets.surface import Place, Surface, caused_by, guarded
 
 
 class Small(Surface):
@@ -37,11 +37,28 @@ def test_a_callback_that_raises_shows_its_error(error: Exception, words: str) ->
     surface = Small()
     surface.error = error
     surface.button.click()
-    assert html.escape(words) in surface._trouble.value
-    assert "<img" not in surface._trouble.value
-    assert surface._trouble.layout.display is None
+    [place] = [child for child in surface.box.children if isinstance(child, Place) and child.value]
+    assert surface.box.children.index(place) == surface.box.children.index(surface.button) + 1
+    assert html.escape(words) in place.value
+    assert surface.troubles == [place.value]
+    assert "<img" not in place.value
+    assert place.layout.display is None
     surface.succeed()
-    assert (surface._trouble.value, surface._trouble.layout.display) == ("", "none")
+    assert (surface.troubles, place.value, place.layout.display) == ([], "", "none")
+
+
+def test_an_error_of_later_work_stands_at_its_control() -> None:
+    """What a callback has asked for elsewhere, and what that asks for, fails at the control of the callback."""
+    surface, done = Small(), threading.Event()
+    with caused_by(surface.button):
+        surface._work.do("first", lambda: surface._view.do("second", lambda: 1 // 0))
+    surface._work.do("third", lambda: [], after_s=0.05)
+    surface._work.do("last", done.set, after_s=0.1)
+    assert done.wait(10)
+    assert "ZeroDivisionError" in surface.box.children[2].value
+    surface.button.layout.display = "none"  # its row is still where one looks
+    surface.fail(ValueError("of nobody"))
+    assert ["of nobody" in words for words in surface.troubles] == [True, False]
 
 
 def test_errors_of_its_threads_are_shown_too() -> None:
@@ -53,7 +70,7 @@ def test_errors_of_its_threads_are_shown_too() -> None:
     assert done.wait(10)
     while not surface._work.idle():
         pass
-    assert "ZeroDivisionError" in surface._trouble.value
+    assert ["ZeroDivisionError" in words for words in surface.troubles] == [True]
 
 
 def test_it_says_the_same_without_widgets() -> None:
