@@ -45,6 +45,8 @@ CODE_COLUMNS = (
 )  # fmt: skip
 # Fields that every campaign understands without defining them [doc: Special SCM Fields].
 SPECIAL_FIELDS = ("product", "activation_status", "blacklist_reason")
+# The filters of a code download for keys that are no SCM fields [doc]; those are ``scm_<field>``.
+DOWNLOAD_FILTERS = {"extended_id": "extended_id", "serial_number": "serial_number", "product": "products"}
 # Under which columns of a code download a special field is read back [assumed].
 DOWNLOAD_COLUMNS = {"activation_status": ("status",), "product": ("product", "sku")}
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scmkit import contract, tracking
+from scmkit import contract, evidence, tracking
 from scmkit import policy as policies
 from scmkit.adapting import CallSize
 from scmkit.client import Limits
@@ -32,6 +32,7 @@ from scmkit.errors import (
     UnsettledError,
 )
 from scmkit.events import Attempted, Ended, Event, Paused, PollFailed, Sending, Settled, TaskSeen
+from scmkit.evidence import FieldFacts, Verdict
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.pacing import Budget, Pace, probe_pause_s
 from scmkit.planning import Plan
@@ -64,6 +65,15 @@ class Call:
 
 
 @dataclass(frozen=True, eq=False)
+class Counted:
+    """A task that has ended, by the codes that it changed for its rows."""
+
+    call: Call
+    rows: Ints
+    codes: int | None
+
+
+@dataclass(frozen=True, eq=False)
 class Start:
     """Where a job begins: with the calls of its plan, or with what an earlier session left.
 
@@ -75,18 +85,17 @@ class Start:
         For the next call that is not among them.
     tasks : dict of str to Call
         To be followed.
-    by_task : sequence of (rows, fates)
-        What ended tasks said.
-    stored, dropped : frozenset of str
-        Fields of which an answer said that they were stored, or that they were not.
+    counted : sequence of Counted
+        Tasks that have ended, and of which too little is known to say what they did.
+    facts : FieldFacts
+        What answers said about fields.
     """
 
     calls: Sequence[Call]
     next_number: int
     tasks: Mapping[str, Call] = field(default_factory=dict)
-    by_task: Sequence[tuple[Ints, NDArray[np.int8]]] = ()
-    stored: frozenset[str] = frozenset()
-    dropped: frozenset[str] = frozenset()
+    counted: Sequence[Counted] = ()
+    facts: FieldFacts = evidence.NOTHING
 
     @classmethod
     def of(cls, plan: Plan) -> Start:
@@ -150,7 +159,10 @@ class Engine:
     limits : Limits
         The pace, and the speed of the service's clock.
     fields_of : callable
-        Asks the service which fields the campaign of a row defines; None when it cannot say.
+        Asks the service for what it shows about fields at the codes of a row, given whether a call changed them.
+    look : callable
+        Asks the service what the codes of rows hold now: for each row how many were updated lately, whether all of
+        these hold what was sent, and what is known about fields; None when it cannot say.
     held_until : callable
         Gives the moment from which no earlier job can put an older value over ours.
     random : callable
@@ -164,14 +176,15 @@ class Engine:
         plan: Plan,
         transport: Transport,
         limits: Limits,
-        fields_of: Callable[[int], frozenset[str] | None] = lambda row: None,
+        fields_of: Callable[[int, bool], FieldFacts] = lambda row, changed: evidence.NOTHING,
+        look: Callable[[Ints], tuple[Ints, NDArray[np.bool_], FieldFacts] | None] = lambda rows: None,
         held_until: Callable[[float], float] = lambda now: now,
         random: Callable[[], float] = random.random,
         start: Start | None = None,
     ) -> None:
         start = start or Start.of(plan)
         self.plan, self.transport, self.limits = plan, transport, limits
-        self._fields_of, self._held_until, self._random = fields_of, held_until, random
+        self._fields_of, self._look, self._held_until, self._random = fields_of, look, held_until, random
         self._pace = Pace(limits.updates_per_second)
         self._poll_pace = Pace(contract.OTHER_CALLS_PER_MINUTE / 60 * limits.speed)
         self._numbers = itertools.count(start.next_number)
@@ -194,8 +207,8 @@ class Engine:
         self._cancel_by = float("inf")
         self.late_until = 0.0  # until then, a lost call may still take effect
         self._silence = tracking.Silence()  # about all tasks
-        self._by_task = list(start.by_task)
-        self._stored, self._dropped = set(start.stored), set(start.dropped)
+        self._counted = list(start.counted)
+        self._facts, self._asked = start.facts, False
         for call in start.calls:
             self._enqueue(call, 0.0)
         for task_id, call in start.tasks.items():
@@ -225,7 +238,7 @@ class Engine:
                 self._note_contact(reply)
                 yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
         yield from self.leftovers()
-        yield from self._field_evidence()
+        yield from self._look_again()
         if self._stop_at is None:
             self._error = self._given_up
         yield Ended(self._state(), self._error)
@@ -410,23 +423,22 @@ class Engine:
 
     def _read_items(self, call: Call, answer: SyncAnswer) -> Settled:
         """Read each row's fate from the fields that the answer lists for its key."""
-        keys = self.plan.keys[0].take(call.rows)
-        sent = {f.name: ~f.missing[call.rows] for f in self.plan.fields}
-        fates = np.full(len(call.rows), Fate.APPLIED, dtype=np.int8)
-        discarded: dict[int, tuple[str, ...]] = {}
-        for i, (row, key) in enumerate(zip(call.rows.tolist(), keys, strict=True)):
-            stored = answer.items.get(key)
-            if stored is None:
-                fates[i] = Fate.UNKNOWN if self._may_have_moved(call) else Fate.UNMATCHED
-                continue
-            asked = [name for name, present in sent.items() if present[i]]
-            lost = tuple(name for name in asked if name not in stored)
-            self._stored.update(stored)
-            if lost and self.plan.assumptions.missing_field_is_discarded:
-                self._dropped.update(lost)
-                discarded[row] = lost
-                fates[i] = Fate.DISCARDED if len(lost) == len(asked) else Fate.APPLIED
-        return Settled(call.rows, fates, call.number, discarded)
+        listed = [answer.items.get(key) for key in self.plan.keys[0].take(call.rows)]
+        verdict = evidence.of_answer(
+            listed, self._sent(call.rows), moved=self._may_have_moved(call),
+            missing_is_discarded=self.plan.assumptions.missing_field_is_discarded,
+        )  # fmt: skip
+        self._facts |= FieldFacts(
+            frozenset().union(*(names for names in listed if names)), frozenset().union(*verdict.lost.values())
+        )
+        return self._settled(call.rows, verdict, call.number)
+
+    def _sent(self, rows: Ints) -> dict[str, NDArray[np.bool_]]:
+        return {f.name: ~f.missing[rows] for f in self.plan.fields}
+
+    def _settled(self, rows: Ints, verdict: Verdict, call: int | None) -> Settled:
+        lost = {int(rows[i]): names for i, names in verdict.lost.items()}
+        return Settled(rows, verdict.fates, call, lost, verdict.why)
 
     def _may_have_moved(self, call: Call) -> bool:
         """Whether an earlier attempt may have taken codes to another campaign, where this key does not find them."""
@@ -480,53 +492,63 @@ class Engine:
 
     def _read_count(self, call: Call, task: Task) -> Settled:
         """Read the rows' fates from the only thing that a task says: how many codes it changed."""
-        expected = self.plan.row_codes["codes"].to_numpy()[call.rows]
-        codes, keys = task.codes_affected, len(call.rows)
-        if codes is None:
-            why = "the task does not say how many codes it changed"
-            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
-        if codes == 0 and self._may_have_moved(call):
-            why = "the task changed no code, but an attempt before it may have"
-            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
-        if codes == 0:
-            fates = np.full(keys, Fate.UNMATCHED, dtype=np.int8)
-        elif keys == 1 or (self.plan.unique_key and codes == keys):
-            fates = np.full(keys, Fate.APPLIED, dtype=np.int8)
-        elif self.plan.exact and codes == expected.sum():
-            fates = np.where(expected > 0, Fate.APPLIED, Fate.UNMATCHED).astype(np.int8)
-        else:
-            why = f"the task changed {codes:,} codes for {keys:,} keys and does not say which"
-            return Settled.alike(call.rows, Fate.UNVERIFIED, call.number, why)
-        self._by_task.append((call.rows, fates))
-        return Settled(call.rows, fates, call.number)
+        counted = Counted(call, call.rows, task.codes_affected)
+        by_count = self._by_count(counted)
+        applied = call.rows[by_count.fates == Fate.APPLIED]
+        if len(applied) and not self._asked:  # one task is enough to know the fields, and rows need not wait for it
+            self._ask_for_fields(applied, changed=True)
+        verdict = self._by_fields(call.rows, by_count)
+        if (verdict.fates == Fate.UNVERIFIED).any():
+            self._counted.append(counted)
+        return self._settled(call.rows, verdict, call.number)
 
-    def _field_evidence(self) -> Iterator[Event]:
-        """A task does not say which fields it stored: take it from what else is known about the campaign."""
-        if not self._by_task:
-            return
-        rows, fates = (np.concatenate(arrays) for arrays in zip(*self._by_task, strict=True))
-        names = {f.name for f in self.plan.fields}
-        defined = self.plan.defined_fields
-        if defined is None and self._stop_at is None and names - self._stored - self._dropped:
-            defined = self._fields_of(int(rows[np.argmin(self.plan.row_codes["codes"].to_numpy()[rows])]))
-        if defined is None:
-            lost = self._dropped - self._stored
-        else:
-            lost = names - defined - set(contract.SPECIAL_FIELDS) - self._stored
-        if lost:
-            yield self._without(rows, fates, lost)
+    def _by_count(self, counted: Counted) -> Verdict:
+        return evidence.of_count(
+            counted.codes, len(counted.rows), unique=self.plan.unique_key, moved=self._may_have_moved(counted.call)
+        )
 
-    def _without(self, rows: Ints, fates: NDArray[np.int8], lost: set[str]) -> Settled:
-        """Take back what tasks cannot have stored. A task that changed no code may just have had no field to store."""
-        sent = {f.name: ~f.missing[rows] for f in self.plan.fields}
-        kept = np.any([np.zeros(len(rows), bool)] + [sent[name] for name in sent if name not in lost], axis=0)
-        touched = np.any([present for name, present in sent.items() if name in lost], axis=0)
-        told = touched & ((fates == Fate.APPLIED) | ~kept)
-        discarded = {
-            int(rows[i]): tuple(name for name in sent if name in lost and sent[name][i]) for i in np.flatnonzero(told)
+    def _by_fields(self, rows: Ints, by_count: Verdict) -> Verdict:
+        verdict = evidence.of_fields(by_count.fates, self._sent(rows), self._facts)
+        return replace(verdict, why=by_count.why or verdict.why)
+
+    def _ask_for_fields(self, rows: Ints, *, changed: bool) -> None:
+        """Look at the codes of a row, unless answers have said all about its fields, or the job is to end."""
+        open_ = {f.name for f in self.plan.fields} - self._facts.defined - self._facts.undefined
+        open_ -= evidence.SPECIAL.defined
+        asking = [name for name, sent in self._sent(rows).items() if name in open_ and sent.any()]
+        if asking and self._stop_at is None:
+            most = rows[np.argmax(sum(self._sent(rows)[name].astype(int) for name in asking))]
+            self._facts |= self._fields_of(int(most), changed)
+            self._asked = True
+
+    def _look_again(self) -> Iterator[Event]:
+        """Settle at the end what the counts of tasks left open, with what is known by then."""
+        by_codes = self._by_codes([c for c in self._counted if c.codes and len(c.rows) > 1])
+        verdicts = [(c, by_codes.get(c.call.number) or self._by_count(c)) for c in self._counted]
+        for fate in (Fate.APPLIED, Fate.UNMATCHED):
+            rows = np.concatenate([self.plan.order[:0], *(c.rows[by.fates == fate] for c, by in verdicts)])
+            if len(rows):
+                self._ask_for_fields(rows, changed=fate is Fate.APPLIED)
+        for counted, by_count in verdicts:
+            verdict = self._by_fields(counted.rows, by_count)
+            if (verdict.fates != Fate.UNVERIFIED).any():
+                yield self._settled(counted.rows, verdict, counted.call.number)
+
+    def _by_codes(self, shared: Sequence[Counted]) -> dict[int, Verdict]:
+        """Tell the keys of tasks apart by looking at the codes: where there is an inventory, most of them have some."""
+        if not shared or not self.plan.exact or self._stop_at is not None:
+            return {}
+        rows = np.unique(np.concatenate([counted.rows for counted in shared]))
+        seen = self._look(rows)
+        if seen is None:
+            return {}
+        codes, equal, facts = seen
+        self._facts |= facts
+        at = {counted.call.number: np.searchsorted(rows, counted.rows) for counted in shared}
+        return {
+            c.call.number: evidence.of_codes_seen(c.codes or 0, codes[at[c.call.number]], equal[at[c.call.number]])
+            for c in shared
         }
-        after = np.where(kept, Fate.APPLIED, Fate.DISCARDED).astype(np.int8)
-        return Settled(rows[told], after[told], None, discarded)
 
     # The end
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from scmkit import evidence
 from scmkit.errors import NotFoundError, ScmkitError, UnsettledError
+from scmkit.evidence import Change
 from scmkit.journal import Journal
-from scmkit.models import Mode, Outcome, Task
+from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.records import columns_of
 from scmkit.sharing import place_of
-from scmkit.texts import Ints
+from scmkit.texts import Ints, TextColumn
 from scmkit.tracking import LATE_S
 
 ASK_BEYOND_S = 180.0  # of the service's clock; nobody should wait for longer without having been asked
@@ -163,6 +168,27 @@ def overtaken_by(book: Journal, plan: Plan, rows: Ints, job: str, service: str) 
     sent = "select exists (select 1 from attempts where job = ?)"
     later = (j for j in later_jobs(book, job, service) if book.query(sent, j)[0][0] or book.is_running(j))
     return next((other for other in later if ours.meets(_claim_in(book, other))), None)
+
+
+def changes_since(book: Journal, job: str, service: str) -> list[Change]:
+    """Return what other jobs of a service may have changed since the first call of this one."""
+    first = "(select min(id) from attempts where job = ?)"
+    others = book.query(
+        f"select distinct a.job, j.service from attempts a join jobs j on j.id = a.job where a.id > {first} "  # noqa: S608
+        "and a.job <> ?", job, job,
+    )  # fmt: skip
+    return [_change_in(book, other) for other, its in others if place_of(its) == place_of(service)]
+
+
+def _change_in(book: Journal, job: str) -> Change:
+    parts = book.parts(job)
+    sent = (parts["fates"] == Fate.PENDING) & ~np.isin(book.fates(job), evidence.CHANGED_NOTHING)
+    keys, fields = ({c.name: _texts(c, sent) for c in columns} for columns in columns_of(parts))
+    return Change(keys, {name: values for name, values in fields.items() if values})
+
+
+def _texts(column: TextColumn, rows: NDArray[np.bool_]) -> frozenset[str]:
+    return frozenset(column.texts[np.unique(column.codes[rows & ~column.missing])])
 
 
 def _claim_in(book: Journal, job: str) -> Claim:

@@ -111,6 +111,10 @@ class Ledger:
         """Give the positions of the rows in these states."""
         return np.flatnonzero(np.isin(self._fates, fates))
 
+    def fates_of(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Return the states of the rows at some positions."""
+        return self._fates[rows]
+
     def rows_of(self, call: int) -> NDArray[np.int64]:
         """Give the positions of the rows of which a call was the last to tell something."""
         return np.flatnonzero(self._calls_of_rows == call)

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scmkit import contract, display, payloads
+from scmkit import contract, display, evidence, payloads
 from scmkit.display import percent, plural
-from scmkit.errors import PlanError, did_you_mean
+from scmkit.errors import PlanError, did_you_mean, nearest
 from scmkit.estimation import Estimate, Inventory, codes_per_row
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
@@ -220,7 +220,9 @@ class Plan:
             found.append(f"codes are unknown for {plural(guessed, 'key value')}: give inventory=, history= or default=")
         for name in self._undefined():
             near = did_you_mean(name, sorted(self.defined_fields or ()))
-            found.append(f"the campaign does not define {name!r}{near}: the service will discard it")
+            found.append(
+                f"the campaign does not define {name!r}{near}, as far as is known: the service would discard it"
+            )
         if self.findings.warnings:
             found.append(f"{plural(self.findings.warnings, 'warning')} of validation, see plan.findings")
         return found
@@ -361,7 +363,7 @@ def plan(
     return Plan(
         tuple(keys), selectors, values, df.index, layout.order, layout.offsets, layout.is_async, layout.whys,
         draft.codes, fates, findings, known, draft.service_time, risk, timeout_s, workers, mode, choice, assumptions,
-        _defined_fields(fields, inventory),
+        _defined_fields(fields, inventory, values),
     )  # fmt: skip
 
 
@@ -377,13 +379,18 @@ def _fates(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[Text
     return fates
 
 
-def _defined_fields(fields: Any, inventory: Any) -> frozenset[str] | None:
-    """Give the fields that the campaign defines, as far as the caller said: names, or the header of a download."""
+def _defined_fields(fields: Any, inventory: Any, sent: Sequence[TextColumn]) -> frozenset[str] | None:
+    """Return the fields that the campaign defines, as far as the caller said: names, or the header of a download.
+
+    The summary warns by them. What became of a row, they do not prove: they are older than the calls. A slim frame of
+    codes does not say what it leaves out, but a name that is nearly one of its own is probably misspelt.
+    """
     for known in (fields, inventory):
         if isinstance(known, pd.DataFrame):
-            names = frozenset(str(c) for c in known.columns)
-            if contract.DEFAULT_KEY in names:  # a slim frame, good for counting, is not the header of a download
+            if (names := evidence.fields_in(known.columns)) is not None:
                 return names
+            if contract.DEFAULT_KEY in (columns := [str(c) for c in known.columns]):
+                return frozenset([*columns, *(f.name for f in sent if nearest(f.name, columns) is None)])
             continue
         if known is not None and not isinstance(known, str | PathLike):
             return frozenset(str(name) for name in known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -13,19 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scmkit.client import Client, default_client
-from scmkit.engine import Call, Start
+from scmkit.contract import TaskState
+from scmkit.engine import Call, Counted, Start
 from scmkit.errors import ConfigurationError, JournalError
 from scmkit.events import Settled
+from scmkit.evidence import FieldFacts
 from scmkit.fences import later_jobs, overtaken_by
 from scmkit.journal import UNFINISHED, Record, Trace, known
-from scmkit.models import Fate, Mode
+from scmkit.models import Fate, Mode, Task
 from scmkit.planning import Plan
 from scmkit.records import plan_of
 from scmkit.uploading import UploadJob, _let_go_on_error, wait_for
 
 # The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.
 TOO_MUCH = (400, 413, 500, 504)
-BY_A_TASK = (Fate.APPLIED, Fate.UNMATCHED)
 
 
 def resume(
@@ -91,8 +92,10 @@ def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> Uplo
             "older values over newer ones. Upload what still holds anew, or resume(..., anyway=True)"
         )
     settled = list(book.settled(job_id))
-    start = left_over(plan, traces, open_rows, settled) if state != "complete" else Start([], len(traces))
+    start = Start([], len(traces))
     if state != "complete":
+        unverified = book.fates(job_id) == Fate.UNVERIFIED
+        start = left_over(plan, traces, open_rows, settled, unverified, book.tasks(job_id))
         record.carry_on(client.base_url)
     job = UploadJob(plan, client, verify, record, start, anyway=anyway)
     job.started_at = datetime.fromtimestamp(created, UTC)
@@ -102,7 +105,10 @@ def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> Uplo
     return job
 
 
-def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_], settled: Sequence[Settled]) -> Start:
+def left_over(
+    plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_], settled: Sequence[Settled],
+    unverified: NDArray[np.bool_], seen: Mapping[str, Task],
+) -> Start:  # fmt: skip
     """Decide from the facts what is still to be sent, and what to be followed.
 
     Parameters
@@ -114,6 +120,10 @@ def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_],
         Rows without an end.
     settled : sequence of Settled
         What became of rows so far.
+    unverified : array of bool
+        Rows of which a task did not prove enough; what becomes known about the campaign's fields may.
+    seen : mapping of str to Task
+        The tasks, as the service described them last.
     """
     latest = np.full(len(open_rows), -1, dtype=np.int64)
     in_doubt = np.zeros(len(open_rows), dtype=bool)
@@ -136,11 +146,23 @@ def left_over(plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_],
             _check_body(plan, trace)
         calls += _next(call, trace.status, numbers)
     calls.sort(key=lambda call: not call.maybe_applied)
-    modes = {trace.number: trace.mode for trace in traces}
-    told = [(event, modes[event.call]) for event in settled if event.call in modes]  # else it was never sent
-    by_task = [e for e, mode in told if mode is Mode.ASYNC and np.isin(e.fates, BY_A_TASK).all()]
-    stored, dropped = _field_facts(plan, [e for e, mode in told if mode is Mode.SYNC])
-    return Start(calls, next(numbers), tasks, [(e.rows, e.fates) for e in by_task], stored, dropped)
+    sync = {trace.number for trace in traces if trace.mode is Mode.SYNC}
+    facts = _field_facts(plan, [event for event in settled if event.call in sync])
+    return Start(calls, next(numbers), tasks, _counted(traces, latest, unverified, seen), facts)
+
+
+def _counted(
+    traces: Sequence[Trace], latest: NDArray[np.int64], unverified: NDArray[np.bool_], seen: Mapping[str, Task]
+) -> list[Counted]:
+    """Return the tasks that are complete, and that left their rows unverified."""
+    found = []
+    for trace in traces:
+        task = seen.get(trace.task_id or "")
+        is_open = unverified[trace.rows].all() and (latest[trace.rows] == trace.number).all()
+        if task is not None and task.state is TaskState.COMPLETE and is_open:
+            call = Call(trace.number, trace.mode, trace.rows, trace.parent, maybe_applied=trace.maybe_applied)
+            found.append(Counted(call, trace.rows, task.codes_affected))
+    return found
 
 
 def _next(call: Call, status: int | None, numbers: Iterator[int]) -> list[Call]:
@@ -165,18 +187,18 @@ def _check_body(plan: Plan, trace: Trace) -> None:
         )
 
 
-def _field_facts(plan: Plan, settled: Sequence[Settled]) -> tuple[frozenset[str], frozenset[str]]:
+def _field_facts(plan: Plan, settled: Sequence[Settled]) -> FieldFacts:
     """Say which fields the answers to sync calls listed as stored, and which they did not."""
-    stored: set[str] = set()
-    dropped: set[str] = set()
+    seen: set[str] = set()
+    missed: set[str] = set()
     for event in settled if plan.assumptions.missing_field_is_discarded else ():
-        dropped.update(*event.discarded.values())
+        missed.update(*event.discarded.values())
         matched = event.rows[np.isin(event.fates, (Fate.APPLIED, Fate.DISCARDED))]
         for field in plan.fields:
             lost = [row for row, names in event.discarded.items() if field.name in names]
             if len(np.setdiff1d(matched[~field.missing[matched]], lost)):
-                stored.add(field.name)
-    return frozenset(stored), frozenset(dropped)
+                seen.add(field.name)
+    return FieldFacts(frozenset(seen), frozenset(missed))
 
 
 def is_of(service: str, client: Client) -> bool:

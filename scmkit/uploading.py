@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from scmkit import contract, display, planning
+from scmkit import contract, display, evidence, planning
 from scmkit.adapting import plan as make_plan
 from scmkit.client import Client, chosen_client, current_service, default_client
 from scmkit.display import plural
 from scmkit.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
-from scmkit.errors import JournalError, PlanError, ScmkitError, UnsettledError
+from scmkit.errors import JournalError, PlanError, UnsettledError
 from scmkit.events import Event, Listener, Sending, Settled, Waiting
-from scmkit.fences import Fence, claim_of
+from scmkit.evidence import Change, FieldFacts
+from scmkit.fences import Fence, changes_since, claim_of
 from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.lines import numbered
@@ -36,12 +38,12 @@ from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.pacing import Claim
 from scmkit.paths import check_destination, replacing
 from scmkit.planning import Plan
-from scmkit.readback import compare
+from scmkit.readback import ReadBack, codes_of_row, compare
 from scmkit.records import begin
-from scmkit.tables import read_codes
 from scmkit.texts import Ints
 
 LOOK_S = 0.01  # between two looks whether a job has ended
+LOOK_AT_FIELDS_S = 60.0  # for the service to make a document about one row's codes
 
 
 class Threads:
@@ -136,14 +138,16 @@ class UploadJob:
         self._waiting = Waiting()
         self._listeners: list[Listener] = [self._ledger, self._waiting]
         self._differences: pd.DataFrame | None = None
-        self._unproven: Exception | None = None
+        self._unproven = ""
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
         self._claim = claim_of(plan, job=self.id)
         self._anyway = anyway
         self._fence = None if record is None or anyway else _fence(record.journal, self._claim, client, self.id)
-        self._engine = Engine(plan, self._transport, client.limits, self._defined_fields, self._held_until, start=start)
+        self._engine = Engine(
+            plan, self._transport, client.limits, self._fields_of, self._look, self._held_until, start=start
+        )
         self._thread = JobThread(self)
 
     @property
@@ -165,7 +169,7 @@ class UploadJob:
     def ok(self) -> bool:
         """Whether the job is complete and every row was applied with all its fields."""
         different = self._differences is not None and len(self._differences) > 0
-        proven = not different and self._unproven is None
+        proven = not different and not self._unproven
         return self.done() and self.state == "complete" and self._ledger.whole and proven
 
     @property
@@ -192,6 +196,11 @@ class UploadJob:
     def differences(self) -> pd.DataFrame | None:
         """What the last read-back found, a line per code and field; None when there was none."""
         return self._differences
+
+    @property
+    def unproven(self) -> str:
+        """Why the last read-back did not prove all that it was to prove; empty where it did, or there was none."""
+        return self._unproven
 
     def counts(self) -> dict[str, int]:
         """Count the rows in each state."""
@@ -237,8 +246,11 @@ class UploadJob:
     def verify(self, **filters: Any) -> pd.DataFrame:
         """Read the codes back and compare them, field by field, with what was sent.
 
-        Without filters it settles rows that were ``unverified`` or ``unknown`` where all codes now hold what was sent
-        (``applied``), and rows whose key no code carries (``unmatched``).
+        Without filters it settles rows that were ``unverified`` or ``unknown``: where all codes now hold what was sent
+        (``applied``), where the campaign has none of their fields (``discarded``), and where no code has an
+        ``extended_id`` or ``serial_number`` (``unmatched``). No code with another key proves nothing, since codes may
+        have been moved; nor does what a later job of the same journal may have changed. Nothing that was told before
+        is taken back; what could not be compared, `summary` says, and then the job is not `ok`.
 
         Parameters
         ----------
@@ -248,23 +260,49 @@ class UploadJob:
         Returns
         -------
         DataFrame
-            A line per difference: ``row``, ``extended_id``, ``field``, ``sent``, ``found``; empty when all is well.
+            A line per difference: ``row``, ``extended_id``, ``field``, ``sent``, ``found``.
         """
         if not self.done() and threading.current_thread() is not self._thread:
             raise PlanError(f"the upload is still running: {self.summary()}; call result() first")
         open_rows = self._ledger.positions(Fate.UNVERIFIED, Fate.UNKNOWN)
         rows = self._ledger.positions(Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN)
+        later = self._later_changes()
         # Codes that were not updated lately tell about open rows, and about keys that are absent: then look at all.
-        found = self._compare(rows, filters or ({} if len(open_rows) else self._since_start()))
-        if not filters and not len(open_rows) and len(found.absent):
-            found = self._compare(rows, {})
+        found = self._compare(rows, filters or ({} if len(open_rows) else self._since_start()), later)
+        if not filters and not len(open_rows) and (len(found.absent) or found.why_not):
+            found = self._compare(rows, {}, later)
         if not filters:  # a filter of the caller's may hide codes that a row selects
-            with self._written_down():
-                equal = np.intersect1d(open_rows, found.equal)
-                self._hear(Settled.alike(equal, Fate.APPLIED, message="read back"))
-                self._hear(Settled.alike(found.absent, Fate.UNMATCHED, message="read back: no such code"))
-        self._differences, self._unproven = found.differences, None
+            self._settle_by(found)
+        self._differences = None if found.why_not else found.differences
+        self._unproven = self._why_unproven(found)
         return found.differences
+
+    def _settle_by(self, found: ReadBack) -> None:
+        before = self._ledger.fates_of(found.rows)
+        lasting = all(name in self.plan.assumptions.unique_keys for name in self.plan.key)
+        after = evidence.of_read_back(before, found.codes, found.equal, found.discarded, lasting=lasting)
+        sent = {f.name: ~f.missing[found.rows] for f in self.plan.fields}
+        verdict = evidence.of_fields(after.fates, sent, found.facts)
+        with self._written_down():
+            for fate, why in evidence.READ_BACK.items():
+                at = np.flatnonzero((after.fates == fate) & (before != fate))
+                lost = {int(found.rows[i]): verdict.lost[i] for i in at.tolist() if i in verdict.lost}
+                self._hear(Settled(found.rows[at], after.fates[at], None, lost, why))
+
+    def _why_unproven(self, found: ReadBack) -> str:
+        """Say what a read-back could not prove about rows that are said to be applied."""
+        applied = self._ledger.fates_of(found.absent) == Fate.APPLIED
+        gone = f"no code carries the key of {plural(int(applied.sum()), 'applied row')} now" if applied.any() else ""
+        return (found.why_not or gone) if len(found.rows) else ""
+
+    def _later_changes(self) -> list[Change]:
+        """Ask the journal what other jobs may have changed since this one began to send."""
+        if self._journal is None:
+            return []
+        if self._record is not None:
+            return changes_since(self._record.journal, self.id, self._client.base_url)
+        with Journal(self._journal) as book:
+            return changes_since(book, self.id, self._client.base_url)
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write a self-contained HTML report: summary, calls, tasks, and the rows that were not applied.
@@ -332,7 +370,7 @@ class UploadJob:
         try:
             self.verify()
         except Exception as error:  # noqa: BLE001 - whatever it is, such as a download without a column
-            self._unproven = error
+            self._unproven = str(error)
 
     def _run(self) -> None:
         try:
@@ -402,10 +440,10 @@ class UploadJob:
             self._engine.halt(error)
             return now
 
-    def _compare(self, rows: Ints, filters: dict[str, Any]) -> Any:
+    def _compare(self, rows: Ints, filters: dict[str, Any], later: Sequence[Change] = ()) -> ReadBack:
         path = self._client.download_codes(**filters)
         try:
-            return compare(self.plan, rows, path)
+            return compare(self.plan, rows, path, later)
         finally:
             path.unlink()
 
@@ -414,22 +452,28 @@ class UploadJob:
         day = timedelta(days=1)
         return {"updated_at": f"{self.started_at - day:%Y-%m-%d},{datetime.now(UTC) + day:%Y-%m-%d}"}
 
-    def _defined_fields(self, row: int) -> frozenset[str] | None:
-        """Read the fields of a campaign from the header of a download of one row's codes."""
-        at = np.array([row])
-        names = {k.name: k.take(at)[0] for k in self.plan.keys}
-        plain = ("extended_id", "serial_number")
-        filters = {name if name in plain else f"scm_{name}": value for name, value in names.items()}
+    def _fields_of(self, row: int, changed: bool) -> FieldFacts:
+        """Read from the header of a download of one row's codes which fields their campaign has."""
+        names = {k.name: k.take(np.array([row]))[0] for k in self.plan.keys}
+        filters = {contract.DOWNLOAD_FILTERS.get(name, f"scm_{name}"): value for name, value in names.items()}
         try:
-            path = self._client.download_codes(**filters)
-        except ScmkitError:
-            return None
+            path = self._client.download_codes(wait_s=LOOK_AT_FIELDS_S, **filters)
+            try:
+                header, codes = codes_of_row(self.plan, row, path)
+            finally:
+                path.unlink()
+        except Exception:  # noqa: BLE001 - whatever it is: no evidence is no reason to break a job off
+            return evidence.NOTHING
+        asked = [f.name for f in self.plan.fields if not f.missing[row]]
+        return evidence.of_header(header, codes, [f.name for f in self.plan.fields], asked, changed=changed)
+
+    def _look(self, rows: Ints) -> tuple[Ints, NDArray[np.bool_], FieldFacts] | None:
+        """Look at the codes that were updated since the job began."""
         try:
-            return frozenset(str(c) for c in read_codes(path).columns)
-        except ScmkitError:
+            found = self._compare(rows, self._since_start())
+        except Exception:  # noqa: BLE001 - as above
             return None
-        finally:
-            path.unlink()
+        return None if found.why_not else (found.codes, found.equal | found.discarded, found.facts)
 
 
 @functools.wraps(planning.plan)

@@ -723,7 +723,7 @@ class Panel(Surface):
     def _verify(self, job: UploadJob) -> None:
         different = len(job.verify())
         rows = job.counts().get("applied", 0)
-        words = "all equal" if not different else f"{plural(different, 'difference')}, listed above"
+        words = f"{plural(different, 'difference')}, listed above" if different else job.unproven or "all equal"
         self._files = Html(f"<div>Read back: {plural(rows, 'applied row')} compared, {words}.</div>")
         self._conclude()
 

@@ -19,6 +19,7 @@ from fake_service import FIELDS, Service
 
 import scmkit
 from scmkit import engine, journal, sharing, uploading
+from scmkit.contract import CODE_COLUMNS
 from scmkit.engine import Poll, Post, Reply
 from scmkit.models import Task
 from scmkit.tracking import Watch
@@ -57,7 +58,7 @@ class Process(scmkit.Client):
         service, path = self.stage.service, self.stage.folder / "codes.csv"
         held = service.held(service.clock)
         codes = pd.DataFrame([{"extended_id": code} | held.get(code, {}) for code in sorted(service.codes)])
-        codes.reindex(columns=["extended_id", *FIELDS]).to_csv(path, index=False)
+        codes.reindex(columns=[*CODE_COLUMNS, *FIELDS]).to_csv(path, index=False)
         return path
 
 

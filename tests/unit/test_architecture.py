@@ -16,7 +16,7 @@ FLOORS = [
     {"paths"},
     {"models", "display", "fitting", "shell"},
     {"latency", "texts", "lines", "events", "pacing", "client", "sharing", "storage"},
-    {"fanout", "exports", "tables", "policy", "tracking", "dates", "payloads", "journal"},
+    {"fanout", "exports", "tables", "policy", "tracking", "dates", "payloads", "journal", "evidence"},
     {"validation", "estimation", "playing"},
     {"layout"},
     {"planning"},
@@ -51,7 +51,10 @@ TABLE_SIDE = {
     "readback",
     "ledger",
 }
-WIRE_SIDE = {"client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "sharing", "storage"}
+WIRE_SIDE = {
+    "client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "sharing", "storage",
+    "evidence",
+}  # fmt: skip
 NETWORK = {"requests", "urllib3", "http", "socket", "starlette", "uvicorn"}
 HEAVY = [
     "matplotlib",
