@@ -257,7 +257,7 @@ def _way_on(job: UploadJob, **asked: Any) -> str:
 
 
 def _leave(job: UploadJob, **asked: Any) -> None:
-    if job.state != "complete":
+    if job.state != "complete" and {"cancelled", "unknown", "pending"} & job.counts().keys():
         click.echo(_way_on(job, **asked))
     sys.exit(0 if job.ok else 1)
 

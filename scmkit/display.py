@@ -158,6 +158,20 @@ def percent(probability: float) -> str:
     return f"{probability:.0%}" if probability >= 0.1 or probability == 0 else f"{probability:.2%}"
 
 
+def duration(seconds: float) -> str:
+    """Write seconds as a person says them: ``40 s``, ``12 min``, ``2 h 10 min``, ``3 days 4 h``."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} days {hours} h" if hours else f"{days} days"
+
+
 def shown(value: Any) -> str:
     """Show a value in a message: quoted, so that no control character gets through, and cut."""
     try:

@@ -17,12 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, display, evidence, payloads
-from scmkit.display import percent, plural
+from scmkit.display import duration, percent, plural
 from scmkit.errors import PlanError, did_you_mean, nearest
 from scmkit.estimation import Estimate, Inventory, codes_per_row
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
-from scmkit.layout import Bools, Draft, Layout, Why, predict_seconds
+from scmkit.layout import Bools, Draft, Layout, Why, said_seconds
 from scmkit.lines import place
 from scmkit.models import Fate, Mode
 from scmkit.playing import Schedule
@@ -159,8 +159,8 @@ class Plan:
 
     @cached_property
     def seconds(self) -> float:
-        """The predicted seconds from the first call to the last task's end."""
-        return predict_seconds(self.schedule)
+        """The predicted seconds (median) from the first call to the last task's end; what all who say a time say."""
+        return said_seconds(self.schedule)
 
     def otherwise(self, mode: str, batch: int | None = None) -> Plan:
         """Plan the same rows in another way: a mode, and for ``sync`` optionally a fixed number of rows a call."""
@@ -193,7 +193,7 @@ class Plan:
                 f"{tasks['codes_mid'].sum():,} codes"
             )
         if len(calls):
-            lines.append(f"about {self.seconds:,.0f} s with {self.workers} workers; {self.choice}")
+            lines.append(f"about {duration(self.seconds)} with {self.workers} workers; {self.choice}")
             lines.append(f"seconds per call: {self.service_time.source}")
         return "\n".join([*lines, *self._warnings()])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scmkit import contract
+from scmkit.display import duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,9 +108,9 @@ def risk(result: Risk, ax: Axes | None = None) -> Axes:
     """Draw the distribution of the makespan."""
     ax = new_axes(ax)
     ax.hist(result.makespans, bins=60, color=BLUE, alpha=0.7)
-    for q, style in ((0.5, "-"), (0.95, "--")):
-        seconds = result.makespan[q]
-        ax.axvline(seconds, color=BLACK, linestyle=style, label=f"{q:.0%} of trials end by {seconds:,.0f} s")
+    predicted, late = result.plan.seconds, result.makespan[0.95]
+    ax.axvline(predicted, color=BLACK, label=f"predicted: {duration(predicted)}")
+    ax.axvline(late, color=BLACK, linestyle="--", label=f"95 % of trials end by {duration(late)}")
     ax.set(xlabel="seconds from the first call to the last end", ylabel="trials (number)")
     ax.set_title(f"{result.trials:,} trials, {result.expected_resends:.2g} resends expected")
     ax.legend()

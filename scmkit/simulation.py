@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import display
+from scmkit.display import duration
 from scmkit.errors import PlanError
 from scmkit.planning import Plan
 from scmkit.playing import play
@@ -58,8 +59,8 @@ class Risk:
         """The same upload done otherwise: a line per way, the plan's own first.
 
         Columns: ``calls``, ``seconds_median``, ``seconds_p95``, ``expected_resends``, ``wasted_s``,
-        ``largest_risk``. A sync call that is too large is not avoided there: it times out and is halved, as it would
-        be.
+        ``largest_risk``; the median as each plan predicts it. A sync call that is too large is not avoided there: it
+        times out and is halved, as it would be.
         """
         ways = {f"{self.plan.mode} (this plan)": self.plan, "all async": self.plan.otherwise("async")}
         if len(self.plan.key) == 1:
@@ -75,11 +76,12 @@ class Risk:
         return plots.risk(self, ax)
 
     def summary(self) -> str:
-        """Say in a sentence what to expect."""
+        """Say in a sentence what to expect; the seconds are those that the plan predicts."""
         risky = int((self.calls["timeout_risk"] > 0.01).sum())
+        low, high = duration(self.makespan[0.05]), duration(self.makespan[0.95])
         return (
-            f"{self.makespan[0.5]:,.0f} s ({self.makespan[0.05]:,.0f} to {self.makespan[0.95]:,.0f} s in 90 % of "
-            f"{self.trials:,} trials), {self.expected_resends:.2g} resends expected, "
+            f"about {duration(self.plan.seconds)} ({low} to {high} in 90 % of {self.trials:,} trials), "
+            f"{self.expected_resends:.2g} resends expected, "
             f"{risky:,} of {len(self.calls):,} calls with a timeout risk above 1 %"
         )
 
@@ -95,7 +97,7 @@ class Risk:
 def _line(risk: Risk) -> dict[str, float]:
     return {
         "calls": len(risk.calls),
-        "seconds_median": risk.makespan[0.5],
+        "seconds_median": risk.plan.seconds,
         "seconds_p95": risk.makespan[0.95],
         "expected_resends": risk.expected_resends,
         "wasted_s": risk.wasted_s,

@@ -11,9 +11,10 @@ import os
 import queue
 import secrets
 import signal
+import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,6 +39,7 @@ from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.pacing import Claim
 from scmkit.paths import check_destination, replacing
 from scmkit.planning import Plan
+from scmkit.progress import Lines, can_move
 from scmkit.readback import ReadBack, codes_of_row, compare
 from scmkit.records import begin
 from scmkit.texts import Ints
@@ -159,6 +161,11 @@ class UploadJob:
     def error(self) -> Exception | None:
         """What stopped the job early, if anything did."""
         return self._ledger.error
+
+    @property
+    def speed(self) -> float:
+        """How much faster the service's clock runs than this one: 1, except in a sandbox."""
+        return self._client.limits.speed
 
     @property
     def waiting(self) -> str:
@@ -620,13 +627,30 @@ def _hearing_ctrl_c(job: UploadJob) -> Iterator[list[float]]:
 
 
 def _watch_progress(job: UploadJob, show: bool, presses: Sequence[float]) -> None:
+    follow = _move_a_bar if show and can_move() else _write_lines
+    follow(job, show, lambda: job._ends_within(0.1) or bool(presses and time.monotonic() > presses[-1]))
+
+
+def _write_lines(job: UploadJob, show: bool, ended: Callable[[], bool]) -> None:
+    lines = Lines(job, _to_stderr if show else lambda _: None)
+    while not ended():
+        lines.look()
+    lines.say()
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _move_a_bar(job: UploadJob, show: bool, ended: Callable[[], bool]) -> None:
     from tqdm.auto import tqdm
 
     total, waiting = len(job.plan.index), ""
-    with tqdm(total=total, unit="row", desc="upload", disable=not show, mininterval=0.25) as bar:
-        while not job._ends_within(0.1) and not (presses and time.monotonic() > presses[-1]):
+    with tqdm(total=total, unit="row", desc="upload", mininterval=0.25) as bar:
+        while not ended():
             bar.n = job._ledger.told
-            bar.refresh() if show and bar.n == 0 else bar.update(0)
+            bar.refresh() if bar.n == 0 else bar.update(0)
             if waiting != (waiting := job.waiting):
                 bar.set_postfix_str(f"waiting: {waiting}" if waiting else "")
         bar.n = total - job._ledger.not_applied  # at the end, a full bar says that all is well

@@ -30,10 +30,10 @@ from scmkit.journal import Journal, place
 from scmkit.ledger import Ledger, state_words
 from scmkit.lines import numbered
 from scmkit.models import Task
+from scmkit.progress import Watcher
 from scmkit.resuming import _check_service, is_of, resume
 from scmkit.uploading import UploadJob, running_jobs, upload
 from scmkit.widgets.desk import Desk
-from scmkit.widgets.live import Watcher
 from scmkit.widgets.surface import Surface, guarded
 
 SHOWN = 50  # lines of a table

@@ -14,7 +14,7 @@ import pandas as pd
 
 from scmkit import capacity, contract, display
 from scmkit.capacity import Curve, _calls
-from scmkit.display import Html, percent, plural
+from scmkit.display import Html, duration, percent, plural
 from scmkit.errors import PlanError
 from scmkit.estimation import Estimate
 from scmkit.fanout import Bounds
@@ -161,20 +161,6 @@ def scaled(model: ServiceTime, seconds: float) -> ServiceTime:
     return ServiceTime(
         model.base_s * factor, model.per_code_s * factor, model.per_item_s * factor, model.noise, model.source
     )
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as a person says them: ``40 s``, ``12 min``, ``2 h 10 min``, ``3 days 4 h``."""
-    if seconds < 99.5:
-        return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(round(seconds / 3600), 24)
-    return f"{days} days {hours} h" if hours else f"{days} days"
 
 
 def _codes(mean: float, spread: float) -> float | Estimate:

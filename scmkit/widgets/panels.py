@@ -20,7 +20,7 @@ import pandas as pd
 
 from scmkit import adapting, display, planning, uploading
 from scmkit.client import Client, ready_client
-from scmkit.display import Html, escape, plural
+from scmkit.display import Html, duration, escape, plural
 from scmkit.errors import PlanError
 from scmkit.events import Event, Paused
 from scmkit.exports import write_rows
@@ -28,6 +28,7 @@ from scmkit.ledger import not_wholly_applied
 from scmkit.lines import numbered
 from scmkit.paths import expanded
 from scmkit.planning import Plan
+from scmkit.progress import Watcher
 from scmkit.simulation import Risk, simulate
 from scmkit.tables import read_table
 from scmkit.texts import ours
@@ -76,7 +77,7 @@ class Sent:
     job: UploadJob
     checked: Checked
     service: Service
-    at: float
+    watcher: Watcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -548,8 +549,8 @@ class Panel(Surface):
         shown = pd.DataFrame(
             {
                 "calls": ways["calls"],
-                "probably": ways["seconds_median"].map("{:,.0f} s".format),
-                "at worst (95 %)": ways["seconds_p95"].map("{:,.0f} s".format),
+                "probably": ways["seconds_median"].map(duration),
+                "at worst (95 %)": ways["seconds_p95"].map(duration),
                 "calls sent again": ways["expected_resends"].map("{:.2g}".format),
                 "largest timeout risk": ways["largest_risk"].map(display.percent),
             }
@@ -683,7 +684,7 @@ class Panel(Surface):
         assert checked.plan is not None  # noqa: S101 - `_why_not` has looked
         job = uploading.upload(checked.plan, service.client, wait=False, journal=self._journal)
         with self._lock:
-            self._sent = Sent(job, checked, service, time.monotonic())
+            self._sent = Sent(job, checked, service, Watcher(job))
             self._result, self._files, self._paused = None, NO_HTML, (0.0, "")
         job.subscribe(self._note)
         self._refresh()
@@ -852,13 +853,11 @@ class Panel(Surface):
     def _how_far(self, sent: Sent) -> Html:
         """Say in a line how far an upload is, and when it will end."""
         job, now = sent.job, time.monotonic()
-        total = len(job.plan.index)
         counts = ", ".join(f"{n:,} {word}" for word, n in job.counts().items())
         words = f"{counts}; {plural(job._ledger.tally()[0], 'call')}"
         if not job.done():
-            predicted = job.plan.seconds / sent.service.client.limits.speed
-            left = steps.seconds_left(predicted, now - sent.at, job._ledger.told / max(total, 1))
-            words += f"; about {left:,.0f} s left"
+            left = sent.watcher.look().left_s
+            words += f"; about {duration(max(round(left), 1))} left" if left is not None else ""
             until, why = self._paused
             words += f"; waiting {until - now:,.0f} s: {why}" if until > now else ""
             words += f"; {job.waiting}" if job.waiting and job.waiting != why else ""

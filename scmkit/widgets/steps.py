@@ -20,7 +20,7 @@ import pandas as pd
 
 from scmkit import contract
 from scmkit.dates import is_like_a_date
-from scmkit.display import plural, shown
+from scmkit.display import duration, plural, shown
 from scmkit.errors import TableError
 from scmkit.exports import NOTES, with_notes
 from scmkit.lines import lines_of, numbered
@@ -515,23 +515,16 @@ def will_happen(plan: Plan, service: Service) -> str:
     left_out = f"; {plural(left, 'row')} {'is' if left == 1 else 'are'} not sent (errors or duplicates)" if left else ""
     return (
         f"This sends {plural(len(plan.order), 'row')} in {plural(len(plan), 'call')} to {service.words}; {about}; "
-        f"{cleared}{left_out}; about {plan.seconds / service.client.limits.speed:,.0f} s."
+        f"{cleared}{left_out}; {_how_long(plan, service.client.limits.speed)}."
     )
 
 
-def seconds_left(predicted: float, elapsed: float, done: float) -> float:
-    """Predict the rest: by the plan at first, by the pace so far at the end.
-
-    Parameters
-    ----------
-    predicted, elapsed : float
-        Seconds.
-    done : float
-        The share of rows that is done, 0 to 1.
-    """
-    by_plan = max(predicted - elapsed, 0.0)
-    by_pace = elapsed / done * (1 - done) if done > 0 else by_plan
-    return (1 - done) * by_plan + done * by_pace
+def _how_long(plan: Plan, speed: float) -> str:
+    """Say how long the plan takes, and in a sandbox with a fast clock also how long one waits."""
+    here = (
+        "" if speed == 1 else f" (here {duration(plan.seconds / speed)}: the clock there runs {speed:g} times faster)"
+    )
+    return f"about {duration(plan.seconds)}{here}"
 
 
 # --- the same in Python -----------------------------------------------------------------------------------------

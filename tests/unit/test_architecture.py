@@ -20,7 +20,7 @@ FLOORS = [
     {"validation", "estimation", "playing"},
     {"layout"},
     {"planning"},
-    {"simulation", "ledger", "readback", "capacity", "records"},
+    {"simulation", "ledger", "readback", "capacity", "records", "progress"},
     {"adapting", "fences", "figures"},
     {"engine", "plots"},
     {"uploading"},

@@ -10,8 +10,9 @@ from waiting import wait_for
 
 import scmkit
 from scmkit import ServiceTime, capacity
+from scmkit.display import duration
 from scmkit.widgets.chart import drawn
-from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, duration, explore, scaled
+from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, explore, scaled
 
 SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
 

@@ -1,7 +1,9 @@
 """An upload that shows itself: a line while it runs, the summary afterwards, and plain words outside a notebook."""
 
+import re
 import threading
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,10 +12,13 @@ from plain_server import PlainServer
 from waiting import wait_for
 
 import scmkit
+from scmkit.display import duration
 from scmkit.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
 from scmkit.models import Fate, Mode, Task
-from scmkit.widgets import live
-from scmkit.widgets.live import LiveLine, Progress, Shown
+from scmkit.progress import Lines, Progress, Watcher
+from scmkit.widgets import live, steps
+from scmkit.widgets.live import LiveLine, Shown
+from scmkit.widgets.steps import Service
 
 
 def progress(**facts: object) -> Progress:
@@ -103,7 +108,7 @@ def test_in_a_kernel_an_ended_job_is_static(
     table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nothing live about a job that has ended."""
-    monkeypatch.setattr(live, "_in_a_kernel", lambda: True)
+    monkeypatch.setattr(live, "in_a_kernel", lambda: True)
     job = scmkit.upload(table, client, progress=False)
     with pytest.raises(NotImplementedError):
         job._ipython_display_()
@@ -151,6 +156,33 @@ def test_a_task_that_cannot_be_followed_is_told_until_it_can() -> None:
     assert waiting.words == ""
 
 
+def test_a_log_gets_lines_and_no_frames(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing can move, a line every few seconds says how far it is, and one at the end that it has ended."""
+    arrived, answer = server.hold(9)
+    job = scmkit.upload(table, client, wait=False)
+    written, now = list[str](), [0.0]
+    lines = Lines(job, written.append, lambda: now[0])
+    assert arrived.wait(20)
+    for _ in range(1_000):  # tenths of a second
+        now[0] += 0.1
+        lines.look()
+    answer.set()
+    job.result()
+    lines.say()
+    assert 15 <= len(written) <= 25
+    assert written[0].startswith("upload: running, 0%: 0 of 50 rows; 0 of ")
+    assert written[-1].startswith("upload: complete, 100%: 50 of 50 rows (50 applied)")
+    assert "left" not in written[-1]
+    scmkit.upload(table, client)
+    shown = capsys.readouterr().err
+    assert "\r" not in shown
+    assert len(shown.splitlines()) <= 3
+    scmkit.upload(table, client, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_progress_bar_says_what_it_waits_for(
     table: pd.DataFrame, client: scmkit.Client, server: PlainServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,4 +193,44 @@ def test_the_progress_bar_says_what_it_waits_for(
     shown = capsys.readouterr().err
     assert "waiting: " in shown
     assert "throttled" in shown
-    assert "waiting" not in shown.rsplit("\r", 1)[-1]
+    assert "waiting" not in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize("speed", [1, 30])
+def test_one_upload_has_one_predicted_duration(speed: float, data: Path, server: PlainServer) -> None:
+    """Plan, simulation, comparison, question and live line say the same seconds, and a simulation bears them out."""
+    plan = scmkit.read_table(data / "lots.csv").scm.plan(key="lot_number", inventory=data / "inventory.csv", risk=0.2)
+    said = f"about {duration(plan.seconds)}"
+    assert said in plan.summary()
+    assert re.fullmatch(r"auto: all async would take [\d.]+ times as long", plan.choice)
+    risk = scmkit.simulate(plan, trials=3_000, seed=3)
+    assert risk.summary().startswith(f"{said} (")
+    assert risk.makespan[0.5] == pytest.approx(plan.seconds, rel=0.1)
+    assert risk.alternatives["seconds_median"].iloc[0] == plan.seconds
+    labels = [text.get_text() for text in risk.plot().get_legend().get_texts()]
+    assert f"predicted: {duration(plan.seconds)}" in labels
+    with scmkit.Client(server.url, server.token, limits=scmkit.Limits(speed=speed)) as client:
+        asked = steps.will_happen(plan, Service(client, "client"))
+        assert said in asked
+        assert ("the clock there runs 30 times faster" in asked) == (speed != 1)
+        _, answer = server.hold(99)
+        job = scmkit.upload(plan, client, wait=False, journal=False)
+        now = [0.0]
+        watcher = Watcher(job, lambda: now[0])
+        assert watcher.look().left_s == pytest.approx(plan.seconds / speed)
+        now[0] = 0.3 * plan.seconds / speed
+        assert watcher.look().left_s == pytest.approx(0.7 * plan.seconds / speed)
+        job.cancel(0)
+        answer.set()
+        job.result()
+
+
+def test_rows_that_are_not_sent_take_no_time(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """Half a table that is rejected does not halve what the plan predicts for the other half."""
+    bad = table.assign(extended_id=[" " if i % 2 else code for i, code in enumerate(table["extended_id"])])
+    _, answer = server.hold(9)
+    job = scmkit.upload(bad, client, errors="reject", wait=False)
+    left = Watcher(job, lambda: 0.0).look().left_s
+    answer.set()
+    assert left == pytest.approx(job.plan.seconds / client.limits.speed)
+    job.result()

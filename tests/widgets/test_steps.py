@@ -12,6 +12,7 @@ import scmkit
 from scmkit import contract
 from scmkit.display import plural
 from scmkit.exports import NOTES
+from scmkit.progress import seconds_left
 from scmkit.validation import RULES
 from scmkit.widgets import steps
 from scmkit.widgets.steps import FIXES, Source, Steps
@@ -190,7 +191,7 @@ def test_what_will_happen_is_counted(inventory: pd.DataFrame) -> None:
 @pytest.mark.parametrize(("done", "left"), [(0.0, 60.0), (0.5, 60.0), (1.0, 0.0)])
 def test_the_rest_is_predicted(done: float, left: float) -> None:
     """By the plan at first, by the pace at the end, in between by both."""
-    assert steps.seconds_left(100.0, 40.0, done) == pytest.approx({0.5: 0.5 * 60 + 0.5 * 40}.get(done, left))
+    assert seconds_left(100.0, 40.0, done) == pytest.approx({0.5: 0.5 * 60 + 0.5 * 40}.get(done, left))
 
 
 def test_rows_to_upload_again_have_the_tables_own_columns() -> None:
