@@ -30,6 +30,7 @@ _WORDS = [
         (r'if it is UTF-16, say encoding="utf-16-le"', "save it as UTF-8"),
         (r"say which with delimiter=", "put names that hold one of them in quotes"),
         (r"; pandas needs index=False to write no nameless index", ""),
+        (r"job\.rows says what became of the rows", "what became of the rows is listed"),
         (r"write the table with index=False", "save the table without that column"),
         (r" \(or is it pandas' index\?\)", ""),
         (r"read the key as text, read_table\(.*?\) restores zeros", "make the column text in the file"),
