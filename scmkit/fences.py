@@ -6,7 +6,6 @@ another process, and those that nobody works on any more, whose lost calls and t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -20,7 +19,7 @@ from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.pacing import Claim
 from scmkit.planning import Plan
 from scmkit.records import columns_of
-from scmkit.sharing import place_of
+from scmkit.sharing import age_s, place_of
 from scmkit.texts import Ints, TextColumn
 from scmkit.tracking import LATE_S
 
@@ -90,16 +89,16 @@ class Fence:
 
     def _doubts(self) -> dict[str, float]:
         """Give for each job the seconds for which its lost calls may still take effect."""
-        now, left = time.time(), dict[str, float]()
+        left = dict[str, float]()
         longest = (max(LATE_S.values()) + LONGEST_CALL_S) / self._speed
-        sql = "select job, call, at, seconds, outcome, status from attempts order by id desc"
-        for job, call, at, seconds, outcome, status in self._book.each(sql):
-            if at < now - longest:
+        sql = "select job, call, clock, seconds, outcome, status from attempts order by id desc"
+        for job, call, began, seconds, outcome, status in self._book.each(sql):
+            age = age_s(began)
+            if age > longest:  # and whatever was numbered before it is older
                 break
-            ended = at + max(seconds or 0.0, TRAVEL_S) / self._speed
             if outcome in (None, Outcome.UNKNOWN) or status == 504:
-                late = LATE_S[self._mode(job, call)] / self._speed
-                left[job] = max(left.get(job, 0.0), min(late, ended + late - now))  # a clock that was off adds nothing
+                late, lasted = LATE_S[self._mode(job, call)] / self._speed, max(seconds or 0.0, TRAVEL_S) / self._speed
+                left[job] = max(left.get(job, 0.0), min(late, lasted + late - age))
         return left
 
     def _mode(self, job: str, call: int) -> Mode:
@@ -109,16 +108,16 @@ class Fence:
     def _open_tasks(self, job: str) -> list[tuple[str, int, float]]:
         """Give the tasks of which the journal knows no end, with the call that made each, and when."""
         seen = self._book.tasks(job)
-        made = self._book.query("select task, call, at from attempts where job = ? and task is not null", job)
+        made = self._book.query("select task, call, clock from attempts where job = ? and task is not null", job)
         return [line for line in made if line[0] not in seen or not seen[line[0]].finished]
 
     def _under_way(self, job: str, tasks: Sequence[tuple[str, int, float]]) -> Iterator[str]:
         """Ask the service which of these tasks have really not ended, and note those that have."""
-        for task, call, at in tasks:
+        for task, call, began in tasks:
             try:
                 told = self._task(task)
             except NotFoundError:
-                if time.time() - at < LATE_S[Mode.ASYNC] / self._speed:  # it may not be visible yet
+                if age_s(began) < LATE_S[Mode.ASYNC] / self._speed:  # it may not be visible yet
                     yield task
             except ScmkitError:
                 yield task

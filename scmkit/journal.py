@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scmkit import storage
+from scmkit import sharing, storage
 from scmkit.contract import TaskState
 from scmkit.errors import JournalError, MissingJournalError, did_you_mean
 from scmkit.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
@@ -30,15 +30,16 @@ from scmkit.sharing import FileLock, is_held, state_folder
 from scmkit.storage import NoLocksError
 
 VARIABLE = "SCMKIT_JOURNAL"
-APPLICATION, SCHEMA = 0x53434D4B, 1  # "SCMK", and the version of the tables below
+APPLICATION, SCHEMA = 0x53434D4B, 2  # "SCMK", and the version of the tables below
 UNFINISHED = (Fate.PENDING, Fate.CANCELLED, Fate.UNKNOWN)  # of a job that is not complete
 _TABLES = """
 create table jobs (id text primary key, created real, service text, state text, error text, rows integer) strict;
 create table parts (job text, name text, kind text, data blob, primary key (job, name)) strict;
 create table calls (job text, number integer, mode text, parent integer, resent integer, rows blob,
     primary key (job, number)) strict;
-create table attempts (id integer primary key, job text, call integer, at real, bytes integer, body blob,
-    outcome text, status integer, seconds real, codes integer, task text, final integer, message text) strict;
+create table attempts (id integer primary key, job text, call integer, at real, clock real not null default 0,
+    bytes integer, body blob, outcome text, status integer, seconds real, codes integer, task text, final integer,
+    message text) strict;
 create table tasks (job text, id text, call integer, seen blob, primary key (job, id)) strict;
 create table settled (id integer primary key, job text, call integer, rows blob, fates blob, discarded blob,
     message text) strict;
@@ -92,7 +93,7 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = place(path)
-        self.db = storage.opened(self.path, APPLICATION, SCHEMA, _TABLES)
+        self.db = storage.opened(self.path, APPLICATION, SCHEMA, _TABLES, _upgrade())
         self._identity = storage.identity(self.path)
 
     def create(
@@ -264,7 +265,7 @@ class Journal:
         self.close()
 
     def _check_known(self, job: str) -> None:
-        known = [name for (name,) in self.query("select id from jobs order by created")]
+        known = [name for (name,) in self.query("select id from jobs order by rowid")]
         if job not in known:
             raise JournalError(f"{self.path} knows no job {job!r}{did_you_mean(job, known)}; scmkit.jobs() lists them")
 
@@ -352,8 +353,15 @@ class Record:
             (self.job, event.call, event.mode.value, event.parent, event.resent, _squeezed(event.rows)),
         )
         intent = self._db.execute(
-            "insert into attempts (job, call, at, bytes, body) values (?, ?, ?, ?, ?)",
-            (self.job, event.call, time.time(), len(event.body), hashlib.sha256(event.body).digest()),
+            "insert into attempts (job, call, at, clock, bytes, body) values (?, ?, ?, ?, ?, ?)",
+            (
+                self.job,
+                event.call,
+                time.time(),
+                sharing.clock_s(),
+                len(event.body),
+                hashlib.sha256(event.body).digest(),
+            ),
         )
         self._intents[event.call] = intent.lastrowid or 0
 
@@ -404,6 +412,12 @@ def _there(path: str | os.PathLike[str] | None) -> Path:
     if not found.exists():
         raise MissingJournalError(f"there is no journal {found}{like(found)}; an upload makes one")
     return found
+
+
+def _upgrade() -> str:
+    """Return how schema 2 is made of 1, which noted wall time only: `clock` is what the others order and wait by."""
+    since = f"{sharing.clock_s()} - max(0.0, {time.time()} - at)"
+    return f"alter table attempts add column clock real not null default 0; update attempts set clock = {since}"  # noqa: S608
 
 
 def _can_wait(event: Event) -> bool:

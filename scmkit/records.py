@@ -66,7 +66,7 @@ def jobs(journal: Where = None) -> pd.DataFrame:
         ``interrupted`` (its process is gone).
     """
     with existing(journal) as book:
-        sql = "select id, created, service, state, error, rows from jobs order by created, rowid"
+        sql = "select id, created, service, state, error, rows from jobs order by rowid"
         lines = [] if book is None else [_job_line(book, book.fates(line[0]), *line) for line in book.query(sql)]
     frame = pd.DataFrame(lines, columns=list(_JOBS))
     frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
@@ -92,7 +92,7 @@ def history(journal: Where = None) -> pd.DataFrame:
     with existing(journal) as book:
         if book is None:
             return _framed([])
-        jobs = book.query("select id, service from jobs order by created, rowid")
+        jobs = book.query("select id, service from jobs order by rowid")
         return _framed([line for job, service in jobs for line in _call_lines(book, job, service)])
 
 
@@ -113,7 +113,7 @@ def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
     """
     sql = "select id, created, service, state, error, rows, (select max(id) from settled where job = jobs.id) from jobs"
     lines = []
-    for job, *facts, noted in book.query(f"{sql} order by created, rowid"):
+    for job, *facts, noted in book.query(f"{sql} order by rowid"):
         mark = (facts[2:4], noted)  # state and error
         if facts[2] == "running" or job not in known or known[job][0] != mark:
             fates = book.fates(job)
@@ -189,7 +189,7 @@ def recent_calls(service: str, key: str, journal: Where = None, jobs: int = 20, 
     """
     if not place(journal).exists():
         return _framed([])
-    latest = "select id from jobs where service = ? order by created desc, rowid desc limit ?"
+    latest = "select id from jobs where service = ? order by rowid desc limit ?"
     lines: list[dict[str, Any]] = []
     with Journal(journal) as book:
         for (job,) in book.query(latest, service, jobs):

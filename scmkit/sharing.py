@@ -68,6 +68,20 @@ def place_of(service: str) -> tuple[str, int]:
     return "127.0.0.1" if host in _HERE else host, url.port or (443 if url.scheme == "https" else 80)
 
 
+def clock_s() -> float:
+    """Return the time of a clock that all processes of this machine share, and that nobody can put back or forward.
+
+    It begins anew when the machine does.
+    """
+    return time.monotonic()
+
+
+def age_s(moment: float) -> float:
+    """Return how many seconds ago this moment of the clock was, at least: exactly, unless the machine began anew."""
+    now = clock_s()
+    return now - moment if moment <= now else now
+
+
 class FileLock:
     """A lock that the operating system lets go when the process ends, however it ends.
 

@@ -23,7 +23,7 @@ class NoLocksError(JournalError):
     """The file system cannot keep two processes apart; there is no journal then."""
 
 
-def opened(path: Path, application: int, schema: int, tables: str) -> sqlite3.Connection:
+def opened(path: Path, application: int, schema: int, tables: str, upgrade: str = "") -> sqlite3.Connection:
     """Open a file that is sound and ours, or make it.
 
     Parameters
@@ -33,6 +33,8 @@ def opened(path: Path, application: int, schema: int, tables: str) -> sqlite3.Co
         The marks in the file's header that say whose it is, and which tables it has.
     tables : str
         The statements that make them.
+    upgrade : str
+        The statements that make them out of those of the schema before.
 
     Raises
     ------
@@ -48,7 +50,8 @@ def opened(path: Path, application: int, schema: int, tables: str) -> sqlite3.Co
         # Made in the caller's thread, then used by the job's own only.
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            _set_up(db, path, f"{tables}; pragma application_id = {application}; pragma user_version = {schema}")
+            marks = f"pragma application_id = {application}; pragma user_version = {schema}"
+            _set_up(db, path, schema, f"{tables}; {marks}", f"{upgrade}; {marks}")
         except BaseException:
             db.close()
             raise
@@ -148,12 +151,12 @@ def _check_content(path: Path, application: int, schema: int) -> None:
         path.chmod(0o600)
 
 
-def _set_up(db: sqlite3.Connection, path: Path, statements: str) -> None:
+def _set_up(db: sqlite3.Connection, path: Path, schema: int, make: str, upgrade: str) -> None:
     for pragma in ("synchronous = full", "fullfsync = on", "trusted_schema = off"):
         db.execute(f"pragma {pragma}")
     with transaction(db, path):
-        if db.execute("pragma user_version").fetchone()[0] == 0:
-            for statement in statements.split(";"):
+        if (version := db.execute("pragma user_version").fetchone()[0]) < schema:
+            for statement in (upgrade if version else make).split(";"):
                 db.execute(statement)
     # After the tables, so that the file's own header tells from the first moment whose it is.
     if db.execute("pragma journal_mode = wal").fetchone()[0] != "wal":

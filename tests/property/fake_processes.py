@@ -108,6 +108,7 @@ class Stage:
         self.journal = folder / "journal.sqlite3"
         self.ports: list[Port] = []  # of the jobs under way
         self.back = threading.Semaphore(0)
+        self.wall_off = 0.0  # by which somebody has put the wall clock forward
         self.numbers = itertools.count()
         self._on: Port | None = None  # whose turn it is
 
@@ -117,6 +118,7 @@ class Stage:
         turnstile = functools.partial(sharing.Turnstile, clock=lambda: self.service.clock, sleep=self._sleep)
         with (
             mock.patch("time.time", self._time),
+            mock.patch.object(sharing, "clock_s", self._clock),
             mock.patch.object(uploading, "Threads", Port),
             mock.patch.object(engine, "LOOK_AGAIN_S", 1.0),  # fewer steps
             mock.patch("scmkit.client.Turnstile", turnstile),
@@ -155,7 +157,10 @@ class Stage:
         process.points_left = 0
 
     def _time(self) -> float:
-        return EPOCH + self.service.clock + 1e-6 * next(self.numbers)  # no two moments are the same
+        return EPOCH + self.wall_off + self.service.clock + 1e-6 * next(self.numbers)  # no two moments are the same
+
+    def _clock(self) -> float:
+        return self.service.clock
 
     def _sleep(self, seconds: float) -> None:
         assert self._on is not None

@@ -39,6 +39,7 @@ from fake_service import FAULTS, FIELDS, Service
 import scmkit
 from scmkit import errors, planning
 from scmkit.engine import Poll, Post
+from scmkit.fences import TRAVEL_S
 from scmkit.journal import Journal
 from scmkit.models import Fate, Mode
 from scmkit.tracking import LATE_S
@@ -47,6 +48,7 @@ CODES = [f"Code_{i:05d}-" for i in range(12)]
 KEYS = [*CODES[:6], "Code_nobody-"]  # few, so that uploads meet
 LATEST_S = 59.0  # after it was sent, a call that was lost takes effect; the gateway cuts at 60 s
 SLOW_S = 300.0  # at least, for a task that takes its time
+YEAR_S = 365 * 86_400.0
 ONE_ROW, THREE_ROWS = 90, 250  # bytes of a call
 WEATHER = st.lists(st.sampled_from([fault for fault in FAULTS if fault != "expired"]), max_size=4)
 NOT_APPLIED = (Fate.CANCELLED, Fate.UNMATCHED, Fate.SUPERSEDED)
@@ -155,6 +157,10 @@ class Uploads(RuleBasedStateMachine):
     @rule(faults=WEATHER, expired=st.booleans())
     def weather(self, faults: list[str], expired: bool) -> None:
         self.service.faults, self.service.expired = ["answered", *faults], expired
+
+    @rule(by=st.sampled_from([-YEAR_S, -3600.0, -60.0, 60.0, 3600.0, YEAR_S]))
+    def somebody_sets_the_clock(self, by: float) -> None:
+        self.stage.wall_off += by
 
     @rule(steps=st.sampled_from([1, 3, 10, 30, 100, 10_000]))
     def go_on(self, steps: int) -> None:
@@ -334,6 +340,28 @@ def test_two_resumed_jobs_do_not_wait_for_each_other() -> None:
         stage.resume(which=2, process=0)
         stage.go_on(steps=10_000)
         assert [upload.job.state for upload in stage.uploads] == ["complete"] * 3
+
+
+def set_the_clock_between_two_jobs(by: float) -> None:
+    """Kill an upload whose calls take effect late, set the clock, and upload newer values from another process."""
+    with uploads() as stage:
+        stage.weather(faults=["reset, applied late"], expired=False)
+        stage.service.faults.remove("answered")
+        stage.upload(process=0, keys=CODES[:6], fields=FIELDS, mode="sync", alike=False, most_bytes=ONE_ROW)
+        stage.crash(process=0, points=20)
+        stage.somebody_sets_the_clock(by)
+        stage.weather(faults=[], expired=False)
+        begun = stage.service.clock
+        stage.edit(process=1, which=0, mode="sync")
+        stage.go_on(steps=10_000)
+        assert stage.uploads[1].job.state == "complete"
+        assert stage.service.clock - begun < LATE_S[Mode.SYNC] + TRAVEL_S + 60.0
+
+
+@pytest.mark.parametrize("by", [-YEAR_S, -60.0, 60.0, YEAR_S])
+def test_a_clock_that_was_set_changes_no_order_and_no_wait(by: float) -> None:
+    """The newer values stay, and wait no longer than for the gateway, wherever the wall clock stands (F54)."""
+    set_the_clock_between_two_jobs(by)
 
 
 def upload_from_two_processes() -> None:

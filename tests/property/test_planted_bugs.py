@@ -15,6 +15,7 @@ from hypothesis import Phase
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import fake_processes
 import test_faults
 import test_machine
 import test_resume
@@ -152,6 +153,13 @@ def test_no_fence_between_processes(plant: Planter) -> None:
     """The same, when the older job is another process's or nobody's."""
     plant.put(fences.Fence, "held_s", lambda self: 0.0)
     noticed_by_orders_of_events()
+
+
+def test_a_fence_that_goes_by_the_wall_clock(plant: Planter) -> None:
+    """Somebody sets the clock, and what was lost a moment ago counts as long past."""
+    plant.put(fake_processes.Stage, "_clock", fake_processes.Stage._time)
+    with pytest.raises(AssertionError):
+        test_machine.set_the_clock_between_two_jobs(test_machine.YEAR_S)
 
 
 def test_an_overtaken_job_that_goes_on(plant: Planter) -> None:

@@ -11,11 +11,12 @@ import pytest
 from plain_server import PlainServer
 
 import scmkit
-from scmkit import errors, resuming
+from scmkit import errors, resuming, sharing
 from scmkit.fences import LATE_S, Fence, claim_of
 from scmkit.journal import Journal
 from scmkit.models import Mode
 
+YEAR_S = 365 * 86_400.0
 LOST = (200, b"{", {"Content-Length": "100", "Connection": "close"})  # applied or not: nobody knows
 
 
@@ -106,7 +107,7 @@ def test_a_task_that_nobody_finds_is_believed_for_an_hour(server: PlainServer, c
     with pytest.raises(errors.UnsettledError, match=old.id):
         upload(table("new"), client)
     with Journal() as book:
-        book.db.execute("update attempts set at = at - ?", (LATE_S[Mode.ASYNC] / client.limits.speed,))
+        book.db.execute("update attempts set clock = clock - ?", (LATE_S[Mode.ASYNC] / client.limits.speed,))
     client.claims.leave(client.claims._claims[0], 0.0)
     assert upload(table("new"), client).ok
 
@@ -224,16 +225,57 @@ def test_a_lost_sync_call_is_waited_for(server: PlainServer, client: scmkit.Clie
         fence = Fence(book, claim, server.url, client.limits.speed, client.task)
         left = fence.held_s()
         assert 0 < left <= LATE_S[Mode.SYNC] / client.limits.speed
-        book.db.execute("update attempts set at = at + 3600")  # the clock was an hour off
-        assert fence.held_s() == LATE_S[Mode.SYNC] / client.limits.speed
-        book.db.execute("update attempts set at = at - 7200")
-        assert fence.held_s() == 0.0
         ago = (
             LATE_S[Mode.SYNC] + 1.0
         ) / client.limits.speed  # its process was killed, and it was on its way for a while
-        book.db.execute("update attempts set outcome = null, seconds = null, at = ?", (time.time() - ago,))
+        book.db.execute("update attempts set outcome = null, seconds = null, clock = ?", (time.monotonic() - ago,))
         assert fence.held_s() > 0
     assert upload(table("new"), other).ok
+
+
+@pytest.mark.parametrize("jump", [-YEAR_S, -3600.0, -30.0, 30.0, 3600.0, YEAR_S])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_wherever_the_wall_clock_stands_a_lost_call_counts_for_as_long(
+    server: PlainServer, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch, when: str, jump: float
+) -> None:
+    """Put back or forward, before or after a call, the clock makes nobody wait less, or longer, than ever (F54, I4)."""
+    real, late = time.time, LATE_S[Mode.SYNC] / client.limits.speed
+    set_clock = lambda by: monkeypatch.setattr(time, "time", lambda: real() + by)  # noqa: E731
+    set_clock(jump if when == "before" else 0.0)
+    server.answers = [LOST, (401, {}, {})]
+    upload(table("old"), client, wait=False).result(5)
+    upload(table("other", "000002"), client)  # the newest entry is another one
+    set_clock(0.0 if when == "before" else jump)
+    with Journal() as book:
+        fence = Fence(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 20.0, client.task)
+        assert late - 1.0 < fence.held_s() <= late
+        book.db.execute("update attempts set clock = clock - ?", (late + 15.0 / 20,))
+        assert fence.held_s() == 0.0
+
+
+def test_the_newest_job_is_the_last_one_made(
+    server: PlainServer, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """jobs() lists in the order in which the journal numbered, though the wall clock was put back between (F54)."""
+    real = time.time
+    older = upload(table("old"), client)
+    monkeypatch.setattr(time, "time", lambda: real() - 3600.0)
+    newer = upload(table("new"), client)
+    assert scmkit.jobs()["id"].tolist() == [older.id, newer.id]
+
+
+def test_after_a_restart_of_the_machine_a_lost_call_counts_for_what_is_left(
+    server: PlainServer, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A moment on a clock that has begun anew since is as old as the machine is up, at least, and maybe older (F54)."""
+    server.answers = [LOST]
+    upload(table("old"), client, wait=False).result(5)
+    with Journal() as book:
+        fence = Fence(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 1.0, client.task)
+        book.db.execute("update attempts set clock = 90000.0")
+        for up_s, held_s in ((1.0, 60.0), (45.0, 30.0), (76.0, 0.0), (1e5, 0.0)):
+            monkeypatch.setattr(sharing, "clock_s", lambda up_s=up_s: up_s)
+            assert fence.held_s() == held_s
 
 
 def test_a_lost_async_answer_is_asked_about(server: PlainServer, client: scmkit.Client, other: scmkit.Client) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,20 @@ def test_what_is_written_elsewhere_is_not_written(path: Path, ends: Any) -> None
         with pytest.raises(JournalError, match="removed or replaced during the upload"):
             record(sending(1, ROWS[4:]))
     record.close()
+
+
+@pytest.mark.parametrize(("noted_ago", "age"), [(100.0, 100.0), (-3600.0, 0.0)], ids=["plausible", "in the future"])
+def test_a_journal_of_schema_1_is_carried_over(path: Path, noted_ago: float, age: float) -> None:
+    """Its calls keep their age by the wall clock, and what cannot be true counts from now (F54)."""
+    record = new_job(path)
+    record(sending(0, ROWS[:4]))
+    record.journal.db.execute("update attempts set at = ?", (time.time() - noted_ago,))
+    record.journal.db.execute("alter table attempts drop column clock")
+    record.journal.db.execute("pragma user_version = 1")
+    record.close()
+    with Journal(path) as again:
+        ((clock,),) = again.query("select clock from attempts")
+        assert sharing.age_s(clock) == pytest.approx(age, abs=2.0)
 
 
 def test_the_place_is_the_users_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

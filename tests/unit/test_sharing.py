@@ -191,6 +191,12 @@ class Clock:
         return module.Turnstile(path, 0.1, lambda: self.now, self.sleep)
 
 
+def test_a_moment_is_never_said_to_be_older_than_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart of the machine a moment before it counts from the restart (F54)."""
+    monkeypatch.setattr(sharing, "clock_s", lambda: 50.0)
+    assert [sharing.age_s(moment) for moment in (20.0, 50.0, 80.0)] == [30.0, 0.0, 50.0]
+
+
 def test_turns_are_spaced_whoever_asks(path: Path) -> None:
     """The next turn is an interval after the last, whichever process had that."""
     clock = Clock()

@@ -51,6 +51,16 @@ def test_a_file_is_marked_as_ours_from_the_first_moment(path: Path) -> None:
     assert facts(path) == []
 
 
+def test_a_file_of_the_schema_before_is_upgraded_once(path: Path) -> None:
+    """What was in it stays, the new marks are set, and nothing is done again."""
+    with closing(opened(path, OURS, 1, TABLES)) as db:
+        db.execute("insert into facts values ('old')")
+    for _ in range(2):
+        with closing(opened(path, OURS, 2, "not used", "alter table facts add column more text")) as db:
+            assert db.execute("select fact, more from facts").fetchall() == [("old", None)]
+            assert db.execute("pragma user_version").fetchone() == (2,)
+
+
 def test_a_file_that_cannot_be_made_is_let_go(path: Path, connections: list[sqlite3.Connection]) -> None:
     """Tables that fail leave nothing half made and no connection open; the next attempt is not hindered."""
     with pytest.raises(JournalError, match="syntax error"):
