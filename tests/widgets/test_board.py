@@ -1,6 +1,7 @@
 """The task board, driven as a browser would, on a journal with jobs in all states."""
 
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -102,6 +103,21 @@ def test_a_job_that_applied_nothing_stands_out(board: TaskBoard, table: pd.DataF
         assert '<b style="color:#e0443e">complete, 0 of 50 applied</b>' in form
         assert "3 jobs: 2 complete, 1 complete with nothing applied" in form
     assert board.job.options[1][0].endswith("complete, 0 of 50 applied")
+
+
+def test_the_notebook_counts_the_codes_that_the_board_counts(table: pd.DataFrame, inventory: pd.DataFrame) -> None:
+    """What had been updated before the upload is no change of it: notebook 03 ends with the board's number."""
+    notebook = Path(scmkit.__file__).parent.parent / "notebooks" / "03_interactive_upload.ipynb"
+    *begin, last = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][-1]["source"]).splitlines()
+    stamped = inventory.assign(scm_updated_at=[f"2026-01-0{i % 9 + 1}T00:00:00Z" for i in range(len(inventory))])
+    with scmkit.Sandbox(codes=stamped, speed=60) as sandbox, sandbox.client() as client:
+        names = {"inventory": sandbox.codes(), "sandbox": sandbox}
+        assert scmkit.upload(table, client, progress=False).ok
+        exec("\n".join(begin), names)
+        said = eval(last, names)
+    with Journal() as book:
+        (codes,) = records.overview(book, {})["codes"]
+    assert said == f"{codes} codes changed" == "50 codes changed"
 
 
 def test_filters_by_words_and_state(board: TaskBoard) -> None:
