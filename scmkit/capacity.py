@@ -46,6 +46,8 @@ class Curve:
         A line not to be crossed.
     best : float or None
         The ``x`` to choose.
+    mark : str
+        What ``best`` is called in a picture.
     """
 
     frame: pd.DataFrame
@@ -55,6 +57,7 @@ class Curve:
     labels: tuple[str, str]
     limit: float | None = None
     best: float | None = None
+    mark: str = "best"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the curve, its band where it has one, its limit and the best choice."""

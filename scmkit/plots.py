@@ -127,7 +127,7 @@ def curve(result: Curve, ax: Axes | None = None) -> Axes:
     if result.limit is not None:
         ax.axhline(result.limit, color=BLACK, linestyle="--", label=f"limit, {result.limit:g}")
     if result.best is not None:
-        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"best, {result.best:,.0f}")
+        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"{result.mark}, {result.best:,.0f}")
     probability = result.y == "timeout_risk"
     ax.set(xlabel=result.labels[0], ylabel=result.labels[1], title=result.title, yscale="log")
     ax.set_xscale("log" if frame[result.x].max() > 20 else "linear")

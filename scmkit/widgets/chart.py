@@ -136,7 +136,9 @@ def _marks(curve: Curve, across: Scale, up: Scale, xs: tuple[float, float], ys: 
         at = across(curve.best)
         yield f'<line x1="{at}" y1="{TOP}" x2="{at}" y2="{HEIGHT - BOTTOM}" stroke="{ORANGE}" stroke-width="2.5"/>'
         right = at > (LEFT + WIDTH) / 2
-        yield _text(at + (-5 if right else 5), TOP + 12, f"best {number(curve.best)}", "end" if right else "start")
+        yield _text(
+            at + (-5 if right else 5), TOP + 12, f"{curve.mark} {number(curve.best)}", "end" if right else "start"
+        )
 
 
 def _line(xs: pd.Series, ys: pd.Series, across: Scale, up: Scale) -> list[str]:

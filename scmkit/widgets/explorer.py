@@ -20,6 +20,7 @@ from scmkit.estimation import Estimate
 from scmkit.fanout import Bounds
 from scmkit.latency import ServiceTime
 from scmkit.planning import WORKERS, Plan
+from scmkit.playing import Schedule
 from scmkit.widgets.chart import description, drawn, number, ticks
 from scmkit.widgets.surface import Surface, guarded
 
@@ -29,6 +30,10 @@ KEEP_S = 1.5  # and before the notebook itself takes them
 # A few calls stand for the others: every curve has to be there a moment after a slider has come to rest.
 ROUNDS, TRIALS, SIZES = 8, 200, 5
 HOPELESS = 0.2  # where more calls than that time out, nobody wants to know how long it takes, unless it is bearable
+ADVICE = "at most"  # what the pictures call the size that the sentence below them names
+WORTH_SAYING = 0.9  # of the seconds, before another size is named as quicker
+TINY = 1e-9  # a risk that tells nothing about the codes
+Z = 1.96  # standard deviations from the mean to the upper bound of an interval of 95 %
 GROWTH = np.array([1.0, 1.25, 1.5, 2.0, 3.0, 4.0])
 
 
@@ -81,6 +86,7 @@ class Answer:
         Of a call of the chosen size.
     risk, makespan, growth : Curve
     codes_per_day : int
+        Of sync calls within the bearable risk; 0 where not even one key fits.
     """
 
     asked: Question
@@ -106,10 +112,16 @@ class Answer:
         begin = (
             f"With {codes} code{'s' if codes != '1' else ''} a key and a bearable risk of {100 * asked.risk:.3g} %, "
         )
-        if self.largest:
-            advice = f"send at most {plural(self.largest, 'key')} a call: {self._how_long(self.largest)}."
-        else:
+        if not self.largest:
             advice = "not even one key fits into a sync call: send each as a task (mode='async', or 'auto')."
+            return [
+                begin + advice,
+                self._chosen(),
+                "No sync call is small enough for that risk; tasks cannot time out.",
+            ]
+        all_in_one = f", so all {asked.keys:,} in one" if 1 < asked.keys <= self.largest else ""
+        advice = f"send at most {plural(self.largest, 'key')} a call{all_in_one}: {self._how_long(self.largest)}"
+        advice += f"{self._quicker()}."
         end = f"Sync calls of that risk update up to {self.codes_per_day:,} codes a day."
         return [begin + advice, self._chosen(), end]
 
@@ -120,6 +132,14 @@ class Answer:
         sign = "Within the bearable risk" if self.chosen_risk <= self.asked.risk else "Riskier than bearable"
         return f"{sign}: {risk}, {self._how_long(self.asked.batch)}."
 
+    def _quicker(self) -> str:
+        """Name a smaller size that ends clearly earlier, if there is one."""
+        frame = self.makespan.frame[self.makespan.frame["rows"] <= self.largest]
+        quickest = frame.loc[frame["seconds"].idxmin()]
+        if quickest["seconds"] >= WORTH_SAYING * frame["seconds"].iloc[-1]:
+            return ""
+        return f"; calls of {plural(int(quickest['rows']), 'key')} end first, after {duration(quickest['seconds'])}"
+
     def _how_long(self, batch: int) -> str:
         frame = self.makespan.frame
         seconds = float(frame.loc[frame["rows"] == min(batch, self.asked.keys), "seconds"].iloc[0])
@@ -127,7 +147,12 @@ class Answer:
         return f"{duration(seconds)} {with_workers}"
 
 
-def explore(asked: Question, model: ServiceTime | None = None, spread: float = 0.0) -> Answer:
+def explore(
+    asked: Question,
+    model: ServiceTime | None = None,
+    spread: float = 0.0,
+    timeout_s: float = contract.GATEWAY_TIMEOUT_S,
+) -> Answer:
     """Answer a question, in tens of milliseconds.
 
     Parameters
@@ -137,21 +162,25 @@ def explore(asked: Question, model: ServiceTime | None = None, spread: float = 0
         Default: the documented one. It is made faster or slower until 1,000 codes take ``asked.seconds``.
     spread : float
         Standard deviation of the codes per key value, as a share of their mean.
+    timeout_s : float, default 60
+        Seconds after which the gateway cuts a sync call.
     """
     model = scaled(model or ServiceTime.documented(), asked.seconds)
-    largest = capacity.largest_batch(_codes(asked.codes_per_key, spread), asked.risk, model)
-    risk = capacity.risk_by_batch(_codes(asked.codes_per_key, spread), model, _sizes(asked, largest), asked.risk)
-    risk = replace(risk, best=float(largest) if largest else None)
+    codes = _codes(asked.codes_per_key, spread)
+    largest = capacity.largest_batch(codes, asked.risk, model, timeout_s)
+    risk = capacity.risk_by_batch(codes, model, _sizes(asked, largest), asked.risk, timeout_s)
+    risk = replace(risk, best=float(largest) if largest else None, mark=ADVICE)
     risks = risk.frame.set_index("rows")["timeout_risk"]
     playable = [int(size) for size in risks.index[risks <= asked.worst] if size <= asked.keys]
+    makespan = _makespan(asked, model, codes, _worth_playing(playable, asked, largest), timeout_s)
     return Answer(
         asked,
         largest,
         float(risks[asked.batch]),
         risk,
-        _makespan(asked, model, spread, _worth_playing(playable, asked, largest)),
-        _growth(asked, model, spread),
-        capacity.codes_per_day(asked.risk, model, asked.workers),
+        replace(makespan, best=float(min(largest, asked.keys)) if largest else None, mark=ADVICE),
+        _growth(asked, model, codes, timeout_s),
+        capacity.codes_per_day(asked.risk, model, asked.workers, timeout_s) if largest else 0,
     )
 
 
@@ -185,33 +214,33 @@ def _worth_playing(sizes: list[int], asked: Question, largest: int) -> list[int]
     return sorted({sizes[at] for at in chosen} | named)
 
 
-def _makespan(asked: Question, model: ServiceTime, spread: float, sizes: list[int]) -> Curve:
-    lines = [_played(asked, model, spread, size) for size in sizes]
+def _makespan(
+    asked: Question, model: ServiceTime, codes: float | Estimate, sizes: list[int], timeout_s: float
+) -> Curve:
+    lines = [_played(asked, model, codes, size, timeout_s) for size in sizes]
     empty = pd.DataFrame(columns=["rows", "calls", "seconds", "low", "high", "resends"], dtype=float)
     frame = pd.concat(lines, ignore_index=True) if lines else empty
     workers = plural(asked.workers, "worker")
     return Curve(
         frame, "rows", "seconds", f"Seconds for {asked.keys:,} keys with {workers}",
         ("key values in a sync call (number)", "seconds until all is done"),
-        best=float(frame.loc[frame["seconds"].idxmin(), "rows"]) if len(frame) else None,
     )  # fmt: skip
 
 
-def _played(asked: Question, model: ServiceTime, spread: float, size: int) -> pd.DataFrame:
+def _played(asked: Question, model: ServiceTime, codes: float | Estimate, size: int, timeout_s: float) -> pd.DataFrame:
     """Play the first rounds of an upload, and take the others to be like them."""
     rows = min(asked.keys, size * ROUNDS * asked.workers)
-    codes = _codes(asked.codes_per_key, spread)
-    line = capacity.makespan_by_batch(rows, codes, model, asked.workers, [size], trials=TRIALS).frame
+    line = capacity.makespan_by_batch(rows, codes, model, asked.workers, [size], timeout_s, TRIALS).frame
     share = asked.keys / rows
     for name in ("seconds", "low", "high", "resends"):
         line[name] *= share
     return line.assign(calls=int(np.ceil(asked.keys / size)))
 
 
-def _growth(asked: Question, model: ServiceTime, spread: float) -> Curve:
+def _growth(asked: Question, model: ServiceTime, codes: float | Estimate, timeout_s: float) -> Curve:
     """Say what becomes of calls of the chosen size if codes per key value grow and nobody plans again."""
     batches = np.full(len(GROWTH), float(asked.batch))
-    today = _calls(batches, _codes(asked.codes_per_key, spread), model, asked.workers, contract.GATEWAY_TIMEOUT_S)
+    today = _calls(batches, codes, model, asked.workers, timeout_s)
     grown = replace(today, codes=Bounds(*(bound * GROWTH for bound in today.codes)))
     frame = pd.DataFrame({"factor": GROWTH, "timeout_risk": grown.timeout_risk()})
     return Curve(
@@ -223,17 +252,62 @@ def _growth(asked: Question, model: ServiceTime, spread: float) -> Curve:
 def beginning(known: Estimate | Plan | None, model: ServiceTime) -> tuple[Question, float]:
     """Start from real numbers, as far as there are any; also give how unequal the codes of the key values are."""
     start = Question(seconds=float(model.quantile(0.5, 1_000)))
-    estimate = known.estimate if isinstance(known, Plan) else known
-    if estimate is None or not len(estimate.frame):
+    if known is None or not len(known if isinstance(known, Plan) else known.frame):
         return start, 0.0
-    codes = estimate.column("codes").to_numpy(dtype=float)
-    mean = float(codes.mean())
-    start = replace(start, codes_per_key=max(mean, 1.0), keys=len(codes))
-    spread = float(codes.std()) / mean if mean > 0 else 0.0
     if isinstance(known, Plan):
-        sync = known.calls.loc[~known.is_async, "rows"]
-        start = replace(start, workers=known.workers, risk=known.risk, batch=int(sync.max()) if len(sync) else 1)
-    return start, spread
+        return _of_plan(known, start)
+    codes = known.frame["codes"].to_numpy(dtype=float)
+    mean = float(codes.mean())
+    spread = float(codes.std()) / mean if mean > 0 else 0.0
+    return replace(start, codes_per_key=max(mean, 1.0), keys=len(codes)), spread
+
+
+def _of_plan(plan: Plan, start: Question) -> tuple[Question, float]:
+    """Start from the sync calls of a plan, each as risky as its riskiest; from its single keys where all are tasks.
+
+    A plan knows which keys share a call, so that calls differ less than keys drawn by chance would: what is not known
+    about the codes of the riskiest call is all that is uncertain.
+    """
+    start = replace(start, workers=plan.workers, risk=plan.risk)
+    sync = np.flatnonzero(~plan.is_async)
+    if not len(sync):
+        one = _one_key(plan)
+        codes = max(float(one.codes.codes[0]), 1.0)
+        return replace(start, keys=len(plan.order), batch=1, codes_per_key=codes), _spread(one, 0, 1)
+    rows, schedule = plan.schedule.rows[sync], plan.schedule
+    worst = int(sync[np.argmax(schedule.timeout_risk()[sync])])
+    total = float(schedule.codes.codes[sync].sum())
+    batch = max(round(float(schedule.codes.codes[worst]) * rows.sum() / max(total, 1.0)), 1)
+    start = replace(start, keys=int(rows.sum()), batch=batch)
+    spread = _spread(schedule, worst, batch)
+    return replace(start, codes_per_key=_as_risky(plan, worst, batch, spread)), spread
+
+
+def _one_key(plan: Plan) -> Schedule:
+    """Take one key value that selects as many codes as those of a plan do on average."""
+    sent = plan.row_codes.iloc[plan.order]
+    codes = Bounds(*(np.array([float(sent[name].mean())]) for name in ("codes", "low", "high")))
+    one = np.ones(1, dtype=np.int64)
+    return Schedule(one == 0, one, codes, plan.service_time, plan.workers, plan.timeout_s, level=plan.schedule.level)
+
+
+def _spread(schedule: Schedule, call: int, batch: int) -> float:
+    """Return the sd of codes per key, as a share of their mean, that makes a call of so many keys as uncertain."""
+    log_sd = float(schedule.spread[call])
+    return float((np.exp(Z * log_sd - log_sd**2 / 2) - 1) * np.sqrt(batch) / Z)
+
+
+def _as_risky(plan: Plan, call: int, batch: int, spread: float) -> float:
+    """Return the codes per key with which a sync call of so many keys is as risky as a call of the plan."""
+    risk, codes = float(plan.schedule.timeout_risk()[call]), float(plan.schedule.codes.codes[call])
+    low, high = 0.0, 2 * max(codes, 1.0) / batch
+    if plan.schedule.rows[call] == batch or not TINY < risk < 1 - TINY:
+        return high / 2
+    for _ in range(40):  # the items of a call take time, too
+        middle = (low + high) / 2
+        calls = _calls(np.array([float(batch)]), _codes(middle, spread), plan.service_time, 1, plan.timeout_s)
+        low, high = (middle, high) if calls.timeout_risk()[0] < risk else (low, middle)
+    return high
 
 
 class Dial:
@@ -253,8 +327,9 @@ class Dial:
         least, most = min(value, least), max(value, most)
         self._whole = whole
         kind = ipywidgets.BoundedIntText if whole else ipywidgets.BoundedFloatText
+        begin = round(value) if whole else float(f"{value:.7g}")  # real numbers are kept as they are
         self.field = kind(
-            self._fit(value), min=least, max=most, continuous_update=False, tooltip=f"{label}: {tip}",
+            begin, min=least, max=most, continuous_update=False, tooltip=f"{label}: {tip}",
             layout=ipywidgets.Layout(width="7em"),
         )  # fmt: skip
         self.slider = ipywidgets.FloatLogSlider(
@@ -283,7 +358,7 @@ class Dial:
             self.slider.value = float(change["new"])
 
     def _fit(self, value: float) -> float:
-        return round(value) if self._whole else float(f"{value:.3g}")
+        return round(value) if self._whole else float(f"{value:.3g}")  # more digits than a slider has steps say nothing
 
 
 class CapacityExplorer(Surface):
@@ -312,8 +387,10 @@ class CapacityExplorer(Surface):
         planned = known.service_time if isinstance(known, Plan) else None
         self._model = service_time or planned or ServiceTime.documented()
         start, self._spread = beginning(known, self._model)
+        self._timeout_s = known.timeout_s if isinstance(known, Plan) else contract.GATEWAY_TIMEOUT_S
+        self._plan_words = [_plan_words(known)] if isinstance(known, Plan) and len(known) else []
         self._dials = _dials(replace(start, **options))
-        self.answer = explore(self.question, self._model, self._spread)
+        self.answer = self._answer()
         self.spent_ms: list[float] = []
         self._words = ipywidgets.HTML(layout=ipywidgets.Layout(width="auto"))
         self._pictures = [ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 22em", max_width="30em")) for _ in "123"]
@@ -345,7 +422,7 @@ class CapacityExplorer(Surface):
         numbers = answer.frame[["keys_per_call", "codes", "timeout_risk", "seconds"]].dropna()
         alt = "; ".join(map(description, _curves(answer)))
         return display.card(
-            "Capacity", {str(n): line for n, line in enumerate(answer.words(), 1)},
+            "Capacity", {str(n): line for n, line in enumerate(self._said(answer), 1)},
             display.figure(_picture(answer), alt), display.table(numbers, max_rows=15),
         )  # fmt: skip
 
@@ -357,7 +434,7 @@ class CapacityExplorer(Surface):
         self.keep("What the sliders said last (this stays in the notebook)")
 
     def __repr__(self) -> str:
-        return "<CapacityExplorer>\n" + "\n".join(self.answer.words())
+        return "<CapacityExplorer>\n" + "\n".join(self._said(self.answer))
 
     def _parts(self) -> list[ipywidgets.Widget]:
         dials = ipywidgets.HBox([d.box for d in self._dials.values()], layout=ipywidgets.Layout(flex_flow="row wrap"))
@@ -387,9 +464,16 @@ class CapacityExplorer(Surface):
         write(path)
         self._saved.value = f"saved as <code>{display.escape(path.absolute())}</code>"
 
+    def _answer(self) -> Answer:
+        return explore(self.question, self._model, self._spread, self._timeout_s)
+
+    def _said(self, answer: Answer) -> list[str]:
+        """Return the sentences about the sliders, and one about the plan that they started from."""
+        return answer.words() + self._plan_words
+
     def _explore(self) -> None:
         begun = time.perf_counter()
-        self.answer = explore(self.question, self._model, self._spread)
+        self.answer = self._answer()
         self._show(self.answer)
         self.spent_ms.append(1000 * (time.perf_counter() - begun))
         del self.spent_ms[:-100]
@@ -397,10 +481,18 @@ class CapacityExplorer(Surface):
         self._view.do("keep", self._keep, after_s=KEEP_S)
 
     def _show(self, answer: Answer) -> None:
-        first, *others = (display.escape(line) for line in answer.words())
+        first, *others = (display.escape(line) for line in self._said(answer))
         self._words.value = f"<p><b>{first}</b><br>{'<br>'.join(others)}</p>"
         for picture, curve in zip(self._pictures, _curves(answer), strict=True):
             picture.value = drawn(curve)
+
+
+def _plan_words(plan: Plan) -> str:
+    """Say what the plan itself says, whatever the sliders say later."""
+    sync = plan.calls.loc[~plan.is_async, "timeout_risk"]
+    risk = f"largest timeout risk {percent(float(sync.max()))}" if len(sync) else "no sync call that could time out"
+    calls = f"{plural(len(plan), 'call')}, {plural(int(plan.is_async.sum()), 'task')} among them"
+    return f"The plan itself: {calls}; {risk}; about {duration(plan.seconds)}."
 
 
 def _dials(start: Question) -> dict[str, Dial]:

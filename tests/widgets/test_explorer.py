@@ -10,8 +10,8 @@ from waiting import wait_for
 
 import scmkit
 from scmkit import ServiceTime, capacity
-from scmkit.display import duration
-from scmkit.widgets.chart import drawn
+from scmkit.display import duration, percent
+from scmkit.widgets.chart import drawn, number
 from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, explore, scaled
 
 SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
@@ -105,6 +105,49 @@ def test_it_starts_from_real_numbers(inventory: pd.DataFrame) -> None:
     even = explore(Question(400, 10, 100, 8, 0.01, SECONDS))
     uneven = explore(Question(400, 10, 100, 8, 0.01, SECONDS), spread=2.0)
     assert uneven.largest < even.largest
+
+
+PLANS = [
+    ("lots", "lot_number", {"mode": "auto"}), ("lots", "lot_number", {"mode": "sync"}),
+    ("lots", "lot_number", {"mode": "async"}), ("lots", "lot_number", {"risk": 0.1, "timeout_s": 30}),
+    ("pallets", "pallet", {"mode": "sync", "batch": 40}), ("codes", "extended_id", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("known", ["exact", "guessed", "unknown"])
+@pytest.mark.parametrize(("name", "key", "options"), PLANS)
+def test_it_opens_with_the_numbers_of_the_plan(data: Path, name: str, key: str, options: dict, known: str) -> None:
+    """The first thing it says is the plan's own largest timeout risk, and its seconds; then come the sliders."""
+    about = {"exact": {"inventory": data / "inventory.csv"}, "guessed": {"default": (20, 2_000)}, "unknown": {}}[known]
+    plan = scmkit.plan(scmkit.read_table(data / f"{name}.csv"), key, **about, **options)
+    explorer = CapacityExplorer(plan)
+    words = repr(explorer).splitlines()
+    largest = plan.calls["timeout_risk"].max()
+    if not plan.is_async.all():
+        assert explorer.answer.chosen_risk == pytest.approx(largest, rel=0.005, abs=1e-6)
+        assert f"largest timeout risk {percent(largest)}" in words[-1]
+    assert words[-1].endswith(f"about {duration(plan.seconds)}.")
+    explorer._dials["workers"].field.value = 3
+    rest(explorer)
+    assert words[-1] in explorer._words.value
+    assert f"with {plan.workers} workers" in words[1] or "not even one" in words[1]
+
+
+@pytest.mark.parametrize("codes", [1, 58.4, 400, 15_000, 100_000])
+@pytest.mark.parametrize("keys", [1, 40, 5_000])
+def test_sentence_and_pictures_name_the_same_size(codes: float, keys: int) -> None:
+    """What the pictures mark is the size that the sentence advises, and where none is there is no rate a day."""
+    answer = explore(Question(codes, 30, keys, 8, 0.01, SECONDS))
+    if not answer.largest:
+        assert answer.risk.best is answer.makespan.best is None
+        assert "codes a day" not in " ".join(answer.words())
+        assert answer.codes_per_day == 0
+        return
+    assert f"at most {answer.largest:,} key" in answer.words()[0]
+    assert answer.risk.best == answer.largest
+    assert answer.makespan.best == min(answer.largest, keys)
+    assert f"at most {number(answer.largest)}" in drawn(answer.risk)
+    assert f" {int(answer.makespan.best):,} " in answer.words()[0]
 
 
 def test_numbers_and_picture_are_saved_beside_older_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
