@@ -31,7 +31,8 @@ class ReadBack:
         A line per code and field that does not hold what was sent: ``row``, ``extended_id``, ``field``, ``sent``,
         ``found`` (missing when the campaign has no such column).
     codes : array of int64
-        For each row, the downloaded codes that carry its key; -1 where that proves nothing.
+        For each row, the downloaded codes that carry its key; -1 where that proves nothing: a later job may have moved
+        codes, or there are none, and it is not a whole download.
     equal : array of bool
         For each row, whether its codes all hold what was sent, as far as the campaign has the fields.
     discarded : array of bool
@@ -78,6 +79,7 @@ def compare(plan: Plan, rows: Ints, codes: str | os.PathLike[str], later: Sequen
     sent = {f.name: ~f.missing[rows] for f in plan.fields}
     proven = evidence.of_fields(np.full(len(rows), Fate.APPLIED, dtype=np.int8), sent, facts).fates
     found = pairs.codes_of(rows)
+    found[(found == 0) & (evidence.fields_in(held.columns) is None)] = -1
     return ReadBack(
         rows, _frame([line for line, _ in compared if len(line)]), found,
         (found > 0) & (proven != Fate.DISCARDED) & ~np.isin(rows, wrong), proven == Fate.DISCARDED, facts,

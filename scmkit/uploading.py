@@ -273,15 +273,14 @@ class UploadJob:
             raise PlanError(f"the upload is still running: {self.summary()}; call result() first")
         open_rows = self._ledger.positions(Fate.UNVERIFIED, Fate.UNKNOWN)
         rows = self._ledger.positions(Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN)
-        later = self._later_changes()
         # Codes that were not updated lately tell about open rows, and about keys that are absent: then look at all.
-        found = self._compare(rows, filters or ({} if len(open_rows) else self._since_start()), later)
+        found = self._compare(rows, filters or ({} if len(open_rows) else self._since_start()))
         if not filters and not len(open_rows) and (len(found.absent) or found.why_not):
-            found = self._compare(rows, {}, later)
+            found = self._compare(rows, {})
         if not filters:  # a filter of the caller's may hide codes that a row selects
             self._settle_by(found)
         self._differences = None if found.why_not else found.differences
-        self._unproven = self._why_unproven(found)
+        self._unproven = found.why_not if filters else self._why_unproven(found)
         return found.differences
 
     def _settle_by(self, found: ReadBack) -> None:
@@ -303,13 +302,13 @@ class UploadJob:
         return (found.why_not or gone) if len(found.rows) else ""
 
     def _later_changes(self) -> list[Change]:
-        """Ask the journal what other jobs may have changed since this one began to send."""
-        if self._journal is None:
-            return []
+        """Ask the journal what other jobs may have changed since this one began to send; nobody else knows."""
         if self._record is not None:
             return changes_since(self._record.journal, self.id, self._client.base_url)
-        with Journal(self._journal) as book:
-            return changes_since(book, self.id, self._client.base_url)
+        if self._journal is not None and self._journal.exists():
+            with suppress(JournalError), Journal(self._journal) as book:
+                return changes_since(book, self.id, self._client.base_url)
+        return []
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write a self-contained HTML report: summary, calls, tasks, and the rows that were not applied.
@@ -447,10 +446,10 @@ class UploadJob:
             self._engine.halt(error)
             return now
 
-    def _compare(self, rows: Ints, filters: dict[str, Any], later: Sequence[Change] = ()) -> ReadBack:
+    def _compare(self, rows: Ints, filters: dict[str, Any]) -> ReadBack:
         path = self._client.download_codes(**filters)
         try:
-            return compare(self.plan, rows, path, later)
+            return compare(self.plan, rows, path, self._later_changes())  # as of now
         finally:
             path.unlink()
 

@@ -16,6 +16,7 @@ from hypothesis import Phase
 sys.path.insert(0, str(Path(__file__).parent))
 
 import fake_processes
+import test_evidence
 import test_faults
 import test_machine
 import test_resume
@@ -25,7 +26,7 @@ from fault_server import answers
 from test_faults import World, world  # noqa: F401 - a fixture
 
 import scmkit
-from scmkit import engine, errors, fences, journal, pacing, planning, policy, resuming, sharing
+from scmkit import engine, errors, evidence, fences, journal, pacing, planning, policy, resuming, sharing, uploading
 from scmkit.contract import TaskState
 from scmkit.events import Attempted, Sending, Settled
 from scmkit.journal import UNFINISHED
@@ -249,6 +250,22 @@ def test_an_answer_that_is_not_read(plant: Planter) -> None:
     """A 200 is no success for a key that it does not list."""
     plant.put(engine.Engine, "_read_items", lambda _, call, answer: Settled.alike(call.rows, Fate.APPLIED, call.number))
     noticed_by_schedules(claims)
+
+
+def test_a_task_that_is_believed_to_have_stored_all_fields(
+    plant: Planter, client: scmkit.Client, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many codes a task changed does not say by which fields."""
+    plant.put(evidence, "of_fields", lambda fates, *_: evidence.Verdict(fates))
+    with pytest.raises(AssertionError):
+        test_evidence.test_a_download_that_is_refused(client, server, monkeypatch)
+
+
+def test_a_later_job_that_is_not_asked_about(plant: Planter, client: scmkit.Client, server: Any) -> None:
+    """What it overwrote looks like a difference."""
+    plant.put(uploading, "changes_since", lambda *_: [])
+    with pytest.raises(AssertionError):
+        test_evidence.test_codes_that_a_later_job_moved_here_prove_nothing(client, server)
 
 
 def test_a_half_of_a_split_call_that_is_lost(plant: Planter) -> None:

@@ -99,9 +99,8 @@ def test_a_cancelled_job_claims_nothing_about_fields(
 
 def test_a_field_named_like_a_number(client: scmkit.Client, server: PlainServer) -> None:
     """It is stored, and read back (F50)."""
-    server.fields.append("2026")
+    server.fields = [*server.fields, "2026"]
     job = upload(lots("000000", **{"2026": "yes"}), client, verify=True)
-    server.fields.remove("2026")
     assert job.ok, job.summary()
 
 
@@ -122,7 +121,7 @@ def test_codes_that_a_later_job_moved_here_prove_nothing(client: scmkit.Client, 
     """They never had to hold what the first job sent for this lot, nor do those that it overwrote (F51)."""
     first = upload(lots("000000", "000001", "000002", "000003"), client)
     moving = lots("000000").assign(lot="000001").rename(columns={"lot_number": "pallet", "lot": "lot_number"})
-    server.fields.append("pallet")
+    server.fields = [*server.fields, "pallet"]
     for held in server.codes.values():
         held["pallet"] = held["lot_number"]
     upload(moving, client, "pallet")
@@ -171,3 +170,64 @@ def test_equal_sums_are_no_proof(client: scmkit.Client, server: PlainServer, mon
     assert job.rows["state"].tolist() == ["unmatched", "applied"]
     monkeypatch.setattr(client, "download_codes", lambda **_: 1 / 0)
     assert states(upload(lots("A", "B", wine_name="b"), client, inventory=inventory)) == {"unverified": 2}
+
+
+def test_part_of_a_download_does_not_say_that_a_code_is_not_there(
+    client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of other codes leaves a row open that a whole download settles (F50)."""
+    df = pd.DataFrame({"extended_id": ["Code_00000-", "Code_nobody-"], "wine_name": "a"})
+    job = upload(df, client, "extended_id")
+    assert states(job) == {"unverified": 2}
+    whole = server.document
+    server.document = lambda: "extended_id,wine_name\nCode_00000-,a\n"
+    job.verify()
+    assert job.rows["state"].tolist() == ["applied", "unverified"]
+    server.document = whole
+    job.verify()
+    assert job.rows["state"].tolist() == ["applied", "unmatched"]
+
+
+def test_a_filter_of_the_caller_hides_codes(client: scmkit.Client, server: PlainServer) -> None:
+    """What it leaves out is not missing."""
+    job = upload(lots("000000", "000001"), client)
+    whole = server.document()
+    server.document = lambda: "\n".join(line for line in whole.splitlines() if "000001" not in line) + "\n"
+    server.codes["Code_00000-"]["wine_name"] = "not a"
+    job.verify(campaign=1)
+    assert (states(job), job.unproven) == ({"applied": 2}, "")
+
+
+def test_resuming_settles_what_a_refused_download_left_open(
+    client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts of its tasks are in the journal, and the fields can be asked for again."""
+    server.polls_until_complete = 1_000_000
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "download_codes", lambda **_: 1 / 0)
+        job = upload(lots("000000", "000001").assign(colour=["r", "g"]), client, wait=False)
+        while len(job.tasks) < 2:
+            time.sleep(0.01)
+        server.tasks["task-0"]["state"] = "success"
+        while job.counts().get("pending") == 2:
+            time.sleep(0.01)
+        job.cancel(grace_s=0)
+        job.result(timeout=5)
+    server.polls_until_complete = 1
+    job = scmkit.resume(job.id, client, progress=False)
+    assert states(job) == {"applied": 2}
+    assert set(job.rows["discarded_fields"]) == {("colour",)}
+    assert len(server.seen) == 2
+
+
+def test_a_product_is_a_key_of_its_own_kind(
+    client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes of a product are asked for by the filter that the contract has for it."""
+    for code in ("Code_00000-", "Code_00001-"):
+        server.codes[code]["product"] = "SKU-1"
+    asked: list[dict] = []
+    download = client.download_codes
+    monkeypatch.setattr(client, "download_codes", lambda **filters: asked.append(filters) or download(**filters))
+    assert upload(pd.DataFrame({"product": ["SKU-1"], "wine_name": ["a"]}), client, "product").ok
+    assert [filters["products"] for filters in asked] == ["SKU-1"]
