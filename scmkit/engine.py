@@ -42,6 +42,7 @@ from scmkit.texts import Ints
 GRACE_S = 5.0  # for calls under way when a job is cancelled
 FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
 POLLS_AT_ONCE = 2
+LOOKS = 3  # at the codes of rows, for what they show about fields; a row without codes shows little
 # Of our clock: a service that has never answered is rather misspelt, or out of reach, than away for a moment.
 UNREACHED_S = 10.0
 LOOK_AGAIN_S = 0.5  # while an earlier job is in the way
@@ -496,7 +497,8 @@ class Engine:
         by_count = self._by_count(counted)
         applied = call.rows[by_count.fates == Fate.APPLIED]
         if len(applied) and not self._asked:  # one task is enough to know the fields, and rows need not wait for it
-            self._ask_for_fields(applied, changed=True)
+            self._ask_for_fields(applied, changed=True, looks=1)
+            self._asked = True
         verdict = self._by_fields(call.rows, by_count)
         if (verdict.fates == Fate.UNVERIFIED).any():
             self._counted.append(counted)
@@ -511,15 +513,18 @@ class Engine:
         verdict = evidence.of_fields(by_count.fates, self._sent(rows), self._facts)
         return replace(verdict, why=by_count.why or verdict.why)
 
-    def _ask_for_fields(self, rows: Ints, *, changed: bool) -> None:
-        """Look at the codes of a row, unless answers have said all about its fields, or the job is to end."""
-        open_ = {f.name for f in self.plan.fields} - self._facts.defined - self._facts.undefined
-        open_ -= evidence.SPECIAL.defined
-        asking = [name for name, sent in self._sent(rows).items() if name in open_ and sent.any()]
-        if asking and self._stop_at is None:
-            most = rows[np.argmax(sum(self._sent(rows)[name].astype(int) for name in asking))]
-            self._facts |= self._fields_of(int(most), changed)
-            self._asked = True
+    def _ask_for_fields(self, rows: Ints, *, changed: bool, looks: int) -> None:
+        """Look at the codes of a few rows, until all is known about their fields, or the job is to end."""
+        sent = self._sent(rows)
+        for _ in range(looks):
+            known = self._facts | evidence.SPECIAL
+            open_ = [has for name, has in sent.items() if name not in known.seen | known.missed and has.any()]
+            if not open_ or self._stop_at is not None:
+                return
+            at = int(np.argmax(np.sum(open_, axis=0)))
+            self._facts |= self._fields_of(int(rows[at]), changed)
+            for has in sent.values():
+                has[at] = False
 
     def _look_again(self) -> Iterator[Event]:
         """Settle at the end what the counts of tasks left open, with what is known by then."""
@@ -528,7 +533,7 @@ class Engine:
         for fate in (Fate.APPLIED, Fate.UNMATCHED):
             rows = np.concatenate([self.plan.order[:0], *(c.rows[by.fates == fate] for c, by in verdicts)])
             if len(rows):
-                self._ask_for_fields(rows, changed=fate is Fate.APPLIED)
+                self._ask_for_fields(rows, changed=fate is Fate.APPLIED, looks=LOOKS)
         for counted, by_count in verdicts:
             verdict = self._by_fields(counted.rows, by_count)
             if (verdict.fates != Fate.UNVERIFIED).any():

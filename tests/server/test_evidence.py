@@ -220,6 +220,24 @@ def test_resuming_settles_what_a_refused_download_left_open(
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_task_that_found_no_field_to_store(client: scmkit.Client, server: PlainServer, order: int) -> None:
+    """A count of 0 has two reasons: whichever task ends first, the codes tell which it was."""
+
+    def accept(_: object, body: dict) -> tuple[int, dict, dict]:
+        answer = server.accept(body)
+        known = "colour" not in body["scm_data"]
+        server.tasks[answer["task_id"]]["codesAffected"] *= known
+        return 200, answer, {}
+
+    server.answers = [accept] * 9
+    df = pd.DataFrame({"lot_number": ["000000", "nope"], "colour": ["red", None], "wine_name": [None, "a"]})
+    job = upload(df[::order], client)
+    assert dict(zip(job.rows["lot_number"], job.rows["state"], strict=True)) == {
+        "000000": "discarded", "nope": "unmatched",
+    }  # fmt: skip
+
+
 def test_a_product_is_a_key_of_its_own_kind(
     client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
