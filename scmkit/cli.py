@@ -12,7 +12,7 @@ from typing import Any
 import click
 import pandas as pd
 
-from scmkit import __version__, contract, exports
+from scmkit import __version__, contract, evidence, exports
 from scmkit.adapting import plan as make_plan
 from scmkit.client import Client, current_service
 from scmkit.errors import ScmkitError
@@ -61,8 +61,9 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (ScmkitError, OSError) as error:
-            raw = isinstance(error, FileNotFoundError) and not isinstance(error, ScmkitError)
-            words = f"{error.strerror}: {error.filename}" if raw else str(error)
+            words = str(error)
+            if isinstance(error, FileNotFoundError) and not isinstance(error, ScmkitError):
+                words = f"{error.strerror}: {error.filename}"
             raise click.ClickException(in_shell_words(words)) from None
 
 
@@ -214,11 +215,9 @@ def _key(keys: tuple[str, ...]) -> str | list[str]:
     return keys[0] if len(keys) == 1 else list(keys)
 
 
-def _fields(inventory: Path | None) -> list[str] | None:
-    """Return the campaign's fields, as the header of a whole code download tells them."""
-    names = [] if inventory is None else columns_in(inventory)
-    known = [name for name in names if name not in contract.CODE_COLUMNS]
-    return known if set(contract.CODE_COLUMNS) <= set(names) else None
+def _fields(inventory: Path | None) -> frozenset[str] | None:
+    """Return the campaign's fields, as far as the header of a code download tells them."""
+    return None if inventory is None else evidence.fields_in(columns_in(inventory))
 
 
 def _plan(df: pd.DataFrame, keys: tuple[str, ...], inventory: Path | None, **options: Any) -> Plan:
@@ -244,7 +243,7 @@ def _ended(job: UploadJob, **asked: Any) -> UploadJob:
         wait_for(job, progress=True)
     except KeyboardInterrupt:
         raise click.ClickException(f"interrupted; {_way_on(job, **asked)}") from None
-    except ScmkitError as error:
+    except (ScmkitError, OSError) as error:
         raise click.ClickException(f"{in_shell_words(str(error))}\n{_way_on(job, **asked)}") from None
     _show(job)
     return job
