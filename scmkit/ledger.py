@@ -83,6 +83,10 @@ class Ledger:
         """How many rows the service has said something about, or that are not for sending."""
         return self.settled - int((self._fates == Fate.CANCELLED).sum())
 
+    def open_rows(self) -> NDArray[np.bool_]:
+        """Mark the rows about which the service has said nothing yet."""
+        return np.isin(self._fates, (Fate.PENDING, Fate.CANCELLED))
+
     @property
     def words(self) -> str:
         """How the job stands, in words: its state is no news about its rows."""

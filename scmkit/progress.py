@@ -7,7 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scmkit.display import Html, duration, escape, plural
 
@@ -88,7 +92,7 @@ class Watcher:
 
     def __init__(self, job: UploadJob, clock: Callable[[], float] = time.monotonic) -> None:
         self._job, self._clock = job, clock
-        self._began, self._told = clock(), job._ledger.told
+        self._began, self._open = clock(), job._ledger.open_rows()
 
     def look(self, predict: bool = True) -> Progress:
         """Say how far the job is; a prediction may take a moment the first time, since the plan is played for it."""
@@ -96,17 +100,26 @@ class Watcher:
         calls, answered, tasks, ended = job._ledger.tally()
         return Progress(
             job.id, job.state, told, rows, job.counts(), answered, max(calls, len(job.plan)), ended, tasks,
-            job.waiting, self._left_s(told) if predict and not job.done() else None,
+            job.waiting, self._left_s() if predict and not job.done() else None,
         )  # fmt: skip
 
-    def _left_s(self, told: int) -> float | None:
-        to_do = len(self._job.plan.index) - self._told
+    def _left_s(self) -> float | None:
+        """Predict the rest by the work that is left: a row whose call takes a minute is more of it than a quick one."""
+        work, plan = self._work, self._job.plan
+        to_do, left = (float(work[rows].sum()) for rows in (self._open, self._job._ledger.open_rows()))
         if to_do <= 0:
             return None
-        plan, done = self._job.plan, (told - self._told) / to_do
-        share = min(to_do / max(len(plan.order), 1), 1.0)  # of the plan, where another process had done a part
-        planned = plan.seconds * share / self._job.speed
-        return seconds_left(planned, self._clock() - self._began, done)
+        planned = plan.seconds * to_do / float(work.sum()) / self._job.speed  # another process may have done a part
+        return seconds_left(planned, self._clock() - self._began, 1 - left / to_do)
+
+    @cached_property
+    def _work(self) -> NDArray[np.float64]:
+        """The seconds that each row takes of all workers, or of all servers of the service, by the plan."""
+        plan = self._job.plan
+        schedule, work = plan.schedule, np.zeros(len(plan.index))
+        at_once = np.where(schedule.is_async, schedule.assumed.parallel_tasks, schedule.workers)
+        work[plan.order] = np.repeat(schedule.seconds / at_once / schedule.rows, schedule.rows)
+        return work
 
 
 def seconds_left(predicted: float, elapsed: float, done: float) -> float:
@@ -117,7 +130,7 @@ def seconds_left(predicted: float, elapsed: float, done: float) -> float:
     predicted, elapsed : float
         Seconds.
     done : float
-        The share of rows that is done, 0 to 1.
+        The share of the work that is done, 0 to 1.
     """
     by_plan = max(predicted - elapsed, 0.0)
     by_pace = elapsed / done * (1 - done) if done > 0 else by_plan

@@ -225,6 +225,26 @@ def test_one_upload_has_one_predicted_duration(speed: float, data: Path, server:
         job.result()
 
 
+def test_what_is_left_is_work_and_not_rows(client: scmkit.Client, server: PlainServer, inventory: pd.DataFrame) -> None:
+    """While the call of one large lot goes on, nearly all rows are done, and most of the time is still to come."""
+    lots = [f"{i:06d}" for i in range(100)]
+    table = pd.DataFrame({"lot_number": lots, "wine_name": lots})
+    counts = pd.DataFrame({"lot_number": [*lots, *["000000"] * 8_000]})
+    plan = scmkit.plan(table, "lot_number", "sync", inventory=counts, workers=2)
+    arrived, answer = server.hold(1)
+    assert plan.rows_of(0).tolist() == [0]  # the heaviest goes out first
+    job = scmkit.upload(plan, client, wait=False, journal=False)
+    watcher = Watcher(job, lambda: 0.0)
+    assert arrived.wait(20)
+    wait_for(lambda: watcher.look(predict=False).told == 99)
+    now = watcher.look()
+    assert now.share == 0.99
+    assert now.left_s is not None
+    assert now.left_s > 0.5 * plan.seconds / client.limits.speed
+    answer.set()
+    job.result()
+
+
 def test_rows_that_are_not_sent_take_no_time(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
     """Half a table that is rejected does not halve what the plan predicts for the other half."""
     bad = table.assign(extended_id=[" " if i % 2 else code for i, code in enumerate(table["extended_id"])])
