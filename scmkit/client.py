@@ -46,8 +46,9 @@ from scmkit.errors import (
     UnreadableAnswerError,
     in_a_line,
 )
+from scmkit.memory import Order
 from scmkit.models import AsyncAnswer, SyncAnswer, Task
-from scmkit.pacing import HEADROOM, Claims
+from scmkit.pacing import HEADROOM
 from scmkit.paths import expanded, replacing
 from scmkit.sharing import Turnstile, place_of, state_folder
 
@@ -237,7 +238,7 @@ class Client:
         self.base_url = _checked_url(base_url or os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL)
         self.limits = limits or Limits()
         self.assumptions = assumptions
-        self.claims = Claims()  # of this client's jobs, see there
+        self.order = Order()  # of this client's jobs
         self.reached = False  # whether the service has answered anything
         self._ca_file = None if ca_file is None else str(expanded(ca_file))
         if self._ca_file is not None and not Path(self._ca_file).exists():
@@ -383,7 +384,8 @@ class Client:
 
     def start_in_child(self) -> None:
         """Share nothing with the process that this one was forked from: two that read one connection mix answers up."""
-        self.claims = Claims()  # its lock may have been held by a thread that does not exist here
+        _inherited.append(self.order)  # SQLite closes nothing that another process has opened
+        self.order = Order()
         self._session = self._new_session(with_token=True)
 
     def _pace_file(self) -> Path:
@@ -502,6 +504,7 @@ class Client:
         raise failure
 
 
+_inherited: list[Order] = []
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 

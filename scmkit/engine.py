@@ -206,7 +206,6 @@ class Engine:
         self._given_up: Exception | None = None  # about some of the calls; the others go on
         self._stop_at: float | None = None
         self._cancel_by = float("inf")
-        self.late_until = 0.0  # until then, a lost call may still take effect
         self._silence = tracking.Silence()  # about all tasks
         self._counted = list(start.counted)
         self._facts, self._asked = start.facts, False
@@ -366,7 +365,6 @@ class Engine:
         timed_out = isinstance(error, ServiceError) and error.status == 504
         if decision.outcome is Outcome.UNKNOWN or timed_out:
             call.maybe_applied = True
-            self._may_be_late(call.mode)
         status = error.status if isinstance(error, ServiceError) else None
         yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not Do.RETRY)
         if decision.everybody:
@@ -475,7 +473,6 @@ class Engine:
             yield from self._on_task_end(self._calls[watch.call], task)
         elif (why := watch.lost(now, speed)) is not None:
             self._given_up = self._given_up or UnsettledError(why)
-            self._may_be_late(Mode.ASYNC)
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
         else:
             if reply.error is not None and not isinstance(reply.error, NotFoundError):
@@ -560,14 +557,12 @@ class Engine:
     def leftovers(self) -> Iterator[Event]:
         """Say of everything that has no end yet what the evidence is."""
         for call in self._posting:
-            self._may_be_late(call.mode)
             yield Settled.alike(call.rows, Fate.UNKNOWN, call.number, "sent, and the job ended before the answer came")
         for _, _, call in self._ready:
             yield self._unsent(call, "")
         for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
             word = watch.silence.why or (watch.last.word if watch.last else "not asked yet")
             message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
-            self._may_be_late(Mode.ASYNC)
             yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)
 
     def _unsent(self, call: Call, why: str) -> Settled:
@@ -582,10 +577,6 @@ class Engine:
         if self._error is not None:
             return "suspended"
         return "cancelled" if self._stop_at is not None else "complete"
-
-    def _may_be_late(self, mode: Mode) -> None:
-        """Note that a call was lost, and may take effect until a moment from now."""
-        self.late_until = max(self.late_until, self.transport.now() + tracking.LATE_S[mode] / self.limits.speed)
 
     def _attempted(
         self, call: Call, reply: Reply, outcome: Outcome, status: int | None, *, final: bool = True,

@@ -1,7 +1,7 @@
-"""Fences: which other jobs of a journal may still change the same codes, whatever process or client they belong to.
+"""Fences: which earlier jobs may still change the same codes, whatever process or client they belong to.
 
-The jobs of one client know of each other through its `Claims`. The journal knows about all others: those that run in
-another process, and those that nobody works on any more, whose lost calls and tasks may still take effect.
+The journal knows: those that run, in this process or another, and those that nobody works on any more, whose lost calls
+and tasks may still take effect. Jobs of one client in different journals know of each other by its `Order`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from scmkit import evidence
 from scmkit.errors import NotFoundError, ScmkitError, UnsettledError
 from scmkit.evidence import Change
 from scmkit.journal import Journal
+from scmkit.memory import Order
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.pacing import Claim
 from scmkit.planning import Plan
@@ -29,18 +30,19 @@ TRAVEL_S = 15.0
 LONGEST_CALL_S = 120.0  # the client gives up after 90 s
 
 
-def claim_of(plan: Plan, rows: Ints | None = None, job: str = "") -> Claim:
+def claim_of(plan: Plan, rows: Ints | None = None) -> Claim:
     """Say what a plan changes, or some of its rows."""
     keys = {k.name: frozenset(k.take(plan.order if rows is None else rows)) for k in plan.keys}
-    return Claim(keys, frozenset(f.name for f in plan.fields), job)
+    return Claim(keys, frozenset(f.name for f in plan.fields))
 
 
 class Fence:
-    """What the earlier jobs of a journal forbid.
+    """What earlier jobs forbid.
 
     Parameters
     ----------
     book : Journal
+        In which the job is, or will be.
     claim : Claim
         What is to be changed.
     service : str
@@ -51,13 +53,15 @@ class Fence:
         Asks the service for a task by its id, as `Client.task` does.
     job : str, optional
         The job whose claim it is; None when it is not written down yet.
+    order : Order, optional
+        Of the client's jobs.
     """
 
     def __init__(
         self, book: Journal, claim: Claim, service: str, speed: float, task: Callable[[str], Task],
-        job: str | None = None,
+        job: str | None = None, order: Order | None = None,
     ) -> None:  # fmt: skip
-        self._book, self._claim, self._speed, self._job = book, claim, speed, job
+        self._book, self._claim, self._speed, self._job, self._order = book, claim, speed, job, order
         self._task = task
         self._place = place_of(service)
         self._meets: dict[str, bool] = {}
@@ -70,48 +74,51 @@ class Fence:
         UnsettledError
             A job that nobody works on has tasks under way, or may still change codes for longer than one would wait.
         """
-        held, doubts = 0.0, self._doubts()
-        for job, state in self._earlier():
-            if state != "complete" and self._book.is_running(job):
-                held = float("inf") if self._collides(job) else held
+        mine = "select id, state, service from jobs where ? is null or rowid < (select rowid from jobs where id = ?)"
+        held = self._held_by(self._book, self._book.query(mine, self._job, self._job))
+        elsewhere = [] if self._order is None else self._order.elsewhere(self._job, self._book.path)
+        for book, jobs in elsewhere:
+            lines = book.query("select id, state, service from jobs")
+            held = max(held, self._held_by(book, [line for line in lines if line[0] in jobs]))
+        return held
+
+    def _held_by(self, book: Journal, jobs: Sequence[tuple[str, str, str]]) -> float:
+        """Return the seconds for which these jobs of a journal may still change the same."""
+        held, doubts = 0.0, self._doubts(book)
+        for job, state, service in jobs:
+            if place_of(service) != self._place:
+                continue
+            if state != "complete" and book.is_running(job):
+                held = float("inf") if self._collides(book, job) else held
                 continue
             left = doubts.get(job, 0.0)
-            open_tasks = [] if state == "complete" else self._open_tasks(job)
-            if (open_tasks or left) and self._collides(job):
-                self._refuse(job, next(self._under_way(job, open_tasks), None), left)
+            open_tasks = [] if state == "complete" else self._open_tasks(book, job)
+            if (open_tasks or left) and self._collides(book, job):
+                self._refuse(book, job, next(self._under_way(book, job, open_tasks), None), left)
                 held = max(held, left)
         return held
 
-    def _earlier(self) -> list[tuple[str, str]]:
-        sql = "select id, state, service from jobs where ? is null or rowid < (select rowid from jobs where id = ?)"
-        lines = self._book.query(sql, self._job, self._job)
-        return [(job, state) for job, state, service in lines if place_of(service) == self._place]
-
-    def _doubts(self) -> dict[str, float]:
+    def _doubts(self, book: Journal) -> dict[str, float]:
         """Give for each job the seconds for which its lost calls may still take effect."""
         left = dict[str, float]()
         longest = (max(LATE_S.values()) + LONGEST_CALL_S) / self._speed
         sql = "select job, call, clock, seconds, outcome, status from attempts order by id desc"
-        for job, call, began, seconds, outcome, status in self._book.each(sql):
+        for job, call, began, seconds, outcome, status in book.each(sql):
             age = age_s(began)
             if age > longest:  # and whatever was numbered before it is older
                 break
             if outcome in (None, Outcome.UNKNOWN) or status == 504:
-                late, lasted = LATE_S[self._mode(job, call)] / self._speed, max(seconds or 0.0, TRAVEL_S) / self._speed
+                late, lasted = LATE_S[_mode(book, job, call)] / self._speed, max(seconds or 0.0, TRAVEL_S) / self._speed
                 left[job] = max(left.get(job, 0.0), min(late, lasted + late - age))
         return left
 
-    def _mode(self, job: str, call: int) -> Mode:
-        ((mode,),) = self._book.query("select mode from calls where job = ? and number = ?", job, call)
-        return Mode(mode)
-
-    def _open_tasks(self, job: str) -> list[tuple[str, int, float]]:
+    def _open_tasks(self, book: Journal, job: str) -> list[tuple[str, int, float]]:
         """Give the tasks of which the journal knows no end, with the call that made each, and when."""
-        seen = self._book.tasks(job)
-        made = self._book.query("select task, call, clock from attempts where job = ? and task is not null", job)
+        seen = book.tasks(job)
+        made = book.query("select task, call, clock from attempts where job = ? and task is not null", job)
         return [line for line in made if line[0] not in seen or not seen[line[0]].finished]
 
-    def _under_way(self, job: str, tasks: Sequence[tuple[str, int, float]]) -> Iterator[str]:
+    def _under_way(self, book: Journal, job: str, tasks: Sequence[tuple[str, int, float]]) -> Iterator[str]:
         """Ask the service which of these tasks have really not ended, and note those that have."""
         for task, call, began in tasks:
             try:
@@ -122,19 +129,22 @@ class Fence:
             except ScmkitError:
                 yield task
             else:
-                self._book.see(job, call, told)
+                book.see(job, call, told)
                 if not told.finished:
                     yield task
 
-    def _collides(self, job: str) -> bool:
+    def _collides(self, book: Journal, job: str) -> bool:
         if job not in self._meets:
-            self._meets[job] = self._claim.meets(_claim_in(self._book, job))
+            self._meets[job] = self._claim.meets(_claim_in(book, job))
         return self._meets[job]
 
-    def _refuse(self, job: str, task: str | None, left: float) -> None:
+    def _refuse(self, book: Journal, job: str, task: str | None, left: float) -> None:
         """Raise where one would have to wait for a task that nobody follows, or for long."""
         if task is not None:
-            why = f"its task {task} is still under way. scmkit.resume({job!r}) follows it to its end"
+            way_on = (
+                f"scmkit.resume({job!r}) follows it to its end" if book.lasting else f"client.task({task!r}) tells when"
+            )
+            why = f"its task {task} is still under way. {way_on}"
         elif left * self._speed > ASK_BEYOND_S:
             why = (
                 "the answer to one of its async calls was lost, and the task that it may have made can still run for "
@@ -142,11 +152,17 @@ class Fence:
             )
         else:
             return
-        word = "upload(..., anyway=True)" if self._job is None else f"scmkit.resume({self._job!r}, anyway=True)"
+        new = self._job is None or not self._book.lasting
+        word = "upload(..., anyway=True)" if new else f"scmkit.resume({self._job!r}, anyway=True)"
         raise UnsettledError(
             f"job {job} may still change the same fields of the same codes: {why}; or, if an older value over a newer "
             f"one does no harm, {word}"
         )
+
+
+def _mode(book: Journal, job: str, call: int) -> Mode:
+    ((mode,),) = book.query("select mode from calls where job = ? and number = ?", job, call)
+    return Mode(mode)
 
 
 def later_jobs(book: Journal, job: str, service: str) -> list[str]:

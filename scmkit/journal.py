@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -32,7 +32,7 @@ from scmkit.storage import NoLocksError
 VARIABLE = "SCMKIT_JOURNAL"
 APPLICATION, SCHEMA = 0x53434D4B, 2  # "SCMK", and the version of the tables below
 UNFINISHED = (Fate.PENDING, Fate.CANCELLED, Fate.UNKNOWN)  # of a job that is not complete
-_TABLES = """
+TABLES = """
 create table jobs (id text primary key, created real, service text, state text, error text, rows integer) strict;
 create table parts (job text, name text, kind text, data blob, primary key (job, name)) strict;
 create table calls (job text, number integer, mode text, parent integer, resent integer, rows blob,
@@ -75,6 +75,16 @@ class Trace:
     body: bytes | None = None
 
 
+class Lock(Protocol):
+    """That a job runs, for as long as somebody holds this."""
+
+    def acquire(self) -> bool:
+        """Take it if it is free."""
+
+    def release(self) -> None:
+        """Let it go."""
+
+
 class Journal:
     """An open journal.
 
@@ -91,9 +101,11 @@ class Journal:
         The file system has no locks.
     """
 
+    lasting = True  # whether a job can be resumed from it
+
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = place(path)
-        self.db = storage.opened(self.path, APPLICATION, SCHEMA, _TABLES, _upgrade())
+        self.db = storage.opened(self.path, APPLICATION, SCHEMA, TABLES, _upgrade())
         self._identity = storage.identity(self.path)
 
     def create(
@@ -231,14 +243,18 @@ class Journal:
         with self.transaction():
             ended = self.query(sql, before)
             old = [job for (job,) in ended if not self.is_running(job)]
-            for job in old:
-                self.db.execute("delete from jobs where id = ?", (job,))
-                for table in ("parts", "calls", "attempts", "tasks", "settled"):
-                    self.db.execute(f"delete from {table} where job = ?", (job,))  # noqa: S608 - our own words
+            self.forget(old)
         if old:
             with storage.translated(self.path):
                 self.db.execute("vacuum")
         return len(old)
+
+    def forget(self, jobs: Iterable[str]) -> None:
+        """Delete all that is known about these jobs, in a transaction of the caller's."""
+        for job in jobs:
+            self.db.execute("delete from jobs where id = ?", (job,))
+            for table in ("parts", "calls", "attempts", "tasks", "settled"):
+                self.db.execute(f"delete from {table} where job = ?", (job,))  # noqa: S608 - our own words
 
     def transaction(self) -> AbstractContextManager[None]:
         """Do all of it, durably, or nothing."""
@@ -273,8 +289,11 @@ class Journal:
         name = hashlib.sha256(job.encode()).hexdigest()[:12]
         return self.path.with_name(f"{self.path.name}-job-{name}")
 
+    def _lock_on(self, job: str) -> Lock:
+        return FileLock(self._lock_path(job))
+
     def _record(self, job: str) -> Record:
-        lock = FileLock(self._lock_path(job))
+        lock = self._lock_on(job)
         try:
             free = lock.acquire()
         except OSError as error:
@@ -290,7 +309,7 @@ class Record:
     An intent is on disk before its call goes out, a result before anybody hears of it.
     """
 
-    def __init__(self, journal: Journal, job: str, lock: FileLock) -> None:
+    def __init__(self, journal: Journal, job: str, lock: Lock) -> None:
         self.journal, self.job = journal, job
         self._db, self._lock = journal.db, lock
         self._waiting: list[Event] = []

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import takewhile
 
 from scmkit import contract
 
@@ -68,7 +66,7 @@ class Budget:
         self._left = min(self._most, max(0.0, self._left) + self._per_success)
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """What a job may still change.
 
@@ -77,16 +75,10 @@ class Claim:
     keys : dict of str to frozenset of str
         The values with which it selects codes, by the name of the key.
     fields : frozenset of str
-    job : str
-        Whose claim it is.
-    until : float
-        When the last of its calls can no longer take effect; for ever while it runs.
     """
 
     keys: dict[str, frozenset[str]]
     fields: frozenset[str]
-    job: str = ""
-    until: float = float("inf")
 
     def meets(self, other: Claim) -> bool:
         """Whether both may change one field of one code, or one of them changes by what the other selects codes.
@@ -97,34 +89,6 @@ class Claim:
         apart = alike and any(values.isdisjoint(other.keys[key]) for key, values in self.keys.items())
         moves = not (self.fields.isdisjoint(other.keys) and other.fields.isdisjoint(self.keys))
         return moves or not (apart or self.fields.isdisjoint(other.fields))
-
-
-class Claims:
-    """Who changes what: a job waits until no earlier one can put an older value over its own."""
-
-    def __init__(self) -> None:
-        self._claims: list[Claim] = []
-        self._lock = threading.Lock()
-        self.in_turn = threading.Lock()  # held from a job's place in the journal to its place here: one order for both
-
-    def enter(self, claim: Claim, before: Collection[str] = ()) -> None:
-        """Take the last place, or, with a job that goes on, one before these jobs, which were made later."""
-        with self._lock:
-            others = [c for c in self._claims if not claim.job or c.job != claim.job]  # it settles its own
-            place = next((at for at, c in enumerate(others) if c.job in before), len(others))
-            self._claims = [*others[:place], claim, *others[place:]]
-
-    def leave(self, claim: Claim, until: float) -> None:
-        """Note that its job has ended; a lost call of it may still take effect up to a moment."""
-        with self._lock:
-            claim.until = until
-
-    def held_until(self, claim: Claim, now: float) -> float:
-        """Give the moment from which no earlier claim stands in the way; for ever while its job runs."""
-        with self._lock:
-            self._claims = [c for c in self._claims if c.until > now]
-            earlier = takewhile(lambda c: c is not claim, self._claims)
-            return max((c.until for c in earlier if c.meets(claim)), default=now)
 
 
 def probe_pause_s(failures: int, random: Callable[[], float], speed: float = 1.0) -> float:

@@ -204,17 +204,23 @@ def _framed(lines: list[dict[str, Any]]) -> pd.DataFrame:
     return frame.astype(_CALLS)
 
 
-def begin(job: str, plan: Plan, service: str, journal: Where, check: Callable[[Journal], object]) -> Record | None:
-    """Write a new job down, unless the check raises; None, with a warning, where the file system has no locks."""
+def begin(job: str, plan: Plan, service: str, book: Journal, check: Callable[[Journal], object]) -> Record:
+    """Write a new job down, unless the check raises."""
     try:
-        book = Journal(journal)
-        try:
-            check(book)
-        except BaseException:
-            book.close()
-            raise
-        calls = ((Mode.ASYNC if plan.is_async[c] else Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
-        return book.create(job, service, len(plan.index), parts_of(plan), calls)
+        check(book)
+    except BaseException:
+        book.close()
+        raise
+    calls = ((Mode.ASYNC if plan.is_async[c] else Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
+    return book.create(job, service, len(plan.index), parts_of(plan), calls)
+
+
+def begin_in_file(
+    job: str, plan: Plan, service: str, journal: Where, check: Callable[[Journal], object]
+) -> Record | None:
+    """Write a new job into a file; None, with a warning, where the file system has no locks."""
+    try:
+        return begin(job, plan, service, Journal(journal), check)
     except NoLocksError as why:
         warnings.warn(
             f"this upload has no journal and cannot be resumed: {why}; give a path on a local disk with journal=path",

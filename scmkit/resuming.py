@@ -70,7 +70,7 @@ def resume(
         The client is of another service.
     """
     client = client or default_client()
-    with client.claims.in_turn:
+    with client.order.in_turn:
         record = known(job_id, journal).reopen(job_id)
         with _let_go_on_error(record):
             job = _rebuilt(record, client, verify, anyway)

@@ -58,6 +58,13 @@ def opened(path: Path, application: int, schema: int, tables: str, upgrade: str 
         return db
 
 
+def in_memory(tables: str) -> sqlite3.Connection:
+    """Make tables that are in no file."""
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    db.executescript(tables)
+    return db
+
+
 def identity(path: Path) -> list[tuple[int, int]]:
     """Return what tells an open file, and its log, from others in their places; SQLite goes on without looking there.
 

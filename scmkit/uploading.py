@@ -36,12 +36,11 @@ from scmkit.journal import Journal, Record
 from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.lines import numbered
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
-from scmkit.pacing import Claim
 from scmkit.paths import check_destination, replacing
 from scmkit.planning import Plan
 from scmkit.progress import Lines, can_move
 from scmkit.readback import ReadBack, codes_of_row, compare
-from scmkit.records import begin
+from scmkit.records import begin, begin_in_file
 from scmkit.texts import Ints
 
 LOOK_S = 0.01  # between two looks whether a job has ended
@@ -134,7 +133,7 @@ class UploadJob:
         self.plan = plan
         self.started_at = datetime.now(UTC)
         self._record = record
-        self._journal = None if record is None else record.journal.path
+        self._journal = record.journal.path if record is not None and record.journal.lasting else None
         self._client, self._verify_at_end = client, verify
         self._ledger = Ledger(plan)
         self._waiting = Waiting()
@@ -144,9 +143,7 @@ class UploadJob:
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
-        self._claim = claim_of(plan, job=self.id)
-        self._anyway = anyway
-        self._fence = None if record is None or anyway else _fence(record.journal, self._claim, client, self.id)
+        self._fence = None if record is None or anyway else _fence(record.journal, plan, client, self.id)
         self._engine = Engine(
             plan, self._transport, client.limits, self._fields_of, self._look, self._held_until, start=start
         )
@@ -362,12 +359,12 @@ class UploadJob:
         return display.card(f"Upload {self.id}", facts, *parts)
 
     def _start(self, before: Collection[str] = ()) -> UploadJob:
-        self._client.claims.enter(self._claim, before)
+        if self._record is not None:
+            self._client.order.enter(self.id, self._record.journal.path, before)
         try:
             self._thread.start()
         except BaseException:  # Ctrl-C, or there is no thread to be had
             self.cancel(grace_s=0.0)
-            self._client.claims.leave(self._claim, self._engine.late_until)
             raise
         return self
 
@@ -389,7 +386,6 @@ class UploadJob:
             if self._ledger.state == "running":
                 self._break_off(failure)
         finally:
-            self._client.claims.leave(self._claim, self._engine.late_until)
             self._transport.close()
             try:
                 self._close_record()
@@ -437,11 +433,10 @@ class UploadJob:
         self._ledger.state = "suspended"
 
     def _held_until(self, now: float) -> float:
-        held = self._client.claims.held_until(self._claim, now)  # which also forgets the claims that have ended
-        if self._anyway:
+        if self._fence is None:
             return now
         try:
-            return held if self._fence is None else max(held, now + self._fence.held_s())
+            return now + self._fence.held_s()
         except (UnsettledError, OSError) as error:
             self._engine.halt(error)
             return now
@@ -558,34 +553,36 @@ def upload(
         service = current_service() if known is None else known.base_url
         made = make_plan(df, key, mode, errors=errors, service=service, journal=journal, **options)
     client = client or default_client()  # after the table was looked at: it may ask for a token
-    with client.claims.in_turn:
-        record = None if journal is False else _begun(made, client, None if journal is True else journal, anyway)
+    with client.order.in_turn:
+        record = _begun(made, client, journal, anyway)
         with _let_go_on_error(record):
             job = UploadJob(made, client, verify, record, anyway=anyway)._start()
     return wait_for(job, progress) if wait else job
 
 
-def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | None, anyway: bool) -> Record | None:
+def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | bool | None, anyway: bool) -> Record:
     def check(book: Journal) -> None:
         if not anyway:
-            _fence(book, claim_of(plan), client).held_s()
+            _fence(book, plan, client).held_s()
 
-    return begin(_new_id(), plan, client.base_url, journal, check)
+    record = None
+    if journal is not False:
+        record = begin_in_file(_new_id(), plan, client.base_url, None if journal is True else journal, check)
+    return record or begin(_new_id(), plan, client.base_url, client.order.memory, check)
 
 
 @contextmanager
-def _let_go_on_error(record: Record | None) -> Iterator[None]:
+def _let_go_on_error(record: Record) -> Iterator[None]:
     """Ctrl-C before the job runs must not leave it locked for as long as this process lives."""
     try:
         yield
     except BaseException:
-        if record is not None:
-            record.close()
+        record.close()
         raise
 
 
-def _fence(book: Journal, claim: Claim, client: Client, job: str | None = None) -> Fence:
-    return Fence(book, claim, client.base_url, client.limits.speed, client.task, job)
+def _fence(book: Journal, plan: Plan, client: Client, job: str | None = None) -> Fence:
+    return Fence(book, claim_of(plan), client.base_url, client.limits.speed, client.task, job, client.order)
 
 
 def _new_id() -> str:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fake_processes
 import test_evidence
 import test_faults
+import test_fences
 import test_machine
 import test_resume
 import test_schedules
@@ -26,7 +27,20 @@ from fault_server import answers
 from test_faults import World, world  # noqa: F401 - a fixture
 
 import scmkit
-from scmkit import engine, errors, evidence, fences, journal, pacing, planning, policy, resuming, sharing, uploading
+from scmkit import (
+    engine,
+    errors,
+    evidence,
+    fences,
+    journal,
+    memory,
+    pacing,
+    planning,
+    policy,
+    resuming,
+    sharing,
+    uploading,
+)  # fmt: skip
 from scmkit.contract import TaskState
 from scmkit.events import Attempted, Sending, Settled
 from scmkit.journal import UNFINISHED
@@ -80,7 +94,7 @@ def noticed_where_processes_die() -> None:
 
 
 def claims(case: dict) -> None:
-    test_schedules.check(*test_schedules.play(case)[:3])
+    test_schedules.check(*test_schedules.play(case))
 
 
 def deciding(plant: Planter, wrong: Callable[[policy.Decision, Exception, policy.Attempt], policy.Decision]) -> None:
@@ -146,7 +160,7 @@ def test_applied_rows_that_are_sent_again(
 
 def test_no_fence_between_the_jobs_of_a_client(plant: Planter) -> None:
     """A lost call of the older job takes effect after the newer one."""
-    plant.put(pacing.Claims, "held_until", lambda self, claim, now: now)
+    plant.put(fences.Fence, "held_s", lambda self: 0.0)
     noticed_by_schedules(test_schedules.check_last_word, "reset, applied late")
 
 
@@ -154,6 +168,15 @@ def test_no_fence_between_processes(plant: Planter) -> None:
     """The same, when the older job is another process's or nobody's."""
     plant.put(fences.Fence, "held_s", lambda self: 0.0)
     noticed_by_orders_of_events()
+
+
+def test_a_fence_that_sees_one_journal_only(
+    plant: Planter, client: scmkit.Client, server: Any, tmp_path: Path
+) -> None:  # fmt: skip
+    """The older job of the same client is in another journal, or in none."""
+    plant.put(memory.Order, "elsewhere", lambda *_: [])
+    with pytest.raises(AssertionError):
+        test_fences.test_jobs_of_a_client_wait_in_any_journal(server, client, tmp_path, False, None)
 
 
 def test_a_fence_that_goes_by_the_wall_clock(plant: Planter) -> None:

@@ -48,7 +48,7 @@ def instances(job: scmkit.UploadJob, client: Client, table: pd.DataFrame) -> Ite
     """One of everything that people hold, all of them beside the canary."""
     with scmkit.Sandbox(codes=100) as sandbox:
         yield [
-            client, Token(CANARY), client._session, client._session.auth, client.limits, client.claims, job, job.plan,
+            client, Token(CANARY), client._session, client._session.auth, client.limits, client.order, job, job.plan,
             job.plan.findings, job.plan.estimate, job.plan.simulate(trials=10, seed=1), job.plan.service_time,
             scmkit.Assumptions(), sandbox, sandbox._service, job._ledger, job._engine, job._transport, job._thread,
             table.scm, job.rows, job.calls, job.tasks, scmkit.jobs(), scmkit.history(),

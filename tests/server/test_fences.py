@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,10 +36,10 @@ def upload(df: pd.DataFrame, client: scmkit.Client, mode: str = "sync", **option
     return df.scm.upload(client, key="lot_number", mode=mode, progress=False, **options)
 
 
-def abandoned(client: scmkit.Client, server: PlainServer) -> scmkit.UploadJob:
+def abandoned(client: scmkit.Client, server: PlainServer, journal: bool | None = None) -> scmkit.UploadJob:
     """A cancelled job whose task is still under way."""
     server.polls_until_complete = 1_000_000
-    job = upload(table("old"), client, "async", wait=False)
+    job = upload(table("old"), client, "async", wait=False, journal=journal)
     while not len(job.tasks):
         job._ended.wait(0.01)
     job.cancel(grace_s=0)
@@ -100,6 +101,47 @@ def test_tasks_that_have_ended_meanwhile_forbid_nothing(server: PlainServer, cli
     assert upload(table("newest"), client).ok
 
 
+@pytest.mark.parametrize("journal", [None, False])
+def test_a_task_that_has_ended_holds_up_nobody(
+    server: PlainServer, client: scmkit.Client, journal: bool | None
+) -> None:
+    """After a job was cancelled and its task has ended, the next job of the same client goes out at once."""
+    abandoned(client, server, journal)
+    server.polls_until_complete = 1
+    begun = time.monotonic()
+    assert upload(table("new"), client, journal=journal).ok
+    assert time.monotonic() - begun < 5.0
+
+
+def test_a_task_that_nobody_follows_is_named_without_a_journal_too(server: PlainServer, client: scmkit.Client) -> None:
+    """A job that is in no file cannot be resumed: the error says how to learn of the task's end."""
+    old = abandoned(client, server, journal=False)
+    with pytest.raises(errors.UnsettledError, match=rf"{old.id} may .*client.task\('task-0'\) tells when.*anyway=True"):
+        upload(table("new"), client, journal=False)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [(False, None), (None, False), (False, False), ("a", "b"), ("a", False)])
+def test_jobs_of_a_client_wait_in_any_journal(
+    server: PlainServer, client: scmkit.Client, tmp_path: Path, first: Any, second: Any
+) -> None:
+    """A running job of the same client goes first, in whichever journals the two are written down, or in none."""
+    arrived, go = server.hold()
+    older = upload(table("old"), client, wait=False, journal=first and tmp_path / first)
+    assert arrived.wait(5)
+    newer = upload(table("new"), client, wait=False, journal=second and tmp_path / second)
+    try:
+        assert not newer._ended.wait(0.3)
+        assert len(server.seen) == 1
+    finally:
+        go.set()
+        for job in (older, newer):
+            job.result(5)
+    assert older.ok
+    assert newer.ok
+    assert server.codes["Code_00001-"]["wine_name"] == "new"
+
+
 def test_a_task_that_nobody_finds_is_believed_for_an_hour(server: PlainServer, client: scmkit.Client) -> None:
     """A 404 may be too early; an hour of the service's clock later it is the end."""
     old = abandoned(client, server)
@@ -108,7 +150,6 @@ def test_a_task_that_nobody_finds_is_believed_for_an_hour(server: PlainServer, c
         upload(table("new"), client)
     with Journal() as book:
         book.db.execute("update attempts set clock = clock - ?", (LATE_S[Mode.ASYNC] / client.limits.speed,))
-    client.claims.leave(client.claims._claims[0], 0.0)
     assert upload(table("new"), client).ok
 
 

@@ -15,8 +15,20 @@ FLOORS = [
     {"errors", "contract"},
     {"paths"},
     {"models", "display", "fitting", "shell"},
-    {"latency", "texts", "lines", "events", "pacing", "client", "sharing", "storage"},
-    {"fanout", "exports", "tables", "policy", "tracking", "dates", "payloads", "journal", "evidence"},
+    {"latency", "texts", "lines", "events", "pacing", "sharing", "storage"},
+    {
+        "fanout",
+        "exports",
+        "tables",
+        "policy",
+        "tracking",
+        "dates",
+        "payloads",
+        "journal",
+        "memory",
+        "client",
+        "evidence",
+    },
     {"validation", "estimation", "playing"},
     {"layout"},
     {"planning"},
@@ -52,7 +64,7 @@ TABLE_SIDE = {
     "ledger",
 }
 WIRE_SIDE = {
-    "client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "sharing", "storage",
+    "client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "memory", "sharing", "storage",
     "evidence",
 }  # fmt: skip
 NETWORK = {"requests", "urllib3", "http", "socket", "starlette", "uvicorn"}

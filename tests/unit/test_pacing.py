@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmkit.pacing import CATCH_UP, HEADROOM, Budget, Claim, Claims, Pace, backoff_s, probe_pause_s
+from scmkit.pacing import CATCH_UP, HEADROOM, Budget, Claim, Pace, backoff_s, probe_pause_s
 
 
 def play(pace: Pace, calls: int, step: float = 0.0) -> np.ndarray:
@@ -124,56 +124,7 @@ def test_probes_come_slower_and_slower(jitter: float) -> None:
         (Claim({"rfid": frozenset({"9"})}, frozenset({"c"})), False),
     ],
 )
-def test_jobs_that_may_collide_wait_for_each_other(other: Claim, meets: bool) -> None:
-    """Same codes and fields collide, different keys may; the later one waits until the earlier cannot act any more."""
+def test_jobs_collide_that_may_change_the_same(other: Claim, meets: bool) -> None:
+    """Same codes and fields collide, different keys may, and so does what moves codes that the other selects."""
     mine = Claim({"lot": frozenset({"1", "2"})}, frozenset({"a", "b"}))
-    claims = Claims()
-    claims.enter(other)
-    claims.enter(mine)  # neither says whose it is: they are two
-    assert claims.held_until(mine, 5.0) == (float("inf") if meets else 5.0)
-    assert claims.held_until(other, 5.0) == 5.0
-    claims.leave(other, 60.0)
-    assert claims.held_until(mine, 5.0) == (60.0 if meets else 5.0)
-    assert claims.held_until(mine, 60.0) == 60.0
-
-
-def test_the_longest_doubt_counts() -> None:
-    """Among several earlier jobs the one that may act for longest decides; a later one never does."""
-    mine, *others = (Claim({"lot": frozenset({"1"})}, frozenset({"a"})) for _ in range(4))
-    claims = Claims()
-    for claim in (*others[:2], mine, others[2]):
-        claims.enter(claim)
-    claims.leave(others[0], 90.0)
-    claims.leave(others[1], 60.0)
-    assert [claims.held_until(mine, now) for now in (5.0, 60.0, 89.0, 90.0)] == [90.0, 90.0, 90.0, 90.0]
-    assert claims.held_until(mine, 91.0) == 91.0
-    assert claims.held_until(others[2], 91.0) == float("inf")
-
-
-def claim_of(job: str) -> Claim:
-    return Claim({"lot": frozenset({"1"})}, frozenset({"a"}), job)
-
-
-def test_an_earlier_job_that_goes_on_stays_the_earlier_one() -> None:
-    """A job that is resumed takes its place before those that were made later, and behind the others."""
-    first, second, third = (claim_of(job) for job in ("first", "second", "third"))
-    claims = Claims()
-    claims.enter(first)
-    claims.enter(third)
-    claims.enter(second, before={"third", "fourth"})
-    claims.leave(first, 60.0)
-    claims.leave(second, 90.0)
-    assert [claims.held_until(claim, 5.0) for claim in (first, second, third)] == [5.0, 60.0, 90.0]
-
-
-def test_a_job_that_goes_on_does_not_wait_for_itself() -> None:
-    """What a job left in doubt is its own affair when it is resumed; for the others only its new claim counts."""
-    before, again, other = claim_of("mine"), claim_of("mine"), claim_of("other")
-    claims = Claims()
-    claims.enter(before)
-    claims.leave(before, 90.0)
-    claims.enter(again)
-    claims.enter(other)
-    assert claims.held_until(again, 5.0) == 5.0
-    claims.leave(again, 60.0)
-    assert claims.held_until(other, 5.0) == 60.0
+    assert mine.meets(other) is other.meets(mine) is meets
