@@ -8,7 +8,7 @@ import pytest
 
 import scmkit
 from scmkit import layout
-from scmkit.contract import Assumptions
+from scmkit.contract import CODE_COLUMNS, Assumptions
 from scmkit.errors import PlanError
 from scmkit.models import Mode
 
@@ -196,6 +196,17 @@ def test_undefined_fields_are_named_however_the_fields_are_given() -> None:
         summary = scmkit.plan(df, fields=fields, errors="reject").summary()
         assert "does not define 'wine_nmae' (did you mean 'wine_name'?)" in summary
     assert scmkit.plan(df).defined_fields is None
+
+
+def test_only_a_whole_download_says_which_fields_there_are() -> None:
+    """A slim inventory is no header: of its names, it only says which one is probably misspelt (F49)."""
+    df = codes_table(1, wine_nmae="x", colour="red")
+    slim = codes_table(1, wine_name="y")
+    whole = slim.assign(**dict.fromkeys(CODE_COLUMNS[1:]))
+    assert "does not define 'colour'" in scmkit.plan(df, inventory=whole).summary()
+    for given in (slim, whole):
+        assert "does not define 'wine_nmae' (did you mean" in scmkit.plan(df, inventory=given).summary()
+    assert "does not define 'colour'" not in scmkit.plan(df, inventory=slim).summary()
 
 
 @pytest.mark.parametrize(
