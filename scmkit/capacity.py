@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, display
+from scmkit.arguments import public
 from scmkit.errors import PlanError
 from scmkit.estimation import Estimate
 from scmkit.fanout import Bounds
@@ -73,6 +74,7 @@ class Curve:
         return display.card(self.title, {"best": "" if self.best is None else self.best}, display.table(self.frame))
 
 
+@public()
 def largest_batch(
     codes_per_key: float | Estimate,
     risk: float = 0.01,
@@ -96,6 +98,7 @@ def largest_batch(
     return low
 
 
+@public()
 def risk_by_batch(
     codes_per_key: float | Estimate,
     service_time: ServiceTime | None = None,
@@ -124,6 +127,7 @@ def risk_by_batch(
     )  # fmt: skip
 
 
+@public()
 def makespan_by_batch(
     rows: int,
     codes_per_key: float | Estimate,
@@ -159,6 +163,7 @@ def makespan_by_batch(
     )  # fmt: skip
 
 
+@public()
 def codes_per_day(
     risk: float = 0.01,
     service_time: ServiceTime | None = None,
@@ -172,6 +177,7 @@ def codes_per_day(
     return int(DAY_S * min(workers / seconds, contract.UPDATES_PER_SECOND) * codes)
 
 
+@public()
 def growth(plan: Plan, factors: Sequence[float] = (1, 1.5, 2, 3, 4), trials: int = TRIALS, seed: int = 0) -> Curve:
     """Say what happens to a plan's calls if the codes per key value grow and nobody plans again.
 

@@ -33,6 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
 from scmkit import contract
+from scmkit.arguments import CLIENT, POSITIVE, Kind, public, whole
 from scmkit.errors import (
     BY_STATUS,
     AnswerLostError,
@@ -61,6 +62,16 @@ _LONGEST_ID = 1000
 _MOST = 10**15  # codes: more than there are, and still a number that sums, floats and databases hold
 
 
+@public(
+    error=ConfigurationError,
+    updates_per_second=POSITIVE,
+    connect_s=POSITIVE,
+    read_s=POSITIVE,
+    deadline_s=POSITIVE,
+    answer_bytes=whole(1),
+    file_bytes=whole(1),
+    speed=POSITIVE,
+)
 @dataclass(frozen=True)
 class Limits:
     """How fast and how long a client may.
@@ -202,6 +213,7 @@ class _Session(requests.Session):
         """Ignore redirects: even when it must not follow, requests reads all of their body and parses the target."""
 
 
+@public(error=ConfigurationError)
 class Client:
     """A connection to the Scantrust API, or to anything that speaks its contract.
 
@@ -526,10 +538,9 @@ def _temporary_file() -> Path:
 _default: Client | None = None
 
 
+@public(error=ConfigurationError, client=Kind("None or a Client, such as sandbox.client()", CLIENT.optional().accepts))
 def use(client: Client | None) -> None:
     """Make this client the one that `upload` takes when it is given none."""
-    if not (client is None or isinstance(client, Client)):
-        raise ConfigurationError(f"use() takes a Client, such as sandbox.client(), not a {type(client).__name__}")
     global _default  # the one global of scmkit, set by the user alone
     _default = client
 

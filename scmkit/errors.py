@@ -3,10 +3,12 @@
 ScmkitError
 ├── TableError (ValueError)              a file that cannot be read without damage
 │   ├── MissingFileError (FileNotFoundError) no such file
+│   ├── FileAccessError (OSError)            a file that the operating system does not let us use
 │   └── DestinationError (OSError)           a path at which no file can be written
 ├── MissingColumnError (KeyError)        a column that the table does not have
 ├── ValidationError (ValueError)         findings that forbid sending; ``.findings``
 ├── PlanError (ValueError)               arguments or data from which no plan can be made
+│   └── ArgumentError (TypeError)            an argument that is not what is needed there
 ├── ConfigurationError (ValueError)      no token, an unusable base URL
 ├── MissingDependencyError (ImportError) an extra that is not installed
 ├── JournalError (OSError)               a journal that cannot be used; it is left untouched
@@ -33,6 +35,8 @@ from typing import Any
 
 from scmkit.contract import UPLOAD_PERMISSIONS
 
+LONGEST_NAME = 200  # characters of a name that a message repeats
+
 
 class ScmkitError(Exception):
     """The root of all errors that scmkit raises on purpose."""
@@ -47,6 +51,10 @@ class MissingFileError(FileNotFoundError, TableError):
 
     def __str__(self) -> str:
         return f"{self.strerror}: {self.filename}"
+
+
+class FileAccessError(OSError, TableError):
+    """The operating system does not let us use a file."""
 
 
 class DestinationError(OSError, TableError):
@@ -64,7 +72,8 @@ class MissingColumnError(ScmkitError, KeyError):
     def of(cls, name: object, columns: Iterable[object], role: str = "column") -> "MissingColumnError":
         """Name what is missing, the nearest column and the ones there are."""
         names = [str(c) for c in columns]
-        return cls(f"{role} {str(name)!r} is not in the table{did_you_mean(str(name), names)}; {listed(names)}")
+        asked = str(name)[:LONGEST_NAME]
+        return cls(f"{role} {asked!r} is not in the table{did_you_mean(asked, names)}; {listed(names)}")
 
 
 class ValidationError(ScmkitError, ValueError):
@@ -83,6 +92,10 @@ class ValidationError(ScmkitError, ValueError):
 
 class PlanError(ScmkitError, ValueError):
     """No plan can be made from these arguments or this data."""
+
+
+class ArgumentError(PlanError, TypeError):
+    """An argument is not what is needed there."""
 
 
 class ConfigurationError(ScmkitError, ValueError):
@@ -238,4 +251,4 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     if not names:
         return "it has no columns"
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return "it has " + ", ".join(names[:most]) + more
+    return "it has " + ", ".join(name[:LONGEST_NAME] for name in names[:most]) + more

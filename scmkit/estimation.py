@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, display
+from scmkit.arguments import LISTED, public
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
 from scmkit.fanout import Bounds, Growth, from_sample, learn_growth, sum_bounds, total_from_sample
 from scmkit.paths import expanded
@@ -88,6 +89,7 @@ class Estimate:
         return display.card("Codes per key value", {"estimate": self.summary()}, display.table(largest_first))
 
 
+@public(inventory=LISTED)
 def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
     """Count the codes that each key value selects, exactly.
 
@@ -124,6 +126,7 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
     return counts.sort_values([codes, *keys], ascending=[False] + [True] * len(keys), ignore_index=True)
 
 
+@public()
 def estimate(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -171,8 +174,6 @@ def estimate(
     MissingColumnError, PlanError
     """
     keys = columns_of(df, key)
-    _check_share(level, "level", below_one=True)
-    _check_share(sample_fraction, "sample_fraction", below_one=False)
     frame = _distinct_keys(df, keys)
     unique = assumptions.is_unique(keys)
     seen = None if inventory is None else _seen(frame, keys, inventory)
@@ -249,11 +250,6 @@ def _growth(calls: pd.DataFrame) -> Growth:
     ).dropna()
     pairs = pairs[(pairs["days"] > 0) & (pairs["codes"] > 0) & (pairs["before"] > 0)]
     return learn_growth(np.log(pairs["codes"] / pairs["before"]).to_numpy(), pairs["days"].to_numpy())
-
-
-def _check_share(value: float, name: str, *, below_one: bool) -> None:
-    if not (0 < value < 1 or (value == 1 and not below_one)):
-        raise PlanError(f"{name} is above 0 and {'below' if below_one else 'at most'} 1, not {value!r}")
 
 
 def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.DataFrame:

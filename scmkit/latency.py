@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scmkit.arguments import public
 from scmkit.errors import PlanError, ServiceChangedWarning
 from scmkit.fitting import NAMES
 
@@ -57,6 +58,7 @@ class FitCheck:
         return abs(self.drift_z) > CHANGED_Z
 
 
+@public()
 @dataclass(frozen=True)
 class ServiceTime:
     """Seconds per sync call, with the uncertainty of the parameters as draws.
@@ -107,6 +109,7 @@ class ServiceTime:
         return cls._of(prior_draws(), "documented")
 
     @classmethod
+    @public()
     def fit(cls, calls: Any, kind: str | None = None) -> ServiceTime:
         """Update the documented prior with observed calls.
 
@@ -148,7 +151,7 @@ class ServiceTime:
             warnings.warn(
                 f"the service became {way} while these {check.calls} calls were made: fit the recent ones alone",
                 ServiceChangedWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
         few = ", too few to say much: the documented prior speaks" if check.calls < FEW_CALLS else ""
         of = f"{len(used.codes):,} of " if len(used.codes) < check.calls else ""
@@ -156,6 +159,7 @@ class ServiceTime:
         return cls._of(draws, source, check)
 
     @classmethod
+    @public()
     def fixed(
         cls, base_s: float = 0.3, per_code_s: float = 0.003, per_item_s: float = 0.0005, noise: float = 0.1
     ) -> ServiceTime:

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, display, evidence, payloads
+from scmkit.arguments import public
 from scmkit.display import duration, percent, plural
 from scmkit.errors import PlanError, did_you_mean, nearest
 from scmkit.estimation import Estimate, Inventory, codes_per_row
@@ -277,6 +278,7 @@ class Plan:
         return [REASONS[Why(why)].format(value=v, rows=r, codes=c, risk=percent(p)) for why, v, r, c, p in facts]
 
 
+@public()
 def plan(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -341,7 +343,8 @@ def plan(
     ------
     MissingColumnError, ValidationError, PlanError
     """
-    _check_options(mode, errors, risk, workers, batch)
+    if batch is not None and mode != "sync":
+        raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")
     if isinstance(fields, Iterator):
         fields = list(fields)
     keys = columns_of(df, key)
@@ -395,16 +398,3 @@ def _defined_fields(fields: Any, inventory: Any, sent: Sequence[TextColumn]) -> 
         if known is not None and not isinstance(known, str | PathLike):
             return frozenset(str(name) for name in known)
     return None
-
-
-def _check_options(mode: str, errors: str, risk: float, workers: int, batch: int | None) -> None:
-    if not isinstance(mode, str) or mode not in ("auto", "sync", "async"):
-        raise PlanError(f"mode is 'auto', 'sync' or 'async', not {mode!r}")
-    if errors not in ("raise", "reject"):
-        raise PlanError(f"errors is 'raise' or 'reject', not {errors!r}")
-    if not (isinstance(risk, int | float) and 0 < risk < 1):
-        raise PlanError(f"risk is a probability between 0 and 1, such as 0.01, not {risk!r}")
-    if not (isinstance(workers, int | np.integer) and workers >= 1):
-        raise PlanError(f"workers is a number of 1 or more, not {workers!r}")
-    if batch is not None and not (mode == "sync" and isinstance(batch, int | np.integer) and batch >= 1):
-        raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract
+from scmkit.arguments import public
 from scmkit.errors import JournalError, PlanError, did_you_mean
 from scmkit.estimation import Estimate
 from scmkit.fitting import NAMES
@@ -48,6 +49,7 @@ _TASKS = {
 }  # fmt: skip
 
 
+@public()
 def jobs(journal: Where = None) -> pd.DataFrame:
     """List the uploads that a journal knows, newest last.
 
@@ -73,6 +75,7 @@ def jobs(journal: Where = None) -> pd.DataFrame:
     return frame.astype(_JOBS)
 
 
+@public()
 def history(journal: Where = None) -> pd.DataFrame:
     """List the calls made so far, oldest first, ready for `ServiceTime.fit` and `estimate`.
 
@@ -224,7 +227,7 @@ def begin_in_file(
     except NoLocksError as why:
         warnings.warn(
             f"this upload has no journal and cannot be resumed: {why}; give a path on a local disk with journal=path",
-            stacklevel=4,
+            stacklevel=6,
         )
         return None
 

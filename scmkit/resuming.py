@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from scmkit.arguments import public
 from scmkit.client import Client, default_client
 from scmkit.contract import TaskState
 from scmkit.engine import Call, Counted, Start
@@ -29,6 +30,7 @@ from scmkit.uploading import UploadJob, _let_go_on_error, wait_for
 TOO_MUCH = (400, 413, 500, 504)
 
 
+@public(depths=False)
 def resume(
     job_id: str,
     client: Client | None = None,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import display
+from scmkit.arguments import KINDS, public
 from scmkit.display import duration
 from scmkit.errors import PlanError
 from scmkit.planning import Plan
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+PLAN = replace(KINDS["plan"], sentence="simulate takes what plan() made, not {value}: df.scm.simulate(key=...) plans")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 ALTERNATIVE_TRIALS = 500  # enough to compare ways, and quick
 
@@ -105,6 +107,7 @@ def _line(risk: Risk) -> dict[str, float]:
     }
 
 
+@public(plan=PLAN, workers=KINDS["workers"].optional())
 def simulate(plan: Plan, trials: int = 10_000, seed: int | None = None, workers: int | None = None) -> Risk:
     """Play a plan many times and count what happens.
 
@@ -123,10 +126,6 @@ def simulate(plan: Plan, trials: int = 10_000, seed: int | None = None, workers:
     -------
     Risk
     """
-    if not isinstance(plan, Plan):
-        raise PlanError(f"simulate takes what plan() made, not a {type(plan).__name__}: df.scm.simulate(key=...) plans")
-    if trials < 1:
-        raise PlanError(f"trials is 1 or more, not {trials}")
     if not len(plan):
         raise PlanError("the plan has no calls: there is nothing to simulate")
     if workers is not None:

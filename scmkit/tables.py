@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scmkit.arguments import public
 from scmkit.contract import DEFAULT_KEY
+from scmkit.display import shown
 from scmkit.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, did_you_mean
 from scmkit.exports import NOTES, restored
 from scmkit.lines import NAMES, index_of, place
@@ -48,6 +50,7 @@ _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook holds what XML c
 _LIKE_A_VALUE = re.compile(r"[-+]?\d[-\d.,:/ eE+]*")  # a number or a date, not a column's name
 
 
+@public()
 def read_table(
     path: str | os.PathLike[str],
     *,
@@ -502,6 +505,56 @@ def _make_blank_missing(frame: pd.DataFrame) -> None:
             if any(isinstance(cell, str) and _is_blank(cell) for cell in cells):
                 kept = [None if _is_blank(cell) else cell for cell in cells]
                 frame[name] = pd.Series(kept, index=frame.index, dtype=object)
+
+
+def from_arrow(table: Any) -> pd.DataFrame:
+    """Turn a table with an Arrow stream, as those of Polars, PyArrow and DuckDB are, into a DataFrame, undamaged.
+
+    Dtypes are pandas' nullable ones, as from a Parquet file: whole numbers beside missing cells stay whole.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise MissingDependencyError.of("pyarrow", "files", f"a {type(table).__name__} as a table") from None
+    try:
+        read = pa.table(table) if hasattr(table, "schema") else pa.RecordBatchReader.from_stream(table).read_all()
+        read = read.cast(pa.schema([pa.field(each.name, _without_views(each.type)) for each in read.schema]))
+        return read.to_pandas(types_mapper=lambda kind: _NULLABLE.get(str(kind)), ignore_metadata=True)
+    except (pa.ArrowException, TypeError) as error:
+        raise TableError(f"a {type(table).__name__} that Arrow cannot read as a table: {error}") from None
+
+
+_NULLABLE = {
+    **{f"int{n}": pd.api.types.pandas_dtype(f"Int{n}") for n in (8, 16, 32, 64)},
+    **{f"uint{n}": pd.api.types.pandas_dtype(f"UInt{n}") for n in (8, 16, 32, 64)},
+    "bool": pd.BooleanDtype(), "float": pd.Float32Dtype(), "double": pd.Float64Dtype(),
+    "string": pd.StringDtype(), "large_string": pd.StringDtype(),
+}  # fmt: skip
+
+
+def _without_views(kind: Any) -> Any:
+    """Return a type of Arrow's for the same values that pandas knows, too."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.large_list(_without_views(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(each.name, _without_views(each.type)) for each in kind])
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _without_views(kind.value_type))
+    return {"string_view": pa.large_string(), "binary_view": pa.large_binary()}.get(str(kind), kind)
+
+
+def checked_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Refuse a table with a column whose name no call can hold."""
+    for at, label in enumerate(frame.columns, 1):
+        try:
+            problem = text_of(str(label))[1]
+        except ValueError:  # an int of more than 4,300 digits
+            problem = "a number of very many digits"
+        if problem is not None:
+            raise TableError(f"the name of column {at}, {shown(label)}: {problem}; rename the column")
+    return frame
 
 
 def _pad(path: Path, frame: pd.DataFrame, name: str, width: int) -> None:

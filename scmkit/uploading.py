@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from scmkit import contract, display, evidence, planning
 from scmkit.adapting import plan as make_plan
+from scmkit.arguments import JOURNAL, TABLE_OR_PLAN, public
 from scmkit.client import Client, chosen_client, current_service, default_client
 from scmkit.display import plural
 from scmkit.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
@@ -477,12 +478,14 @@ class UploadJob:
         return None if found.why_not else (found.codes, found.equal | found.discarded, found.facts)
 
 
+@public(depths=False)
 @functools.wraps(planning.plan)
 def plan(df: pd.DataFrame, *args: Any, **options: Any) -> Plan:
     """Plan, with what earlier calls to the present service taught; its documentation is that of `planning.plan`."""
     return make_plan(df, *args, service=current_service(), **options)
 
 
+@public(depths=False, options_of=planning.plan, df=TABLE_OR_PLAN, journal=JOURNAL)
 def upload(
     df: pd.DataFrame | Plan,
     client: Client | None = None,
@@ -539,8 +542,6 @@ def upload(
     AuthenticationError, PermissionDeniedError, NotSentError, ConfigurationError
         When the job was stopped before anything was applied.
     """
-    if not (client is None or isinstance(client, Client)):
-        raise PlanError(f"client is a Client, not a {type(client).__name__} (did you mean key={client!r}?)")
     if isinstance(df, Plan):
         asked = {"key": key not in (contract.DEFAULT_KEY, *df.key, list(df.key)), "mode": mode not in ("auto", df.mode)}
         if wrong := sorted({*options, *(name for name, differs in asked.items() if differs)}):

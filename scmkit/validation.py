@@ -14,7 +14,6 @@ from decimal import Decimal
 from enum import IntEnum
 from functools import cached_property, partial
 from numbers import Number
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, display
+from scmkit.arguments import public
 from scmkit.contract import ActivationStatus, BlacklistReason
 from scmkit.dates import DateVerdict, is_like_a_date, judge_dates
 from scmkit.display import plural, shown
@@ -36,7 +36,6 @@ Values = Sequence[str | None] | Objects
 Verdicts = Mapping[int, tuple[str, str | None]]  # position of a distinct text -> what is wrong, the ready fix
 
 FIELD_KINDS = ("text", "date", "logistic_unit")
-ON_CONFLICT = ("error", "last", "first")
 SEVERITIES = ("error", "warning", "info")
 DUPLICATE_RULES = ("duplicate_equal", "duplicate_conflict")
 ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds dates
@@ -211,6 +210,7 @@ class Findings:
         )
 
 
+@public()
 def validate(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -247,8 +247,6 @@ def validate(
     PlanError
         If an argument makes no sense.
     """
-    if on_conflict not in ON_CONFLICT:
-        raise PlanError(f"on_conflict is one of {', '.join(map(repr, ON_CONFLICT))}, not {on_conflict!r}")
     keys = columns_of(df, key)
     table = _Table(df, text_table(df), tuple(keys), _known_fields(fields), on_conflict)
     frame = _frame([(rule, RULES[rule][0], hits) for rule in RULES for hits in table.hits(rule)], table)
@@ -890,8 +888,6 @@ def _known_fields(fields: Any) -> dict[str, str | None] | None:
     """Give the campaign's fields with their kind, None where it is not told."""
     if fields is None:
         return None
-    if isinstance(fields, str | bytes | PathLike):
-        raise PlanError(f"fields is a list of names, a dict or an inventory, not {fields!r}; one field is [{fields!r}]")
     special: dict[str, str | None] = dict.fromkeys(contract.SPECIAL_FIELDS)
     if hasattr(fields, "columns"):
         return {str(c): None for c in fields.columns if str(c) not in contract.CODE_COLUMNS} | special

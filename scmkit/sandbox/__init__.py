@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scmkit.arguments import FLAG, FROM_ZERO, NAMES, PATH, POSITIVE, Kind, public, whole
 from scmkit.errors import ConfigurationError, MissingDependencyError
 from scmkit.latency import ServiceTime
 from scmkit.paths import expanded
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 __all__ = ["Sandbox"]
 
 
+@public(
+    error=ConfigurationError,
+    fields=NAMES.optional(),
+    rate=POSITIVE,
+    speed=POSITIVE,
+    gateway_timeout=POSITIVE,
+    latency_s=FROM_ZERO,
+    port=whole(0, 65_535),
+    path=PATH.optional(),
+    task_workers=whole(1, 1_024),
+    max_body_bytes=whole(1),
+    seed=whole(0),
+    task_slash=FLAG,
+    faults=Kind("a dict of faults and probabilities", lambda v: isinstance(v, Mapping)).optional(),
+)
 class Sandbox:
     """A real HTTP server on 127.0.0.1 that behaves as the Scantrust SCM API is known to behave.
 

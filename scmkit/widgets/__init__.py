@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from scmkit.arguments import JOURNAL, TABLE, public
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 _CLASSES = {"Panel": "panels", "TaskBoard": "board", "CapacityExplorer": "explorer"}
 
 
+@public(depths=False, df=TABLE.optional(), journal=JOURNAL)
 def panel(df: pd.DataFrame | None = None, **options: Any) -> Panel:
     """Upload step by step on one surface: table, key, fields, findings, estimate, plan, submit, result.
 

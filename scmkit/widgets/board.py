@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from scmkit import display, records
+from scmkit.arguments import public
 from scmkit.client import Client, ready_client
 from scmkit.display import Html, plural
 from scmkit.errors import (
@@ -198,6 +199,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
+@public(depths=False)
 class TaskBoard(Surface):
     """All jobs and tasks of a journal and of this kernel, live.
 

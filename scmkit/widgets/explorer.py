@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scmkit import capacity, contract, display
+from scmkit.arguments import Kind, is_ours, public
 from scmkit.capacity import Curve, _calls
 from scmkit.display import Html, duration, percent, plural
 from scmkit.errors import PlanError
@@ -361,6 +362,11 @@ class Dial:
         return round(value) if self._whole else float(f"{value:.3g}")  # more digits than a slider has steps say nothing
 
 
+@public(
+    depths=False,
+    options_of=Question,
+    known=Kind("what plan() or estimate() made", lambda v: is_ours(v, "Plan", "Estimate")).optional(),
+)
 class CapacityExplorer(Surface):
     """Sliders for an upload, and what follows: timeout risk, duration, growth.
 

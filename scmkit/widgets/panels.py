@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from scmkit import adapting, display, planning, uploading
+from scmkit.arguments import JOURNAL, TABLE, public
 from scmkit.client import Client, ready_client
 from scmkit.display import Html, duration, escape, plural
 from scmkit.errors import PlanError
@@ -112,6 +113,7 @@ def heard(method: Method) -> Method:
     return guarded(callback)  # type: ignore[return-value]
 
 
+@public(depths=False, df=TABLE.optional(), journal=JOURNAL)
 class Panel(Surface):
     """Upload step by step: table, service and codes, key and fields, findings, plan, upload.
 

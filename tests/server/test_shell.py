@@ -103,7 +103,19 @@ PYTHON = re.compile(
     r"scmkit\.[a-z]\w*\(|\b(findings|plan|job|df)\.[a-z]|\b[a-z]+\(\.\.\.|\.frame\b"
     r"|\b(on_conflict|errors|mode|key|fields|inventory|history|default|journal|anyway|encoding|delimiter|pad_to|index)="
 )
-ELSEWHERE = ("accessor", "display", "plots", "figures", "simulation", "latency", "demo", "cli", "shell", "contract")
+ELSEWHERE = (
+    "accessor",
+    "arguments",
+    "display",
+    "plots",
+    "figures",
+    "simulation",
+    "latency",
+    "demo",
+    "cli",
+    "shell",
+    "contract",
+)
 # Messages that no command can bring up.
 NOT_IN_A_SHELL = (
     "batch is 1 row", "mode=ro", "see .frame",

@@ -15,6 +15,7 @@ FLOORS = [
     {"errors", "contract"},
     {"paths"},
     {"models", "display", "fitting", "shell"},
+    {"arguments"},
     {"latency", "texts", "lines", "events", "pacing", "sharing", "storage"},
     {
         "fanout",
