@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 
 import scmkit
 from scmkit import client as clients
-from scmkit import errors
+from scmkit import errors, uploading
 from scmkit.client import Client, Token
 
 CANARY = plain_server.TOKEN
@@ -186,12 +186,15 @@ def test_logs_do_not_hold_the_token(
         with Client(server.url, server.token, limits=client.limits) as fresh:
             for call in CALLS[:3]:
                 call(fresh)
-            table.scm.upload(fresh, progress=True)
+            with monkeypatch.context() as patch:  # a bar in a terminal, then lines in a pipe
+                patch.setattr(uploading, "can_move", lambda: True)
+                table.scm.upload(fresh, progress=True)
             server.answers.append((401, {"detail": f"Invalid token {CANARY}."}, {}))
             with pytest.raises(errors.AuthenticationError):
                 table.scm.upload(fresh, progress=True)
     out, err = capfd.readouterr()
     assert "upload: 100%" in err
+    assert "upload: suspended, 0%" in err
     assert "POST /api/v2/scm/upload/" in caplog.text
     assert CANARY not in out + err + caplog.text + "".join(str(w.message) for w in warned)
 
