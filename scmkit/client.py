@@ -17,7 +17,7 @@ import urllib.request
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
@@ -297,7 +297,8 @@ class Client:
         body = items if isinstance(items, bytes) else _json({"data_key": data_key, "items": list(items)})
         if not in_turn:
             self.turns.wait()
-        return _sync_answer(self._call("POST", contract.SYNC_PATH, body))
+        answer, headers = self._ask("POST", contract.SYNC_PATH, body)
+        return replace(_sync_answer(answer), server_s=_server_s(headers))
 
     def upload_async(
         self,
@@ -417,11 +418,16 @@ class Client:
         return session
 
     def _call(self, method: str, path: str, body: bytes | None = None, params: Mapping[str, Any] | None = None) -> Any:
+        return self._ask(method, path, body, params)[0]
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, params: Mapping[str, Any] | None = None
+    ) -> tuple[Any, Mapping[str, str]]:
         """Make one exchange and decode its JSON; anything else than a success that can be read is an error."""
         status, headers, content = self._answer(method, path, body, params)
         if 200 <= status < 300:
             with suppress(*_UNREADABLE):
-                return _decode(content)
+                return _decode(content), headers
         if 300 <= status < 400:
             content = ("to " + headers.get("Location", "nowhere").partition("?")[0]).encode()
         content = content.replace(self._token.reveal().encode(), b"***")  # some error pages repeat the request
@@ -694,9 +700,15 @@ def _service_error(status: int, headers: Mapping[str, str], content: bytes, wher
     if kind is ServiceError and status >= 500:
         kind = UnavailableError
     error = kind(status, _detail(body, content), where=where, body=body)
+    error.server_s = _server_s(headers)
     if isinstance(error, ThrottledError | UnavailableError):
         error.retry_after_s = retry_after(headers.get("Retry-After"), error.detail)
     return error
+
+
+def _server_s(headers: Mapping[str, str]) -> float | None:
+    told = re.search(r"\bsandbox;dur=(\d{1,12}(?:\.\d{1,6})?)", headers.get("Server-Timing", ""))
+    return None if told is None else float(told[1]) / 1000
 
 
 def retry_after(header: str | None, words: str) -> float | None:

@@ -31,7 +31,7 @@ from scmkit.errors import (
     ServiceError,
     UnsettledError,
 )
-from scmkit.events import Attempted, Ended, Event, Paused, PollFailed, Sending, Settled, TaskSeen
+from scmkit.events import Attempted, Ended, Event, Halved, Paused, PollFailed, Sending, Settled, TaskSeen
 from scmkit.evidence import FieldFacts, Verdict
 from scmkit.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.pacing import Budget, Pace, probe_pause_s
@@ -280,7 +280,11 @@ class Engine:
             call = self._ready[0][2]
             body = self.plan.body(call.mode, call.rows)
             too_large = len(body) >= self._ceiling and len(call.rows) > 1
-            if too_large or (call.mode is Mode.SYNC and self._size.too_risky(call.rows)):
+            slow = not too_large and call.mode is Mode.SYNC and self._size.should_halve(call.rows)
+            if slow:
+                self._size.note_halved()
+                yield Halved(call.number)
+            if too_large or slow:
                 heapq.heappop(self._ready)
                 self._split(call)
                 continue
@@ -583,7 +587,7 @@ class Engine:
         codes: int | None = None, task_id: str | None = None,
     ) -> Attempted:  # fmt: skip
         assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
-        seconds = reply.seconds * self.limits.speed  # of the service's clock
+        seconds = _service_s(reply, self.limits.speed)
         message = "" if reply.error is None else str(reply.error)
         if call.mode is Mode.SYNC and (codes is not None or status == 504):
             self._size.learn(call.rows, codes, seconds, status == 504)
@@ -591,3 +595,11 @@ class Engine:
             call.number, call.mode, call.rows, call.attempts + call.throttled, outcome, status, seconds,
             len(reply.work.body), codes, task_id, message, final, call.parent,
         )  # fmt: skip
+
+
+def _service_s(reply: Reply, speed: float) -> float:
+    """Say how long an exchange took on the service's clock; our own delays count once, however fast that clock runs."""
+    told_s = getattr(reply.answer or reply.error, "server_s", None)
+    if told_s is None or speed == 1:
+        return reply.seconds * speed
+    return float(told_s + max(0.0, reply.seconds - told_s / speed))

@@ -146,9 +146,12 @@ class ServiceError(ScmkitError):
         The service's own words, shortened.
     body : object
         The decoded JSON of the answer, or None.
+    server_s : float or None
+        Seconds of the service's clock that it took; only a sandbox says so.
     """
 
     hint = ""
+    server_s: float | None = None
 
     def __init__(self, status: int, detail: str = "", *, where: str = "", body: object = None) -> None:
         detail = in_a_line(detail)

@@ -81,6 +81,13 @@ class PollFailed:
 
 
 @dataclass(frozen=True)
+class Halved:
+    """A call that waits goes out in halves, since those before it took longer than planned."""
+
+    call: int
+
+
+@dataclass(frozen=True)
 class Paused:
     """Everything waits, for all calls of this job."""
 
@@ -96,7 +103,7 @@ class Ended:
     error: Exception | None = None
 
 
-Event = Sending | Attempted | Settled | TaskSeen | PollFailed | Paused | Ended
+Event = Sending | Attempted | Settled | TaskSeen | PollFailed | Halved | Paused | Ended
 
 
 class Waiting:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scmkit.events import Attempted, Ended, Event, Sending, Settled, TaskSeen
+from scmkit.events import Attempted, Ended, Event, Halved, Sending, Settled, TaskSeen
 from scmkit.models import Fate, Mode, Outcome, Task
 from scmkit.planning import Plan
 from scmkit.texts import our_name, ours
@@ -41,6 +41,7 @@ class Ledger:
     plan: Plan
     state: str = "running"
     error: Exception | None = None
+    halved: int = 0  # calls that went out as two, since those before them took longer than planned
     _fates: NDArray[np.int8] = field(init=False)
     _calls_of_rows: NDArray[np.int64] = field(init=False)
     _discarded: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -65,6 +66,8 @@ class Ledger:
                     self._settle(event)
                 case TaskSeen():
                     self._tasks[event.task.id] = (event.task, event.call)
+                case Halved():
+                    self.halved += 1
                 case Ended():
                     self.state, self.error = event.state, event.error
 

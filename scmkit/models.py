@@ -55,12 +55,15 @@ class SyncAnswer:
         For each key value that matched a code, the names of the fields that were stored.
     changes : object
         Undocumented; carried, not used.
+    server_s : float or None
+        Seconds of the service's clock that it took; only a sandbox says so.
     """
 
     total_updates: int
     codes_affected: int
     items: dict[str, tuple[str, ...]]
     changes: object = None
+    server_s: float | None = None
 
 
 @dataclass(frozen=True)

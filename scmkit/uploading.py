@@ -332,6 +332,8 @@ class UploadJob:
         error = f"; stopped by: {self.error}" if self.error else ""
         error += f"; not read back: {self._unproven}" if self._unproven else ""
         made = f"{plural(len(calls), 'call')}, {plural(tasks, 'task')}"
+        halved = self._ledger.halved
+        made += f" ({len(self.plan):,} planned, {halved:,} halved: calls took longer than planned)" if halved else ""
         return f"{self._ledger.words}: {counts or 'no rows'}; {made}{error}"
 
     def __repr__(self) -> str:

@@ -57,7 +57,8 @@ class Sandbox:
         SCM updates per second that a token may make.
     speed : float, default 1.0
         How much faster than ours the sandbox's clock runs. At 60, a call of 30 s takes half a second, and 600
-        updates are admitted in any second.
+        updates are admitted in any second. Each answer says how long it took on that clock (Server-Timing), so that
+        nobody takes a busy machine for a slow service.
     faults : dict of str to float, optional
         What goes wrong, for a rehearsal, and with which probability: ``{"503": 0.02, "reset": 0.01}``.
 

@@ -1,9 +1,13 @@
 """Learning from use: earlier calls teach the next plan, and calls of an upload those still to come."""
 
+import time
+from typing import Any
+
 import pandas as pd
+import pytest
 
 import scmkit
-from scmkit.adapting import ENOUGH
+from scmkit.adapting import ENOUGH, CallSize
 
 
 def inventory_of(lots: int, codes: int) -> pd.DataFrame:
@@ -60,3 +64,48 @@ def test_asked_for_batches_stay_as_they_are() -> None:
         )
     assert job.ok
     assert job.calls["rows"].tolist() == [2] * 5
+
+
+class Sluggish(scmkit.Client):
+    """A client on a machine that has much else to do."""
+
+    def upload_sync(self, *args: Any, **options: Any) -> scmkit.models.SyncAnswer:
+        time.sleep(0.5)
+        return super().upload_sync(*args, **options)
+
+
+def test_a_busy_machine_is_not_taken_for_a_slow_service() -> None:
+    """However fast the sandbox's clock runs, our own half second counts as half a second: no call is halved (F63)."""
+    inventory = inventory_of(1, 12_000)
+    df = inventory[["extended_id"]].assign(origin="o")
+    df["origin"] += df["extended_id"]
+    steady = scmkit.ServiceTime.fixed(noise=0.0)
+    with scmkit.Sandbox(codes=inventory, speed=120, service_time=steady) as sandbox:
+        client = Sluggish(sandbox.url, sandbox.token, limits=sandbox.client().limits)
+        plan = df.scm.plan(inventory=inventory)
+        job = plan.upload(client=client, progress=False)
+    assert job.ok
+    assert len(job.calls) == len(plan)
+    expected = 0.32 + 0.0035 * job.calls["items"]
+    assert (job.calls["seconds"] - expected).between(0.5, 10.0).all()
+
+
+def test_a_job_says_that_calls_were_halved(
+    table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever planned one call and sees four is told why."""
+    monkeypatch.setattr(CallSize, "should_halve", lambda self, rows: len(rows) > 15)
+    job = table.scm.upload(client, progress=False)
+    assert len(job.calls) == 4
+    assert "4 calls, 0 tasks (1 planned, 3 halved: calls took longer than planned)" in job.summary()
+
+
+def test_a_timeout_of_a_fast_sandbox_took_its_gateway_s_time() -> None:
+    """A 504 counts as the sixty seconds after which the gateway cut the call."""
+    inventory = inventory_of(1, 10)
+    slow = scmkit.ServiceTime.fixed(base_s=100.0, noise=0.0)
+    with scmkit.Sandbox(codes=inventory, speed=500, service_time=slow) as sandbox, sandbox.client() as client:
+        job = lots_table(1).scm.upload(client, key="lot_number", mode="sync", inventory=inventory, progress=False)
+        cut = job.calls.query("timed_out")
+        assert len(cut) == 1
+        assert cut["seconds"].between(60.0, 65.0).all()
