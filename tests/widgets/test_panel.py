@@ -393,10 +393,11 @@ def test_twenty_rounds_leave_nothing_behind(
     before = threads()
     panel = scmkit.panel(table, client=client, journal=False).wait()
     for _ in range(20):
+        last = panel._sent
         panel._upload_section.upload.click()
         wait_for(lambda: panel._asked)
         panel._upload_section.yes.click()
-        wait_for(lambda: panel._sent is not None and panel._result is None)
+        wait_for(lambda last=last: panel._sent is not last)
         panel._upload_section.cancel.click()
         panel.wait()
         assert panel.job is not None
