@@ -342,7 +342,7 @@ def _as_frame(value: Any) -> Any:
 
 def _as_given(value: Any) -> Any:
     """Return an inventory as it was given, and one from Arrow as a DataFrame."""
-    return value if isinstance(value, str | os.PathLike) or is_ours(value, "Plan") else _as_frame(value)
+    return value if isinstance(value, str | os.PathLike) or is_ours(value, "Plan", "Counts") else _as_frame(value)
 
 
 def _as_token(value: Any) -> Any:
@@ -387,7 +387,9 @@ TABLE = Kind(
 TABLE_OR_PLAN = Kind(
     f"{TABLE.words}, or what plan() made", lambda v: _is_table(v) or is_ours(v, "Plan"), _as_given, _meant_table
 )
-LISTED = Kind("a DataFrame or a path to CSV or Parquet", _is_table, _as_given, _meant_table)
+LISTED = Kind(
+    "a DataFrame or a path to CSV or Parquet", lambda v: _is_table(v) or is_ours(v, "Counts"), _as_given, _meant_table
+)
 POSITIVE = Kind("a number above 0", lambda v: is_real(v) and v > 0)
 DRAWS = Kind("a number of 0 or more, or an array of them", lambda v: np.asarray(v).dtype.kind in "iuf")
 FROM_ZERO = Kind("a number of 0 or more", lambda v: is_real(v) and v >= 0)

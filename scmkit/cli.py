@@ -36,6 +36,10 @@ KEY = click.option(
     "--key", "keys", multiple=True, default=[contract.DEFAULT_KEY], show_default=True,
     help="Column that selects codes; repeat it for several constraints.",
 )  # fmt: skip
+PAD_TO = click.option(
+    "--pad-to", multiple=True, metavar="COLUMN=WIDTH",
+    help="Fill whole numbers of a column up with zeros in front, which a spreadsheet took away.",
+)  # fmt: skip
 INVENTORY = click.option(
     "--inventory",
     type=click.Path(path_type=Path),
@@ -44,6 +48,7 @@ INVENTORY = click.option(
 PLAN_OPTIONS: list[Callable[[Any], Any]] = [
     TABLE,
     KEY,
+    PAD_TO,
     INVENTORY,
     click.option("--mode", type=click.Choice(["auto", "sync", "async"]), default="auto", show_default=True),
     click.option("--risk", type=float, default=0.01, show_default=True, help="Bearable timeout risk of a sync call."),
@@ -106,20 +111,24 @@ def app(port: int, no_browser: bool) -> None:
 @main.command()
 @TABLE
 @KEY
+@PAD_TO
 @INVENTORY
 @click.option("--on-conflict", type=click.Choice(["error", "last", "first"]), default="error", show_default=True)
-def validate(table: Path, keys: tuple[str, ...], inventory: Path | None, on_conflict: str) -> None:
+def validate(
+    table: Path, keys: tuple[str, ...], pad_to: tuple[str, ...], inventory: Path | None, on_conflict: str
+) -> None:
     """Say what would go wrong, before anything is sent."""
-    findings = find(read_table(table), key=_key(keys), fields=_fields(inventory), on_conflict=on_conflict)
+    df = _read(table, pad_to)
+    findings = find(df, _key(keys), _fields(inventory), on_conflict, inventory=inventory)
     _say(findings.summary())
     sys.exit(0 if findings.ok else 1)
 
 
 @main.command()
 @plan_options
-def plan(table: Path, **options: Any) -> None:
+def plan(table: Path, pad_to: tuple[str, ...], **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
-    made = _plan(read_table(table), service=current_service(), **options)
+    made = _plan(_read(table, pad_to), service=current_service(), **options)
     _say_plan(made)
     _say(made.calls.to_string(max_rows=30))
 
@@ -137,13 +146,13 @@ def plan(table: Path, **options: Any) -> None:
 @click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
 def upload(
     verify: bool, report: Path | None, rejected: Path | None, anyway: bool, base_url: str | None, table: Path,
-    **options: Any,
+    pad_to: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Bring a table's values onto the codes."""
     for destination, check in ((rejected, exports.check), (report, check_destination)):
         if destination is not None:
             check(destination)
-    df = read_table(table)
+    df = _read(table, pad_to)
     made = _plan(df, service=(base_url or current_service()).rstrip("/"), **options)
     client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
     _say_plan(made)
@@ -213,6 +222,16 @@ def sandbox(arguments: tuple[str, ...]) -> None:
 
 def _key(keys: tuple[str, ...]) -> str | list[str]:
     return keys[0] if len(keys) == 1 else list(keys)
+
+
+def _read(table: Path, pad_to: tuple[str, ...]) -> pd.DataFrame:
+    widths = {}
+    for told in pad_to:
+        name, _, width = told.rpartition("=")
+        if not (name and width.isascii() and width.isdigit()):
+            raise click.BadParameter(f"{told!r} is not COLUMN=WIDTH, such as lot_number=6", param_hint="--pad-to")
+        widths[name] = int(width)
+    return read_table(table, pad_to=widths)
 
 
 def _fields(inventory: Path | None) -> frozenset[str] | None:

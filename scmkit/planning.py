@@ -20,7 +20,7 @@ from scmkit import contract, display, evidence, payloads
 from scmkit.arguments import public
 from scmkit.display import duration, percent, plural
 from scmkit.errors import PlanError, did_you_mean, nearest
-from scmkit.estimation import Estimate, Inventory, codes_per_row
+from scmkit.estimation import Counts, Estimate, Inventory, codes_per_row, count_codes
 from scmkit.estimation import estimate as estimate_codes
 from scmkit.latency import ServiceTime
 from scmkit.layout import Bools, Draft, Layout, Why, said_seconds
@@ -121,6 +121,12 @@ class Plan:
     def exact(self) -> bool:
         """Whether the codes of every row are counted, not guessed."""
         return bool((self.row_codes["source"] == "exact").all())
+
+    @property
+    def selects_nothing(self) -> bool:
+        """Whether, by the inventory, no row that is sent selects any code."""
+        sent = self.row_codes.iloc[self.order]
+        return len(sent) > 0 and bool(((sent["source"] == "exact") & (sent["codes"] == 0)).all())
 
     @cached_property
     def calls(self) -> pd.DataFrame:
@@ -324,7 +330,8 @@ def plan(
     on_conflict : {"error", "last", "first"}
         Which of several rows with one key and different values counts.
     errors : {"raise", "reject"}
-        Whether findings of severity ``error`` forbid the plan, or only leave their rows out.
+        Whether findings of severity ``error`` forbid the plan, or only leave their rows out; what is about the table
+        as a whole, such as keys of which hardly any is in the inventory, is then a warning.
     sample_fraction, history, default : see `estimate`
         What else is known about the codes per key value.
     batch : int, optional
@@ -350,13 +357,14 @@ def plan(
     keys = columns_of(df, key)
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
-    findings = validate(df, key=keys, fields=fields, on_conflict=on_conflict)
+    counted = None if inventory is None else Counts(count_codes(inventory, keys))
+    findings = validate(df, keys, fields, on_conflict, inventory=counted, sample_fraction=sample_fraction)
     if errors == "raise" or findings.hopeless:
         findings.raise_for_errors()
     columns = text_table(df)
     selectors = tuple(columns[k] for k in keys)
     values = tuple(c for name, c in columns.items() if name not in keys)
-    known = estimate or estimate_codes(df, keys, inventory, sample_fraction, history, default, assumptions=assumptions)
+    known = estimate or estimate_codes(df, keys, counted, sample_fraction, history, default, assumptions=assumptions)
     fates = _fates(findings, selectors, values, len(df))
     draft = Draft(
         selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(fates == Fate.PENDING),

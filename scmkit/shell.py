@@ -8,6 +8,8 @@ import re
 _WORDS = [
     (re.compile(python, re.DOTALL), shell)
     for python, shell in (
+        (r"read_table\(\.\.\., pad_to=\{'(.*?)': (\d+)\}\) or findings\.fixed\(df\) writes", r"--pad-to \1=\2 writes"),
+        (r"plan\(\.\.\., errors='reject'\) goes on", "--errors reject goes on"),
         (r"findings\.fixed\(df\) gives a copy with (.*?) fixed; ", r"`scmkit app` mends \1 by a click; "),
         (r"plan\(\.\.\., errors='reject'\)\. All findings: findings\.frame",
          "--errors reject. All findings: `scmkit validate`"),

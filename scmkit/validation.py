@@ -26,7 +26,9 @@ from scmkit.contract import ActivationStatus, BlacklistReason
 from scmkit.dates import DateVerdict, is_like_a_date, judge_dates
 from scmkit.display import plural, shown
 from scmkit.errors import PlanError, ValidationError, did_you_mean, listed, nearest
+from scmkit.estimation import Inventory
 from scmkit.lines import lines_at, place, places
+from scmkit.matching import LOOKED_UP, Held, held_in
 from scmkit.texts import MISSING, Ints, Objects, TextColumn, cells_of, columns_of, group, text_table
 
 Bools = NDArray[np.bool_]
@@ -216,6 +218,9 @@ def validate(
     key: str | Sequence[str] = contract.DEFAULT_KEY,
     fields: Any = None,
     on_conflict: str = "error",
+    *,
+    inventory: Inventory | None = None,
+    sample_fraction: float = 1.0,
 ) -> Findings:
     """Say what would go wrong with a table, before anything is sent.
 
@@ -233,6 +238,11 @@ def validate(
         Which of several rows with one key and different cells counts. It replaces the others whole: a cell that it
         lacks is not sent, even where another row has it. Equal rows are merged in any case, into the first. A row
         that cannot be sent, because it has an error or no value, never counts for another one.
+    inventory : DataFrame or path, optional
+        In which the key values are looked up. Default: ``fields``, where that is an inventory. Key values that it lacks
+        are warnings, since it may be a part of the codes; where hardly any is there, it is an error.
+    sample_fraction : float, default 1.0
+        Below 1, the inventory is a random sample: then only key values that it holds in another spelling are found.
 
     Returns
     -------
@@ -248,7 +258,10 @@ def validate(
         If an argument makes no sense.
     """
     keys = columns_of(df, key)
-    table = _Table(df, text_table(df), tuple(keys), _known_fields(fields), on_conflict)
+    if inventory is None and isinstance(fields, pd.DataFrame) and set(keys) <= set(map(str, fields.columns)):
+        inventory = fields
+    held = held_in(inventory, keys, sample_fraction)
+    table = _Table(df, text_table(df), tuple(keys), _known_fields(fields), on_conflict, held)
     frame = _frame([(rule, RULES[rule][0], hits) for rule in RULES for hits in table.hits(rule)], table)
     rejected = np.zeros(len(df), dtype=bool)
     rejected[frame.loc[(frame["severity"] == "error") & frame["row"].notna(), "row"].to_numpy(np.int64)] = True
@@ -267,6 +280,7 @@ class _Table:
     key: tuple[str, ...]
     known: Mapping[str, str | None] | None
     on_conflict: str
+    held: Held | None = None
     found: dict[str, list[_Hits]] = field(default_factory=dict)
 
     @property
@@ -305,6 +319,10 @@ class _Table:
                     at = np.asarray(hits.rows, dtype=np.int64)
                     sendable[at[at != MISSING]] = False
         return sendable
+
+    @cached_property
+    def unmatched(self) -> _Unmatched | None:
+        return None if self.held is None else _find_unmatched(self, self.held)
 
     @cached_property
     def blank_key(self) -> Bools:
@@ -566,6 +584,36 @@ def _dtype(frame: pd.DataFrame, names: Iterable[str], name: str) -> Any:
     return dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
 
 
+def _no_key_matches(table: _Table) -> Iterator[_Hits]:
+    """Keys of which hardly any is in the inventory: they are probably written otherwise there."""
+    found, held = table.unmatched, table.held
+    if held is None or found is None or not held.is_blocked(found.keys, found.matched, len(found.padded)):
+        return
+    name = ", ".join(table.key)
+    few = f"only {found.matched:,}" if found.matched else "none"
+    advice = f"compare how the inventory writes them, such as {shown(', '.join(min(held.values, default=())))}"
+    if found.padded:
+        text, full = found.example
+        advice = (
+            f"{len(found.padded):,} of {found.keys:,} would match with zeros in front, such as {shown(full)} for "
+            f"{shown(text)}: read_table(..., pad_to={{{name!r}: {len(full)}}}) or findings.fixed(df) writes them so"
+        )
+    yield from _of_column(
+        name,
+        f"{few} of {plural(found.keys, 'key value')} is in the inventory of {plural(held.codes, 'code')}; {advice}. "
+        "If that is only a part of the codes, plan(..., errors='reject') goes on all the same",
+    )
+
+
+def _unmatched_key(table: _Table) -> Iterator[_Hits]:
+    """A key that no code in the inventory has; it may be a part of the codes."""
+    found = table.unmatched
+    if found is not None and found.verdicts:
+        rows = np.flatnonzero(np.isin(found.groups, list(found.verdicts)))
+        messages, fixes = zip(*(found.verdicts[g] for g in found.groups[rows].tolist()), strict=True)
+        yield _Hits(", ".join(table.key), rows, _key_texts(table, rows), messages, fixes)
+
+
 def _duplicate_equal(table: _Table) -> Iterator[_Hits]:
     """A row that repeats another one: it is merged."""
     rows = table.duplicates.equal
@@ -760,6 +808,8 @@ RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
     "key_characters": ("error", _key_characters),
     "key_length": ("error", _key_length),
     "numeric_key": ("warning", _numeric_key),
+    "no_key_matches": ("error", _no_key_matches),
+    "unmatched_key": ("warning", _unmatched_key),
     "duplicate_equal": ("info", _duplicate_equal),
     "duplicate_conflict": ("error", _duplicate_conflict),  # a warning where on_conflict says which row counts
     # values
@@ -776,6 +826,59 @@ RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
     "clears": ("info", _clears),
     "nothing_to_send": ("warning", _nothing_to_send),
 }
+
+
+# --- keys and an inventory -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Unmatched:
+    """Key values that are not in the inventory.
+
+    Attributes
+    ----------
+    keys, matched : int
+        How many key values the table has, and of how many the inventory has codes.
+    groups : array of int64, shape (rows,)
+        The number of each row's key value; -1 where it is blank.
+    verdicts : dict of int to (message, fix)
+        Of the key values that the inventory lacks.
+    padded : dict of int to str
+        What those of them are that lack zeros in front.
+    example : tuple of str
+        One of these: what the table holds, and the inventory.
+    """
+
+    keys: int
+    matched: int
+    groups: Ints
+    verdicts: Mapping[int, tuple[str, str | None]]
+    padded: Mapping[int, str]
+    example: tuple[str, str]
+
+
+def _find_unmatched(table: _Table, held: Held) -> _Unmatched:
+    """Look up each key value once."""
+    groups = np.where(table.blank_key, MISSING, group(table.keys, len(table.frame))[0])
+    of, first = np.unique(groups, return_index=True)
+    of, first = of[of != MISSING], first[of != MISSING]
+    values = dict(zip(of.tolist(), zip(*(c.take(first) for c in table.keys), strict=True), strict=True))
+    absent = {g: value for g, value in values.items() if not held.has(value)}
+    padded = {g: full for g, value in absent.items() if (full := held.padded(value)) is not None}
+    told = absent if held.whole else {g: absent[g] for g in padded}
+    verdicts: dict[int, tuple[str, str | None]] = {}
+    for g, value in told.items():
+        look = g not in padded and len(value) == 1 and len(verdicts) < len(padded) + LOOKED_UP
+        verdicts[g] = _absent(", ".join(value), padded.get(g), held.alike(value[0]) if look else None), padded.get(g)
+    example = next(((absent[g][0], full) for g, full in padded.items()), ("", ""))
+    return _Unmatched(len(of), len(of) - len(absent), groups, verdicts, padded, example)
+
+
+def _absent(text: str, full: str | None, near: str | None) -> str:
+    words = f"no code in the inventory has {shown(text)}"
+    if full is not None:
+        return f"{words}, and some have {shown(full)}: zeros in front are missing"
+    return f"{words}; did you mean {near!r}?" if near is not None else f"{words}: it would select none of them"
 
 
 # --- duplicates -------------------------------------------------------------------------------------------------

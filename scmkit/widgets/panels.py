@@ -811,7 +811,7 @@ class Panel(Surface):
     def _show_findings(self, chosen: Steps, checked: Checked | None, why: str) -> None:
         findings = None if checked is None else checked.findings
         waiting = "after section 3" if why else "the table is being looked at ..."
-        state = "waits" if findings is None else "done" if steps.is_fine(chosen, findings) else "your turn"
+        state = "waits" if findings is None else steps.standing(chosen, findings)
         words = waiting if findings is None else _findings_line(findings, chosen)
         self._found.say(state, words, is_open=findings is not None)
         self._found.show(chosen, findings, self._looking_at, NO_HTML if checked is None else checked.changes)
@@ -824,7 +824,7 @@ class Panel(Surface):
             return
         stale = checked.steps != chosen
         words = "planning again ..." if stale else _plan_line(made)
-        self._planned.say("waits" if stale else "done", words)
+        self._planned.say("waits" if stale else "look" if made.selects_nothing else "done", words)
         can_compare = checked.risk is not None and not checked.ways
         self._planned.show(chosen, checked.words, checked.picture, checked.ways, can_compare=can_compare)
 
@@ -841,7 +841,8 @@ class Panel(Surface):
             section.say("waits" if why else "your turn", words, is_open=not why or sent is not None)
         again = " again" if sent is not None and sent.checked.plan is plan else ""
         offer = "" if why or plan is None else f"Upload {plural(len(plan.order), 'row')}{again} ..."
-        section.ask(offer, *((asked.words, asked.yes) if asked else (NO_HTML, "Yes, upload")))
+        style = "warning" if plan is not None and plan.selects_nothing else "primary"
+        section.ask(offer, *((asked.words, asked.yes) if asked else (NO_HTML, "Yes, upload")), style)
         if sent is not None:
             total, stopping = len(sent.job.plan.index), "cancel" in self._doing
             done, style = _bar(sent.job)
@@ -968,6 +969,10 @@ def _findings_line(findings: Findings, chosen: Steps) -> str:
         return "the table as a whole cannot be sent: see below"
     counts = f"{plural(findings.errors, 'error')}, {plural(findings.warnings, 'warning')}"
     bad = int(findings.rejected.sum())
+    if not bad and (findings.frame["rule"] == "no_key_matches").any():
+        return (
+            f"{counts}; hardly any key is in the inventory: {'sent all the same' if chosen.leave_out else 'see below'}"
+        )
     if not bad:
         return counts
     rest = "these are left out" if chosen.leave_out else "fix what can be fixed, or leave these rows out"
@@ -975,7 +980,8 @@ def _findings_line(findings: Findings, chosen: Steps) -> str:
 
 
 def _plan_line(plan: Plan) -> str:
-    return f"{plural(len(plan.order), 'row')} of {len(plan.index):,} in {plural(len(plan), 'call')}"
+    nothing = "; by the inventory they select no code at all" if plan.selects_nothing else ""
+    return f"{plural(len(plan.order), 'row')} of {len(plan.index):,} in {plural(len(plan), 'call')}{nothing}"
 
 
 def _question(checked: Checked, plan: Plan, service: Service) -> Question:

@@ -308,8 +308,11 @@ class FindingsSection(Section):
         bad = int(findings.rejected.sum())
         good = findings.rows - bad - int(findings.superseded.sum())
         words = f"Leave out the {plural(bad, 'row')} with errors, and send the other {good:,}"
+        strangers = bool((findings.frame["rule"] == "no_key_matches").any())
+        if not bad and strangers:
+            words = f"Send {plural(good, 'row')} all the same: the inventory is only a part of the codes"
         change(self.leave_out, description=words, value=steps.leave_out)
-        show_if(bad > 0 and not findings.hopeless, self.leave_out)
+        show_if((bad > 0 or strangers) and not findings.hopeless, self.leave_out)
         rules = tuple(dict.fromkeys(findings.frame["rule"]))
         listed = (("the first of all", ""), *((rule.replace("_", " "), rule) for rule in rules))
         change(self.which, options=listed, value=looking_at if looking_at in rules else "")
@@ -410,9 +413,9 @@ class UploadSection(Section):
             "6. Upload", row(self.upload), self._asking, self._progress, self._result, self._after, self._files
         )
 
-    def ask(self, words: str, question: Html, yes: str) -> None:
+    def ask(self, words: str, question: Html, yes: str, style: str = "primary") -> None:
         """Show the button, or the question that it asks."""
-        change(self.upload, description=words)
+        change(self.upload, description=words, button_style=style)
         write(self._question, question)
         change(self.yes, description=yes)
         show_if(bool(question), self._asking)

@@ -51,6 +51,7 @@ FIXES: dict[str, tuple[str, ...]] = {
     "dates": ("date_format",),
     "blanks": ("surrounding_blanks", "key_blanks"),
     "damaged numbers": ("numeric_damage",),
+    "zeros in front of keys": ("unmatched_key",),
     "words for numbers": ("activation_status", "blacklist_reason"),
 }
 
@@ -462,7 +463,9 @@ def _quoted(cell: Any) -> str:
 
 def checks(steps: Steps) -> dict[str, Any]:
     """Give the options of `validate`."""
-    return {"key": steps.key_field, "fields": fields(steps), "on_conflict": steps.on_conflict}
+    chosen = {"key": steps.key_field, "fields": fields(steps), "on_conflict": steps.on_conflict}
+    known = [] if steps.codes is None else [str(name) for name in steps.codes.table.columns]
+    return chosen | ({"inventory": steps.codes.table} if steps.codes and steps.key_field in known else {})
 
 
 def options(steps: Steps) -> dict[str, Any]:
@@ -486,6 +489,14 @@ def fields(steps: Steps) -> Any:
 def is_fine(steps: Steps, findings: Findings) -> bool:
     """Whether the table can be sent, or what is wrong with it is to be left out."""
     return findings.ok or (steps.leave_out and not findings.hopeless)
+
+
+def standing(steps: Steps, findings: Findings) -> str:
+    """Say how the findings stand: what is left to choose, or to look at."""
+    if not is_fine(steps, findings):
+        return "your turn"
+    strangers = findings.frame["rule"].isin(["no_key_matches", "unmatched_key"]).any()
+    return "look" if strangers else "done"
 
 
 def ready_fixes(findings: Findings) -> dict[str, int]:
@@ -572,6 +583,8 @@ def _arguments(steps: Steps) -> tuple[list[str], str]:
     lines = [f"fields = {known!r}"] if isinstance(known, dict) else []
     if known is not None:
         said.append("fields=fields" if lines else "fields=inventory")
+    if steps.codes is not None:
+        said.append("inventory=inventory")
     if steps.on_conflict != "error":
         said.append(f"on_conflict={steps.on_conflict!r}")
     return lines, ", ".join(said)
@@ -581,8 +594,6 @@ def _how(steps: Steps, service: Service | None, journal: object, arguments: str)
     if service is not None and service.python:
         yield service.python
     yield arguments
-    if steps.codes is not None:
-        yield "inventory=inventory"
     if steps.mode != "auto":
         yield f"mode={steps.mode!r}"
     if steps.risk != Steps.risk:

@@ -595,6 +595,32 @@ def test_a_table_from_a_file_is_named_by_its_lines(
     assert "row (from 0)" in plain._found._details.value
 
 
+def test_keys_that_select_nothing_are_mended_by_a_click(
+    panel_of: Callable[..., Panel], client: scmkit.Client, inventory: pd.DataFrame
+) -> None:
+    """Nothing is done, and no button is blue, while no key is in the inventory; one click adds the zeros."""
+    frame = pd.DataFrame({"lot_number": ["1", "2", "3"], "wine_name": ["A", "B", "C"]})
+    panel = panel_of(frame, client=client, inventory=inventory)
+    assert "your turn" in panel._found._heading.value
+    assert panel.plan is None
+    assert not shown(panel._upload_section.upload)
+    assert panel._found.fixes["zeros in front of keys"].description == "Fix zeros in front of keys (3)"
+    panel._found.leave_out.value = True  # all the same: the inventory may be a part
+    panel.wait()
+    assert panel.plan is not None
+    for section in (panel._found, panel._planned):
+        assert "look:" in section._heading.value
+    assert "select no code at all" in panel._planned._heading.value
+    assert panel._upload_section.upload.button_style == "warning"
+    press(panel, panel._found.fixes["zeros in front of keys"])
+    for section in (panel._found, panel._planned):
+        assert "done:" in section._heading.value
+    assert panel._upload_section.upload.button_style == "primary"
+    assert panel.plan.estimate.total == 300
+    assert panel.submit().result(30).ok
+    assert "['unmatched_key']" in panel.code
+
+
 def test_tables_of_the_notebook_are_offered(
     panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
