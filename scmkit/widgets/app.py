@@ -18,7 +18,7 @@ LARGEST_UPLOAD = 200_000_000  # bytes of a message from the browser: a file of 5
 INTRODUCTION = """\
 # Supply-chain data onto codes
 
-From a table to proven rows, step by step. What was uploaded before stands below.
+From a table to proven rows, step by step; section 2 takes an account. What was uploaded before stands below.
 """
 
 

@@ -412,7 +412,7 @@ class TaskBoard(Surface):
     def _client_for(self, line: Line) -> Client:
         self._find_client()
         if self._client is None:
-            raise ConfigurationError("no client: make the board with TaskBoard(client=...), or call scmkit.use(client)")
+            raise ConfigurationError("no account: give one in the panel, or make the board with TaskBoard(client=...)")
         _check_service(line.service, self._client)
         return self._client
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from scmkit import adapting, display, planning, uploading
 from scmkit.arguments import JOURNAL, TABLE, public
-from scmkit.client import Client, ready_client
+from scmkit.client import Client, Token, ready_client, use
 from scmkit.display import Html, duration, escape, plural
 from scmkit.errors import PlanError
 from scmkit.events import Event, Paused
@@ -122,7 +122,7 @@ class Panel(Surface):
     df : DataFrame, optional
         The table; by default one that is chosen on the surface.
     client : Client, optional
-        Default: the one given to `scmkit.use`, else one from the environment. The panel never asks for a token.
+        Default: the one given to `scmkit.use`, else one from the environment, else one that is given on the surface.
     journal : path or False, optional
         See `scmkit.upload`.
     inventory : DataFrame or path, optional
@@ -156,6 +156,7 @@ class Panel(Surface):
         self._namespace = _namespace()
         self._offers: list[Source] = []
         self._service: Service | None = None
+        self._account: Service | None = None  # given on the page
         self._sandbox: Any = None
         self._checked: Checked | None = None
         self._sent: Sent | None = None
@@ -236,7 +237,7 @@ class Panel(Surface):
     # Beginnings
 
     def _build(self) -> None:
-        self._table, self._codes = sections.TableSection(), sections.CodesSection()
+        self._table, self._codes = sections.TableSection(), sections.CodesSection(self._on_account)
         self._mapping, self._found = sections.MappingSection(), sections.FindingsSection()
         self._planned, self._upload_section = sections.PlanSection(), sections.UploadSection()
         self._code_section = sections.CodeSection()
@@ -260,8 +261,8 @@ class Panel(Surface):
             widget.observe(method, names="value")
         pressed: list[tuple[Any, Callable[[Any], None]]] = [
             (self._table.refresh, self._on_look), (self._codes.look, self._on_look),
-            (self._codes.sandbox, self._on_sandbox), (self._codes.leave, self._on_leave),
-            (self._codes.download, self._on_download),
+            (self._codes.other, self._on_other), (self._codes.sandbox, self._on_sandbox),
+            (self._codes.leave, self._on_leave), (self._codes.download, self._on_download),
             (self._found.fix_all, self._on_fix_all), (self._found.undo, self._on_undo),
             (self._planned.compare, self._on_compare), (self._upload_section.upload, self._on_upload),
             (self._upload_section.yes, self._on_yes), (self._upload_section.no, self._on_no),
@@ -313,7 +314,8 @@ class Panel(Surface):
         client = self._client or ready_client()
         if client is None or (self._service is not None and self._service.client is client):
             return
-        self._use(Service(client, *self._python_of(client)))
+        known = self._account
+        self._use(known if known and known.client is client else Service(client, *self._python_of(client)))
 
     def _python_of(self, client: Client) -> tuple[str, tuple[str, ...]]:
         """Say how Python gets this client: by its name in the notebook, or as the panel did."""
@@ -569,6 +571,30 @@ class Panel(Surface):
         return checked if checked is not None and checked.steps.basis == self.steps.basis else None
 
     # The service, on the wire desk
+
+    @heard
+    def _on_other(self, _: Any) -> None:
+        self._codes.open_account(True)
+        self._refresh()
+
+    @heard
+    def _on_account(self, _: Any) -> None:
+        address, token = self._codes.account.asked()
+        self._call("account", "asking the service whose token this is", lambda: self._sign_in(address, token))
+
+    def _sign_in(self, address: str, token: Token) -> None:
+        """Use an account from now on, by all of this kernel, if the service knows its token."""
+        client = Client(address, token)
+        try:
+            account = Service.of_account(client)
+        except Exception:
+            client.close()
+            raise
+        self._client, self._account = client, account
+        self._codes.account.token.forget()
+        self._codes.open_account(False)
+        use(client)
+        self._use(account)
 
     @heard
     def _on_sandbox(self, _: Any) -> None:

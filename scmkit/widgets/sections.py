@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from scmkit import contract, display
 from scmkit.display import Html, escape, plural
 from scmkit.validation import SEVERITIES, Findings
+from scmkit.widgets.account import AccountForm
 from scmkit.widgets.steps import FIXES, KEYS, SUFFIXES, Column, Service, Source, Steps, ready_fixes
 from scmkit.widgets.surface import with_places
 
@@ -125,12 +126,13 @@ class TableSection(Section):
     """Which table is uploaded."""
 
     def __init__(self) -> None:
-        self.table = choice("Table", [], "A DataFrame of this notebook, or a file beside it")
-        self.refresh = button("Look again", "Look again for DataFrames in this notebook and files beside it")
+        self.table = choice("Table", [], "A DataFrame, or a file of this folder")
+        self.refresh = button("Look again", "Look again for DataFrames, and for files in this folder")
         self.file = file_button("Read a file", "A CSV, XLSX or Parquet file of this computer, up to about 10 MB")
         self._hint = ipywidgets.HTML(
-            f"<span {_QUIET}>Files above about 10 MB do not pass Jupyter: drop them into the notebook's folder, "
-            "and choose them here after <i>Look again</i>.</span>"
+            f"<span {_QUIET}>Files above about 10 MB may not pass Jupyter: put them into the folder "
+            f"<code>{escape(_here())}</code>, and choose them here after <i>Look again</i>.</span>",
+            layout=wide(),
         )
         self._preview = ipywidgets.HTML(layout=wide())
         self._shown: Source | None = None
@@ -149,8 +151,10 @@ class TableSection(Section):
 class CodesSection(Section):
     """Where it is sent, and what is known about the codes there."""
 
-    def __init__(self) -> None:
+    def __init__(self, when_account: Callable[[Any], object]) -> None:
         self._service = ipywidgets.HTML(layout=wide())
+        self.account, self._account_open = AccountForm(when_account), False
+        self.other = button("Use another account", "Give another address or token")
         self.look = button("Look again", "Look again for a client or a token")
         self.sandbox = button(
             "Try it on the built-in sandbox",
@@ -173,14 +177,21 @@ class CodesSection(Section):
         super().__init__(
             "2. Service and codes",
             self._service,
-            row(self.look, self.sandbox, self.leave),
+            self.account.box,
+            row(self.look, self.other, self.sandbox, self.leave),
             row(self.codes, self.file),
             self._row,
         )
 
+    def open_account(self, wanted: bool) -> None:
+        """Let another account be given, or no more."""
+        self._account_open = wanted
+
     def show(self, steps: Steps, offers: Sequence[Source], service: Service | None) -> None:
         """Show what is written to, and the inventories."""
         write(self._service, _service_words(service))
+        show_if(service is None or (self._account_open and not service.sandbox), self.account.box)
+        show_if(service is not None and not (self._account_open or service.sandbox), self.other)
         show_if(service is None, self.look)
         show_if(service is None or not service.sandbox, self.sandbox)
         show_if(service is not None and service.sandbox, self.leave)
@@ -189,14 +200,23 @@ class CodesSection(Section):
         change(self.codes, options=listed, value=steps.codes or NOTHING)
 
 
+def _here() -> str:
+    """Return the folder whose files are offered; it may be gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "in which this runs"
+
+
 def _service_words(service: Service | None) -> str:
     if service is None:
         return (
-            "<div>No account is set up here. With a token: set <code>SCANTRUST_UAT_TOKEN</code> before the notebook is "
-            "started, or run <code>scmkit.use(scmkit.Client())</code> in a cell and look again. Without one:</div>"
+            "<div>No account is set up here. Give one, or set <code>SCANTRUST_UAT_TOKEN</code> before this is started. "
+            "The sandbox needs none.</div>"
         )
     warning = " &#9888; real codes" if service.is_production else ""
-    return f"<div>Uploads go to <b>{escape(service.words)}</b>{warning}.</div>"
+    who = f", as <b>{escape(service.who)}</b>" if service.who else ""
+    return f"<div>Uploads go to <b>{escape(service.words)}</b>{warning}{who}.</div>"
 
 
 class MappingSection(Section):

@@ -40,6 +40,7 @@ LOGISTIC_WORDS = {"pallet", "pallets", "carton", "case", "crate", "container", "
 LOOKED_AT = 1_000  # rows that show what a column holds
 CLOSE = 0.75  # how much alike two names are, from 0 to 1, before one is suggested for the other
 MOST_FILES = 100
+LONGEST_WHO = 100  # characters of the name of an account
 _NO_FIELD = "the campaign has no such field"
 CHOSEN = "chosen here"  # why a column is sent as what it is
 SANDBOX_CODES = 60_000  # of which the samples of the repository are a part
@@ -157,12 +158,23 @@ class Service:
     ----------
     setup : tuple of str
         Lines before.
+    who : str
+        Whose account it is, as the service said.
     """
 
     client: Client
     python: str
     setup: tuple[str, ...] = ()
     sandbox: bool = False
+    who: str = ""
+
+    @classmethod
+    def of_account(cls, client: Client) -> Service:
+        """Ask the service who the client's token belongs to."""
+        told = client.me()
+        who = next((str(told[name]) for name in ("email", "username", "name") if told.get(name)), "")
+        made = f"client = scmkit.Client({client.base_url!r})  # its token: from SCANTRUST_UAT_TOKEN, or asked for"
+        return cls(client, "client", (made,), who=who[:LONGEST_WHO])
 
     @property
     def is_production(self) -> bool:

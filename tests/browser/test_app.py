@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import lab as labs
+from playwright.sync_api import Page
 
 import scmkit
 
@@ -31,6 +32,18 @@ def send_what_is_right(window: labs.Window) -> None:
     press(window, "Yes, upload")
 
 
+def gives_an_account(page: Page) -> None:
+    """Type the address and the token of a service, and use it: the page says whose it is, and not the token."""
+    with scmkit.Sandbox(codes=10) as sandbox:
+        page.get_by_label("Service", exact=True).fill(sandbox.url)
+        page.locator("input[type=password]").fill(sandbox.token)
+        page.get_by_role("button", name="Use this account").click()
+        labs.expect(page.get_by_text("Uploads go to")).to_contain_text(f"{sandbox.url[7:]}, as ")
+        labs.expect(page.locator("input[type=password]")).to_have_value("")
+        assert sandbox.token not in page.content()
+        assert "in a cell" not in page.locator("body").inner_text()
+
+
 def test_a_newcomer_gets_a_damaged_table_onto_the_sandbox(window: labs.Window, tmp_path: Path) -> None:
     """Without an account and without a word of Python: files, sandbox, fixes, plan, upload, proof."""
     page = window.page
@@ -41,6 +54,10 @@ def test_a_newcomer_gets_a_damaged_table_onto_the_sandbox(window: labs.Window, t
         labs.expect(page.get_by_label("Table", exact=True)).to_contain_text("damaged.csv (60 rows, 16 columns)")
         window.choose_file(files.nth(1), DATA / "inventory.csv")
         labs.expect(page.get_by_label("Inventory")).to_contain_text("60,000 rows")
+        press(window, "Try it on the built-in sandbox")
+        labs.expect(page.get_by_text("Uploads go to")).to_contain_text("sandbox")
+        page.get_by_role("button", name="Leave the sandbox").click()
+        gives_an_account(page)
         press(window, "Try it on the built-in sandbox")
         labs.expect(page.get_by_text("Uploads go to")).to_contain_text("sandbox")
         window.picture("app-checked", page.locator("body"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import fault_server
 import lab as labs
 from attacks import ATTACKS
+from plain_server import TOKEN, PlainServer
 from playwright.sync_api import Locator
 
 DATA = Path(__file__).parent.parent.parent / "data"
@@ -26,12 +27,30 @@ def section(panel: Locator, title: str) -> Locator:
     return panel.locator("div", has=panel.page.locator("b", has_text=title)).last
 
 
-def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(lab: labs.Lab) -> None:
+def gives_an_account(lab: labs.Lab, panel: Locator, server: PlainServer) -> None:
+    """Type address and token, and press Enter; then the page says whose account it is, and the field is empty."""
+    panel.get_by_label("Service", exact=True).fill(server.url)
+    token = panel.locator("input[type=password]")
+    token.fill("wr0ng")
+    token.press("Enter")
+    labs.expect(panel.get_by_role("alert")).to_contain_text("401")
+    lab.assert_fits(panel)
+    lab.picture("panel-account", panel)
+    token.fill(TOKEN)
+    token.press("Enter")
+    labs.expect(section(panel, "2. Service")).to_contain_text(server.url.removeprefix("http://"))
+    labs.expect(panel.get_by_text("as someone@example.com")).to_be_visible()
+    labs.expect(token).to_have_value("")
+    assert TOKEN not in lab.page.content()
+
+
+def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(lab: labs.Lab, server: PlainServer) -> None:
     """With the mouse alone, from a file to codes on the service; the saved notebook tells it without a kernel."""
     lab.open("import scmkit\npanel = scmkit.panel()\npanel")
     panel = lab.run(0)
     give(lab, panel, DATA / "damaged.csv")
     labs.expect(section(panel, "1. Table")).to_contain_text("damaged.csv (60 rows, 16 columns)")
+    gives_an_account(lab, panel, server)
     panel.get_by_role("button", name="Try it on the built-in sandbox").click()
     labs.expect(section(panel, "2. Service")).to_contain_text("the built-in sandbox (127.0.0.1")
     panel.get_by_label("Key", exact=True).select_option("lot_number")
@@ -63,6 +82,7 @@ def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(lab: labs.Lab) -> None:
     assert held == "Clos de l'Étoile"
     assert len(list(lab.folder.glob("rows-to-look-at-*.csv"))) == 1
     lab.save()
+    assert TOKEN not in lab.notebook.read_text()
     lab.show(lab.notebook, theme="dark", kernel=False)
     labs.expect(lab.outputs(0)).to_contain_text("31 applied, 25 rejected, 4 superseded")
     lab.picture("panel-no-kernel", lab.outputs(0))

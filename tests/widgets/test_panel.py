@@ -5,6 +5,7 @@ import gc
 import html.parser
 import itertools
 import json
+import re
 import shutil
 import sys
 import threading
@@ -479,6 +480,92 @@ def test_without_an_account_it_says_how_to_get_on(
     assert client.base_url.removeprefix("http://") in panel._codes._service.value
     assert panel.submit().result(30).ok
     panel.wait()
+
+
+def type_in(panel: Panel, token: str, enter: bool = False) -> None:
+    """Type a token, as the browser tells it: the Enter key is told before the value."""
+    field = panel._codes.account.token
+    messages = [{"method": "custom", "content": {"event": "submit"}}] if enter else []
+    for message in [*messages, {"method": "update", "state": {"value": token}, "buffer_paths": []}]:
+        field._handle_msg({"content": {"data": message}, "buffers": []})
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Everything that widgets tell browsers, and nbclient."""
+    found: list[Any] = []
+
+    def tell(self: ipywidgets.Widget, message: Any, buffers: Any = None) -> None:
+        found.append((self, message))
+
+    monkeypatch.setattr(ipywidgets.Widget, "_send", tell)
+    return found
+
+
+@pytest.mark.parametrize("enter", [False, True])
+def test_an_account_can_be_given_on_the_page(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, server: plain_server.PlainServer, told: list[Any], enter: bool
+) -> None:
+    """With address, token, and the button or Enter: it says who one is, uploads work, and nobody is told the token."""
+    panel = panel_of(table)
+    account = panel._codes.account
+    assert shown(account.box)
+    assert account.address.value == contract.PRODUCTION_URL
+    account.address.value = f" {server.url}/ "
+    type_in(panel, plain_server.TOKEN, enter)
+    assert account.token.value == ""
+    assert {"value": ""} in [message.get("state") for widget, message in told if widget is account.token]
+    if not enter:
+        press(panel, account.button)
+    panel.wait()
+    assert trouble(panel) == ""
+    assert "someone@example.com" in panel._codes._service.value
+    assert not shown(account.box)
+    assert scmkit.client.default_client().me() == {"email": "someone@example.com"}  # the board's, too
+    assert panel.submit().result(30).ok
+    panel.wait()
+    assert f"scmkit.Client({server.url!r})" in panel.code
+    state = [w.get_state() for w in widgets(panel)], [message for _, message in told]
+    assert plain_server.TOKEN not in repr(state) + repr(panel) + panel.static() + panel.code + repr(vars(account.token))
+    press(panel, panel._codes.other)
+    assert shown(account.box)
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "words"),
+    [
+        ("", "wr0ng", "401"),
+        ("", "", "the token is missing"),
+        (" ", "wr0ng", "the address of the service is missing"),
+        ("http://127.0.0.1:9", "wr0ng", "cannot reach http://127.0.0.1:9"),
+        ("http://example.com", "wr0ng", "use https"),
+        ("https://user@example.com", "wr0ng", "must not hold user names"),
+        ("", "two words", "characters that no token has"),
+    ],
+)
+def test_an_account_that_cannot_be_used_says_why(
+    panel_of: Callable[..., Panel], server: plain_server.PlainServer, address: str, token: str, words: str
+) -> None:
+    """The reason stands at the button, without the token; the right one is then accepted."""
+    panel = panel_of()
+    account = panel._codes.account
+    account.address.value = address or server.url
+    type_in(panel, token)
+    press(panel, account.button)
+    assert words in below(panel, account.button)
+    assert not token or token not in trouble(panel)
+    assert panel._service is None
+    account.address.value = server.url
+    type_in(panel, plain_server.TOKEN)
+    press(panel, account.button)
+    assert (trouble(panel), panel._service is not None) == ("", True)
+
+
+def test_the_app_speaks_of_no_cell(panel_of: Callable[..., Panel]) -> None:
+    """What stands on the panel before anything was chosen holds where there is no notebook, too."""
+    panel = panel_of()
+    words = " ".join(str(w.get_state()) for w in widgets(panel)).replace(str(Path.cwd()), "")
+    assert not re.search(r"\b(cells?|notebooks?)\b", words, re.I)
 
 
 def test_production_is_named(panel_of: Callable[..., Panel], table: pd.DataFrame) -> None:
