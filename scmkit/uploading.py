@@ -6,10 +6,12 @@ engine is a generator of events; `UploadJob` folds them into frames.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import queue
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -33,7 +35,7 @@ from scmkit.errors import JournalError, PlanError, UnsettledError
 from scmkit.events import Event, Listener, Sending, Settled, Waiting
 from scmkit.evidence import Change, FieldFacts
 from scmkit.fences import Fence, changes_since, claim_of
-from scmkit.journal import Journal, Record
+from scmkit.journal import UNFINISHED, Journal, Record, place
 from scmkit.ledger import Ledger, not_wholly_applied
 from scmkit.lines import numbered
 from scmkit.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
@@ -44,6 +46,7 @@ from scmkit.readback import ReadBack, codes_of_row, compare
 from scmkit.records import begin, begin_in_file
 from scmkit.texts import Ints
 
+LAST_GRACE_S = 0.5  # for calls under way when the interpreter ends
 LOOK_S = 0.01  # between two looks whether a job has ended
 LOOK_AT_FIELDS_S = 60.0  # for the service to make a document about one row's codes
 
@@ -115,6 +118,18 @@ class JobThread(threading.Thread):
 def running_jobs() -> list[UploadJob]:
     """List the jobs that run in this process, whatever their client and their journal."""
     return [thread.job for thread in threading.enumerate() if isinstance(thread, JobThread)]
+
+
+@atexit.register
+def _say_what_is_left() -> None:
+    """Stop the uploads that end with the interpreter, as their threads do, and say how each is carried on."""
+    jobs, until = running_jobs(), time.monotonic() + 2 * LAST_GRACE_S
+    for job in jobs:
+        job.cancel(LAST_GRACE_S)
+    for job in jobs:
+        job._ends_within(max(0.0, until - time.monotonic()))
+        if sys.stderr is not None and (words := job._how_to_go_on()):
+            sys.stderr.write(f"scmkit: {words}\n")
 
 
 class UploadJob:
@@ -336,6 +351,25 @@ class UploadJob:
         made += f" ({len(self.plan):,} planned, {halved:,} halved: calls took longer than planned)" if halved else ""
         return f"{self._ledger.words}: {counts or 'no rows'}; {made}{error}"
 
+    def _how_to_go_on(self) -> str:
+        """Say in a line how much of an upload that Python ends is left, and what carries it on; empty if nothing is."""
+        rows = len(self._ledger.positions(*UNFINISHED))
+        if not rows:
+            return ""
+        made, planned = self._ledger.tally()[0], len(self.plan)
+        said = (
+            f"Python ended before upload {self.id} did: {max(planned - made, 0):,} of {plural(planned, 'call')} "
+            f"were not made, {plural(rows, 'row')} left. "
+        )
+        if self._journal is None:
+            return said + "Nothing was written down (journal=False): upload the table again, with wait=True"
+        elsewhere = self._journal != place()
+        journal, option = f", journal={str(self._journal)!r}", f" --journal {shlex.quote(str(self._journal))}"
+        return (
+            f"{said}Resume it with scmkit.resume({self.id!r}{journal * elsewhere}), or in a shell with "
+            f"scmkit resume {self.id}{option * elsewhere}"
+        )
+
     def __repr__(self) -> str:
         return f"<UploadJob {self.id} {self.summary()}>"
 
@@ -512,7 +546,8 @@ def upload(
     key, mode : see `plan`
     wait : bool, default True
         Wait for the end, with a progress bar. Ctrl-C then stops feeding, gives calls under way five seconds, and
-        gives back the job as it is. With False, the work goes on in the background.
+        gives back the job as it is. With False, the work goes on in the background, for as long as Python runs: a
+        script that ends before says what is left, and how to resume it.
     verify : bool, default False
         At the end, download the codes and compare; see `UploadJob.verify`.
     errors : {"raise", "reject"}
