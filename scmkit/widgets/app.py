@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import secrets
 import socket
@@ -41,15 +42,28 @@ def serve(port: int = 0, browser: bool = True, say: Callable[[str], Any] = print
         raise MissingDependencyError.of("voila", "lab", "The app") from None
     port, token = _free(port), secrets.token_urlsafe(24)
     address = f"http://127.0.0.1:{port}/?token={token}"
-    with TemporaryDirectory(prefix="scmkit-") as folder:
+    with TemporaryDirectory(prefix="scmkit-") as folder, TemporaryDirectory(prefix="scmkit-") as private:
         notebook = Path(folder) / "scmkit.ipynb"
         notebook.write_text(json.dumps(_notebook(Path.cwd())), encoding="utf-8")
-        # The token is set here: arguments can be seen by every user of the machine.
+        # The token is set here, and a file leads to the page: arguments can be seen by every user of the machine.
         app = Voila(token=token, tornado_settings={"websocket_max_message_size": LARGEST_UPLOAD})
-        app.launch_browser = lambda: webbrowser.open(address)  # Voilà's own leaves the token out
+        app.launch_browser = lambda: webbrowser.open(_redirect(address, Path(private)))  # Voilà's has no token
         app.initialize(_arguments(notebook, port, browser))
         say(f"The app is at {address}\nCtrl-C stops it.")
         app.start()
+
+
+def _redirect(address: str, folder: Path) -> str:
+    """Write a page that leads to the address, for this user alone, and return where it is."""
+    page = folder / "open.html"
+    page.touch(mode=0o600, exist_ok=False)
+    target = html.escape(address, quote=True)
+    page.write_text(
+        '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+        f'<meta http-equiv="refresh" content="0;url={target}"><a href="{target}">Open scmkit</a>',
+        encoding="utf-8",
+    )
+    return page.as_uri()
 
 
 def _arguments(notebook: Path, port: int, browser: bool) -> list[str]:

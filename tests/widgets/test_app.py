@@ -1,8 +1,13 @@
 """`scmkit app`, as far as it needs no browser."""
 
+import os
+import re
 import socket
 import sys
+import webbrowser
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
@@ -31,6 +36,49 @@ def test_a_port_in_use_is_said_before_anything_starts(monkeypatch: pytest.Monkey
         assert result.exit_code == 1
         assert f"port {port} cannot be used" in result.output
         assert app._free(0) not in (0, port)
+
+
+class FakeVoila:
+    """Voilà, as far as the app uses it; it opens the browser when it starts, and ends."""
+
+    def __init__(self, token: str, tornado_settings: dict[str, Any]) -> None:
+        self.token = token
+
+    def initialize(self, arguments: list[str]) -> None:
+        assert self.token not in " ".join(arguments)
+
+    def start(self) -> None:
+        self.launch_browser()
+
+
+def test_the_browser_is_told_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command line, readable by all, names a file that its user alone can read; it is gone when the app ends."""
+    monkeypatch.setitem(sys.modules, "voila", type(sys)("voila"))
+    monkeypatch.setitem(sys.modules, "voila.app", type(sys)("voila.app"))
+    sys.modules["voila.app"].Voila = FakeVoila  # type: ignore[attr-defined]
+    opened: list[tuple[str, str, list[str]]] = []
+
+    def open_page(url: str) -> None:
+        path = Path(unquote(urlsplit(url).path))
+        modes = [oct(part.stat().st_mode & 0o777) for part in (path, path.parent)]
+        opened.append((url, path.read_text(encoding="utf-8"), modes))
+
+    monkeypatch.setattr(webbrowser, "open", open_page)
+    said: list[str] = []
+    before = os.umask(0)
+    try:
+        app.serve(say=said.append)
+    finally:
+        os.umask(before)
+    address = re.search(r"http://\S+", "\n".join(said))
+    assert address is not None
+    [(url, page, modes)] = opened
+    assert url.startswith("file:///")
+    assert "token" not in url
+    assert address[0].partition("token=")[2] not in url
+    assert f'url={address[0]}"' in page
+    assert modes == ["0o600", "0o700"]
+    assert not Path(unquote(urlsplit(url).path)).parent.exists()
 
 
 def test_the_app_is_a_notebook_that_works_where_it_was_started(tmp_path: Path) -> None:
