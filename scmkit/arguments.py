@@ -261,7 +261,9 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_key(value: Any) -> bool:
-    if isinstance(value, list | tuple) or type(value).__name__ in ("Index", "ndarray"):
+    if isinstance(value, tuple):  # the name of a column may be one that holds nothing, too
+        return all(v is None or _is_name(v) for v in value)
+    if isinstance(value, list) or type(value).__name__ in ("Index", "ndarray"):
         return all(_is_name(v) and not isinstance(v, list | bool) for v in value)
     return _is_name(value) and not _is_flag(value) and _is_plain(value)
 

@@ -6,7 +6,7 @@ made from columns when a call goes out. Nothing here touches the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -352,8 +352,6 @@ def plan(
     """
     if batch is not None and mode != "sync":
         raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")
-    if isinstance(fields, Iterator):
-        fields = list(fields)
     keys = columns_of(df, key)
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")

@@ -16,7 +16,8 @@ from click.testing import CliRunner
 import scmkit
 from scmkit import exports, paths, tables
 from scmkit.cli import main
-from scmkit.errors import DestinationError, MissingFileError, MissingJournalError, ScmkitError, TableError
+from scmkit.errors import DestinationError, JournalError, MissingFileError, MissingJournalError, ScmkitError, TableError
+from scmkit.journal import Journal
 from scmkit.records import table_of
 
 
@@ -74,6 +75,15 @@ def test_reading_makes_no_journal_of_the_users_own(
     with pytest.raises(MissingJournalError):
         scmkit.resume("20261124-000000-abcdef")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_a_journal_does_not_know_is_said(tmp_path: Path, token: None) -> None:
+    """A misspelt id is said, and leaves the journal closed and as it was."""
+    path = tmp_path / "journal.sqlite3"
+    Journal(path).close()
+    with pytest.raises(JournalError, match="20261124-000000-abcdef"):
+        scmkit.resume("20261124-000000-abcdef", journal=path)
+    assert len(scmkit.jobs(path)) == 0
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
