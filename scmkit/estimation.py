@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scmkit import contract, display
 from scmkit.arguments import LISTED, public
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
-from scmkit.fanout import Bounds, Growth, from_sample, learn_growth, sum_bounds, total_from_sample
+from scmkit.fanout import Bounds, Growth, Uncertain, from_sample, learn_growth, sum_counts, total_from_sample
 from scmkit.paths import expanded
 from scmkit.texts import TextColumn, columns_of, group, our_name, ours, text_column, text_table
 
@@ -29,6 +29,7 @@ PRIOR_CODES = 1_000
 PRIOR_HIGH = 50_000
 
 Inventory: TypeAlias = "pd.DataFrame | str | os.PathLike[str] | Counts"
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,27 @@ class Estimate:
         The probability with which ``low`` to ``high`` holds the true count.
     total_interval : tuple of int
         The interval of ``total``: a sum of uncertain counts is more certain than the sum of their bounds.
+    sd, shared : array of float, optional
+        For each line, the standard deviation of its count, and the part in which all counts are wrong together.
+    note : str
+        What else to know, such as that the sample was not drawn code by code.
     """
 
     key: tuple[str, ...]
     frame: pd.DataFrame
     level: float = 0.95
     total_interval: tuple[int, int] = (0, 0)
+    sd: Floats | None = field(default=None, repr=False, compare=False)
+    shared: Floats | None = field(default=None, repr=False, compare=False)
+    note: str = ""
+
+    @property
+    def counts(self) -> Uncertain:
+        """The frame's counts as they add up; where nothing else is said, those without evidence are wrong together."""
+        bounds = Bounds(*(self.column(name).to_numpy(dtype=float) for name in Bounds._fields))
+        if self.sd is None or self.shared is None or len(self.sd) != len(self.frame):
+            return Uncertain.between(bounds, self.level, (self.column("source") == "prior").to_numpy())
+        return Uncertain(*bounds, self.sd, self.shared)
 
     @property
     def total(self) -> int:
@@ -78,7 +94,7 @@ class Estimate:
         interval = f" ({low:,} to {high:,} with {self.level:.0%})" if high > low else ""
         return (
             f"{len(self.frame):,} values of {' + '.join(self.key)} select about {self.total:,} codes{interval}; "
-            f"largest {largest:,}; {sources or 'no values'}"
+            f"largest {largest:,}; {sources or 'no values'}{self.note and '; ' + self.note}"
         )
 
     def __repr__(self) -> str:
@@ -185,52 +201,59 @@ def estimate(
     keys = columns_of(df, key)
     frame = _distinct_keys(df, keys)
     unique = assumptions.is_unique(keys)
-    seen = None if inventory is None else _seen(frame, keys, inventory)
+    seen, elsewhere = (None, None) if inventory is None else _seen(frame, keys, inventory)
     if seen is not None and sample_fraction == 1:
-        return _estimate(keys, frame, Bounds(seen, seen, seen), "exact", level)
+        return _estimate(keys, frame, Uncertain(seen, seen, seen, 0 * seen, 0 * seen), "exact", level)
     earlier = _from_history(frame, keys, history, level, now)
-    guess = Bounds(*(np.full(len(frame), float(v)) for v in _prior(keys, default, assumptions)))
+    guess = _guess(keys, default, assumptions, len(frame), level)
+    found = np.zeros(len(frame)) if seen is None else seen
+    source = np.select([found > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
     if seen is None or unique:
-        found = np.zeros(len(frame)) if seen is None else np.minimum(seen, 1.0)
-        known = Bounds(*(np.where(np.isfinite(e), e, g) for e, g in zip(earlier, guess, strict=True)))
+        known = earlier.where(np.isfinite(earlier.codes), guess)
         if unique:  # one code per value, whatever grew
-            known = Bounds(*(np.clip(bound, found, 1.0) for bound in known))
-        source = np.select([found > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
+            bounds = Bounds(*(np.clip(bound, np.minimum(found, 1.0), 1.0) for bound in known[:3]))
+            known = Uncertain.between(bounds, level, 1.0)
         return _estimate(keys, frame, known, source, level)
-    source = np.select([seen > 0, np.isfinite(earlier.codes)], ["sample", "history"], "prior")
-    expected = earlier
     if default is not None:  # a guess speaks where nothing was seen
-        expected = Bounds(*(np.where(source == "prior", g, e) for g, e in zip(guess, earlier, strict=True)))
-    known = from_sample(seen.astype(np.int64), sample_fraction, level, expected)
-    estimated = _estimate(keys, frame, known, source, level)
-    if np.isfinite(expected.codes).any():
-        return estimated
-    _, low, high = total_from_sample(int(seen.sum()), sample_fraction, level)
-    return replace(estimated, total_interval=(round(low), round(high)))
+        earlier = guess.where(source == "prior", earlier)
+    known = from_sample(seen, sample_fraction, level, elsewhere, earlier)
+    if np.isfinite(earlier.codes).any():
+        return _estimate(keys, frame, known, source, level)
+    total = total_from_sample(seen, sample_fraction, level)
+    return _estimate(keys, frame, known.adding_up_to(total.codes, seen), source, level, total)
 
 
-def _estimate(keys: list[str], frame: pd.DataFrame, known: Bounds, source: Any, level: float) -> Estimate:
-    codes, low, high = (np.round(values).astype(np.int64) for values in known)
-    found = {"codes": codes, "low": low, "high": high, "source": source}
+def _estimate(
+    keys: list[str], frame: pd.DataFrame, known: Uncertain, source: Any, level: float, total: Bounds | None = None
+) -> Estimate:
+    bounds = [np.round(values).astype(np.int64) for values in (known.low, known.high)]
+    codes = np.clip(np.round(known.codes).astype(np.int64), *bounds)
+    if total is not None:  # rounded so that the sum is that of the means, of which many may be below a half
+        codes = np.diff(np.round(np.cumsum(known.codes)), prepend=0).astype(np.int64)
+        bounds = [np.minimum(bounds[0], codes), np.maximum(bounds[1], codes)]
+    found = {"codes": codes, "low": bounds[0], "high": bounds[1], "source": source}
     frame = frame.assign(**{our_name(name, keys): values for name, values in found.items()})
-    shared = np.broadcast_to(np.asarray(source) == "prior", len(frame))
-    total = sum_bounds(known, shared, np.array([0, len(frame)]))
-    return Estimate(tuple(keys), frame, level, (round(total.low[0]), round(total.high[0])))
+    if total is None:
+        summed = sum_counts(known, np.array([0, len(frame)]), level)
+        total = Bounds(*(v[:1].sum() for v in summed[:3]))
+    interval = min(round(float(total.low)), int(codes.sum())), max(round(float(total.high)), int(codes.sum()))
+    return Estimate(tuple(keys), frame, level, interval, known.sd, known.shared)
 
 
-def _seen(frame: pd.DataFrame, keys: list[str], inventory: Inventory) -> NDArray[np.float64]:
+def _seen(frame: pd.DataFrame, keys: list[str], inventory: Inventory) -> tuple[Floats, Floats]:
+    """Return how many codes of each key value the inventory holds, and of each other that it knows."""
     counts = count_codes(inventory, keys).set_index(keys)[our_name("codes", keys)]
-    wanted = pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
-    return np.asarray(counts.reindex(wanted, fill_value=0), dtype=float)
+    at = counts.index.get_indexer(pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]]))
+    codes = counts.to_numpy(dtype=float)
+    return np.where(at >= 0, np.append(codes, 0.0)[at], 0.0), np.delete(codes, at[at >= 0])
 
 
 def _from_history(
     frame: pd.DataFrame, keys: list[str], history: pd.DataFrame | None, level: float, now: pd.Timestamp | None
-) -> Bounds:
+) -> Uncertain:
     """Project the last known count of each key value to the present; NaN where there is none."""
-    nothing = np.full(len(frame), np.nan)
     if history is None or len(keys) > 1 or not len(history):
-        return Bounds(nothing, nothing, nothing)
+        return Uncertain(*np.full((5, len(frame)), np.nan))
     for name in ("key_value", "codes_affected"):
         if name not in history.columns:
             raise MissingColumnError.of(name, history.columns, "history's column")
@@ -265,38 +288,39 @@ def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.
     """Give each row's ``codes``, ``low``, ``high`` and ``source`` from an estimate; unknown values get the prior."""
     if tuple(k.name for k in keys) != known.key:
         raise PlanError(f"the estimate is for key {known.key}, the plan for {tuple(k.name for k in keys)}")
-    values = ["codes", "low", "high", "source"]
-    table = known.frame.set_index(list(known.key))[[known.column(name).name for name in values]]
-    table = table[~table.index.duplicated()].set_axis(values, axis=1)
+    table = pd.DataFrame(known.counts._asdict()).assign(source=known.column("source").to_numpy())
+    table.index = pd.MultiIndex.from_frame(known.frame[list(known.key)])
+    table = table[~table.index.duplicated()]
     everything = np.arange(rows)
-    arrays = [pd.Series(k.take(everything), dtype=object) for k in keys]
-    wanted = pd.MultiIndex.from_arrays(arrays) if len(arrays) > 1 else pd.Index(arrays[0])
+    wanted = pd.MultiIndex.from_arrays([pd.Series(k.take(everything), dtype=object) for k in keys])
     found = table.reindex(wanted).reset_index(drop=True)
-    codes, low, high = _prior(list(known.key), None, contract.ASSUMPTIONS)
-    prior = {"codes": codes, "low": low, "high": high, "source": "prior"}
-    return found.fillna(prior).astype({"codes": "int64", "low": "int64", "high": "int64"})
+    guess = _guess(list(known.key), None, contract.ASSUMPTIONS, 1, known.level)
+    prior = {name: values[0] for name, values in guess._asdict().items()}
+    return found.fillna(prior | {"source": "prior"}).astype({"codes": "int64", "low": "int64", "high": "int64"})
 
 
 def _distinct_keys(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     columns = list(text_table(df, keys).values())
     whole = ~np.any([c.missing for c in columns], axis=0)
-    groups, _ = group(columns, len(df))
-    _, first = np.unique(groups[whole], return_index=True)
-    rows = np.flatnonzero(whole)[np.sort(first)]
-    return pd.DataFrame({c.name: c.take(rows) for c in columns})
+    rows = np.flatnonzero(whole)
+    groups, count = group(columns, len(df))
+    first = np.full(count, len(df))
+    first[groups[rows[::-1]]] = rows[::-1]  # the last to be written is the first row
+    first = np.sort(first[first < len(df)])
+    return pd.DataFrame({c.name: c.take(first) for c in columns})
 
 
-def _prior(
-    keys: list[str], default: int | tuple[int, int] | None, assumptions: contract.Assumptions
-) -> tuple[int, int, int]:
+def _guess(
+    keys: list[str], default: int | tuple[int, int] | None, assumptions: contract.Assumptions, rows: int, level: float
+) -> Uncertain:
+    """Return what is assumed of key values without evidence; whatever it is, it may be wrong for all of them."""
+    codes, low, high = (1, 0, 1) if assumptions.is_unique(keys) else (PRIOR_CODES, 0, PRIOR_HIGH)
     if default is not None:
         low, high = (default, default) if isinstance(default, int | float | np.number) else default
         if not 0 <= low <= high:
             raise PlanError(f"default is a count or (low, high) with 0 <= low <= high, not {default}")
-        return round((low + high) / 2), int(low), int(high)
-    if assumptions.is_unique(keys):
-        return 1, 0, 1
-    return PRIOR_CODES, 0, PRIOR_HIGH
+        codes = round((low + high) / 2)
+    return Uncertain.between(Bounds(*(np.full(rows, float(v)) for v in (codes, int(low), int(high)))), level, 1.0)
 
 
 def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit import contract, payloads
-from scmkit.fanout import Bounds, sum_bounds
+from scmkit.fanout import Bounds, Uncertain, sum_counts
 from scmkit.latency import ServiceTime
 from scmkit.playing import INTERVAL_S, Schedule, play
 from scmkit.texts import Ints, TextColumn, group
@@ -155,15 +155,11 @@ class Draft:
 
     def schedule(self, layout: Layout) -> Schedule:
         """Return a layout's calls as the simulation plays them."""
-        codes, low, high = (self.codes[name].to_numpy(dtype=float)[layout.order] for name in ("codes", "low", "high"))
-        shared = (self.codes["source"] == "prior").to_numpy()[layout.order]
-        rows = np.diff(layout.offsets)
-        above = np.maximum(high - codes, 0)
-        common = _sum(np.where(shared, above, 0), layout.offsets) ** 2
-        own = _sum(np.where(shared, 0, above) ** 2, layout.offsets)
+        rows = Uncertain(*(self.codes[name].to_numpy(dtype=float)[layout.order] for name in Uncertain._fields))
+        calls = sum_counts(rows, layout.offsets, self.level)
         return Schedule(
-            layout.is_async, rows, sum_bounds(Bounds(codes, low, high), shared, layout.offsets), self.service_time,
-            self.workers, self.timeout_s, self.assumptions, codes, common / np.maximum(common + own, 1e-12), self.level,
+            layout.is_async, np.diff(layout.offsets), Bounds(*calls[:3]), self.service_time, self.workers,
+            self.timeout_s, self.assumptions, rows.codes, (calls.shared / np.maximum(calls.sd, 1e-9)) ** 2, self.level,
         )  # fmt: skip
 
     def _quickest(self, to_task: Bools, below: float) -> tuple[Layout, float] | None:

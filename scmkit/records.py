@@ -18,6 +18,7 @@ from scmkit import contract
 from scmkit.arguments import public
 from scmkit.errors import JournalError, PlanError, did_you_mean
 from scmkit.estimation import Estimate
+from scmkit.fanout import Bounds, Uncertain
 from scmkit.fitting import NAMES
 from scmkit.journal import UNFINISHED, Journal, Record, Trace, _task, existing, known, place
 from scmkit.latency import ServiceTime
@@ -240,7 +241,7 @@ def parts_of(plan: Plan) -> dict[str, Any]:
         parts[f"codes {number}"] = column.codes.astype(np.int32)
         parts[f"texts {number}"] = column.texts.tolist()
     sources, names = pd.factorize(plan.row_codes["source"])
-    parts |= {f"row {name}": plan.row_codes[name].to_numpy() for name in ("codes", "low", "high")}
+    parts |= {f"row {name}": plan.row_codes[name].to_numpy() for name in Uncertain._fields}
     parts |= {f"drawn {name}": getattr(plan.service_time, name) for name in NAMES}
     parts["row source"] = sources.astype(np.int8)
     parts["plan"] = {
@@ -259,8 +260,7 @@ def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
     facts = parts["plan"]
     keys, fields = columns_of(parts)
     planned = [t for t in traces if t.parent is None]
-    codes = pd.DataFrame({name: parts[f"row {name}"] for name in ("codes", "low", "high")})
-    codes["source"] = np.array([*facts["sources"], None], dtype=object)[parts["row source"]]
+    codes = _row_codes(parts, np.array([*facts["sources"], None], dtype=object)[parts["row source"]], facts["level"])
     index = _index(facts["index"], len(codes))
     return Plan(
         key=tuple(k.name for k in keys),
@@ -319,12 +319,21 @@ def _findings(reasons: dict[str, str], fates: NDArray[np.int8], index: pd.Index)
     return Findings(frame, len(fates), fates == Fate.REJECTED, fates == Fate.SUPERSEDED)
 
 
+def _row_codes(parts: dict[str, Any], source: NDArray[np.object_], level: float) -> pd.DataFrame:
+    """Return what is known of each row's codes; a journal from before 2026-11-24 holds their bounds only."""
+    bounds = Bounds(*(parts[f"row {name}"] for name in Bounds._fields))
+    assumed = Uncertain.between(bounds, level, source == "prior")._asdict()
+    known = {name: parts.get(f"row {name}", values) for name, values in assumed.items()}
+    return pd.DataFrame(known | {"source": source})
+
+
 def _estimate(keys: tuple[TextColumn, ...], codes: pd.DataFrame, level: float) -> Estimate:
     groups, _ = group(keys, len(codes))
     _, first = np.unique(groups, return_index=True)
     names = [k.name for k in keys]
-    known = {our_name(name, names): codes[name].to_numpy()[first] for name in codes}
-    return Estimate(tuple(names), pd.DataFrame({k.name: k.take(first) for k in keys} | known), level)
+    known = {our_name(name, names): codes[name].to_numpy()[first] for name in (*Bounds._fields, "source")}
+    spread = {name: codes[name].to_numpy()[first] for name in ("sd", "shared")}
+    return Estimate(tuple(names), pd.DataFrame({k.name: k.take(first) for k in keys} | known), level, **spread)
 
 
 def _labels_of(index: pd.Index) -> dict[str, Any] | None:
