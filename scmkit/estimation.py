@@ -18,7 +18,7 @@ from scmkit.arguments import LISTED, public
 from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
 from scmkit.fanout import Bounds, Growth, Uncertain, from_sample, learn_growth, sum_counts, total_from_sample
 from scmkit.paths import expanded
-from scmkit.texts import TextColumn, columns_of, group, our_name, ours, text_column, text_table
+from scmkit.texts import TextColumn, columns_of, group, our_name, ours, tallied, text_column, text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -300,6 +300,8 @@ def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.
 
 
 def _distinct_keys(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    if len(keys) == 1:
+        df = tallied(df, keys[0])[0]
     columns = list(text_table(df, keys).values())
     whole = ~np.any([c.missing for c in columns], axis=0)
     rows = np.flatnonzero(whole)
@@ -324,11 +326,16 @@ def _guess(
 
 
 def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    columns = list(text_table(inventory, keys).values())
-    whole = ~np.any([c.missing | (c.take(np.arange(len(inventory))) == "") for c in columns], axis=0)
-    groups, count = group(columns, len(inventory))
-    codes = np.bincount(groups[whole], minlength=count).astype(np.int64)
-    _, first = np.unique(groups, return_index=True)
+    rows, times = inventory, None
+    if len(keys) == 1:  # each distinct cell becomes text once
+        rows, times = tallied(inventory, keys[0])
+    columns = list(text_table(rows, keys).values())
+    texts = [np.append(c.texts, "") for c in columns]  # a missing cell, at -1, is as good as an empty one
+    whole = np.all([(text != "")[c.codes] for text, c in zip(texts, columns, strict=True)], axis=0)
+    groups, count = group(columns, len(rows))
+    codes = np.bincount(groups[whole], None if times is None else times[whole], count).astype(np.int64)
+    first = np.zeros(count, dtype=np.int64)
+    first[groups] = np.arange(len(groups))
     counts = pd.DataFrame({c.name: c.take(first) for c in columns} | {our_name("codes", keys): codes})
     return counts[codes > 0]
 

@@ -103,8 +103,29 @@ def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
         codes, distinct = pd.factorize(column)
         inner = _of_values(name, _scalars(distinct, column.dtype))
         return _spread(inner, codes.astype(np.int64))
-    # Not factorize: pandas before 3 takes "a" and "a\0b" for equal, and any hash 1, True and 1.0.
-    return _of_values(name, column.to_numpy(dtype=object).tolist())
+    if _holds_texts(column):
+        codes, distinct = pd.factorize(column)
+        return _spread(_of_values(name, distinct), codes.astype(np.int64))
+    return _of_values(name, column.to_numpy(dtype=object).tolist())  # a hash takes 1, True and 1.0 for equal
+
+
+def tallied(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """Return a column's distinct cells by first appearance, and how often each is there; unless it holds texts, all."""
+    column = frame.iloc[:, [str(label) for label in frame.columns].index(name)]
+    if not (_holds_texts(column) or isinstance(column.dtype, pd.CategoricalDtype)):
+        return column.to_frame(name), np.ones(len(column))
+    times = column.value_counts(sort=False)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        times = times.reindex([value for value in column.unique() if not pd.isna(value)])
+    return pd.DataFrame({name: times.index}), times.to_numpy(dtype=float)
+
+
+def _holds_texts(column: pd.Series) -> bool:
+    """Whether a column is made of texts and missing cells, which pandas can tell apart by itself since version 3."""
+    if int(pd.__version__.split(".")[0]) < 3:  # it takes "a" and "a\0b" for equal
+        return False
+    inferred = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
+    return isinstance(column.dtype, pd.StringDtype) or inferred == "string"
 
 
 def cells_of(column: pd.Series) -> Objects:

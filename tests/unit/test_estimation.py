@@ -1,7 +1,9 @@
 """Codes per key value: exact from a full inventory, honest without one."""
 
+import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -41,6 +43,39 @@ def test_several_columns_are_counted_together(lots: pd.DataFrame) -> None:
     )
     assert counts.loc[0].to_list() == ["000042", "red", 2]
     assert len(counts) == 3
+
+
+@pytest.mark.parametrize("dtype", ["str", "object", "category", "string"])
+def test_key_values_keep_their_order_whatever_the_dtype(dtype: str) -> None:
+    """A table's key values stand in order of appearance, and missing cells count for nothing."""
+    cells = pd.Series(["b", None, "a", "c", "b", "a", "b"], dtype=object).astype(dtype)
+    known = scmkit.estimate(pd.DataFrame({"lot_number": cells}), "lot_number", pd.DataFrame({"lot_number": cells}))
+    assert known.frame[["lot_number", "codes"]].to_numpy().tolist() == [["b", 3], ["a", 2], ["c", 1]]
+
+
+def test_texts_beside_other_cells_are_told_apart() -> None:
+    """1, True and 1.0 have one hash and three texts."""
+    counts = scmkit.count_codes(pd.DataFrame({"lot": [1, True, "1", 1.0, "true", "x"]}, dtype=object), "lot")
+    assert counts.to_numpy().tolist() == [["1", 3], ["true", 2], ["x", 1]]
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("dtype", ["str", "object"])
+def test_counting_takes_little_more_than_pandas_itself(dtype: str) -> None:
+    """Five million codes in three times what `value_counts` takes, and 100,000 key values of a sample in a second."""
+    rng = np.random.default_rng(0)
+    names = np.array([f"{i:06d}" for i in range(100_000)], dtype=object)
+    codes = pd.DataFrame({"lot_number": pd.Series(names[rng.integers(0, 5_000, 5_000_000)], dtype=dtype)})
+    begun = time.perf_counter()
+    codes["lot_number"].value_counts()
+    pandas_s = time.perf_counter() - begun
+    begun = time.perf_counter()
+    scmkit.estimate(codes, "lot_number", codes)
+    assert time.perf_counter() - begun < 3 * 2 * pandas_s + 0.1  # it counts the table and the inventory
+    sample = pd.DataFrame({"lot_number": np.repeat(names, rng.poisson(3 * np.exp(rng.standard_normal(100_000))))})
+    begun = time.perf_counter()
+    scmkit.estimate(pd.DataFrame({"lot_number": names}), "lot_number", sample, 0.1)
+    assert time.perf_counter() - begun < 1
 
 
 def test_estimate_from_inventory_is_exact(lots: pd.DataFrame) -> None:
