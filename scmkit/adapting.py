@@ -106,11 +106,7 @@ def plan(
 
 
 def _fitted(calls: pd.DataFrame) -> ServiceTime:
-    """Fit the calls; if the service changed meanwhile, the recent ones alone."""
+    """Fit the calls; where the service changed meanwhile, the model starts from the latest by itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ServiceChangedWarning)
-        model = ServiceTime.fit(calls)
-        recent = calls.tail(max(ENOUGH, len(calls) // 3))
-        if model.check is not None and model.check.changed and not recent["timed_out"].all():
-            model = ServiceTime.fit(recent)
-    return model
+        return ServiceTime.fit(calls)

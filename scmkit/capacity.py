@@ -173,7 +173,7 @@ def codes_per_day(
     """Give how many codes a day sync calls can update, each as large as the bearable risk allows."""
     model = service_time or ServiceTime.documented()
     codes = model.max_codes(risk, timeout_s)
-    seconds = float((model.median_s(codes) * np.exp(model.noise**2 / 2)).mean())
+    seconds = float(model.mean_s(codes))
     return int(DAY_S * min(workers / seconds, contract.UPDATES_PER_SECOND) * codes)
 
 

@@ -1,8 +1,9 @@
 """`ServiceTime`: how many seconds a sync call takes, as a function of the codes it affects.
 
-The model is ``seconds = (base + per_code * codes + per_item * items) * exp(noise * z)``, ``z`` standard normal:
-work grows with the codes, and what disturbs it (load, caches, neighbours) multiplies. The parameters are held as
-draws, so that every prediction averages over what is not known about them.
+The median is ``base + per_code * codes + per_item * items``, with ``codes`` bent by a ``power`` near 1: work grows with
+the codes. What disturbs it (load, caches, neighbours) multiplies: by ``exp(noise * z)``, ``z`` standard normal but for
+a ``skew``, and a ``slow_share`` of the calls takes ``slow_times`` as long on top. The parameters are held as draws, so
+that every prediction averages over what is not known about them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +20,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from scmkit.arguments import public
 from scmkit.errors import PlanError, ServiceChangedWarning
-from scmkit.fitting import NAMES
+from scmkit.fitting import NAMES, from_normal, median_s, to_normal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
-_NO_NOISE = 1e-12  # stands for 0 where a division by it must not fail
+_NO_NOISE = 1e-12  # stands for 0 where a division by it, or its logarithm, must not fail
+_FAR = 30.0  # e-foldings
+_NODES = 64  # for the mean of a disturbance
+_BLOCK = 4_096  # calls whose seconds under all draws are held in memory at a time
 FEW_CALLS = 10  # below this, the prior says more than the calls [assumed]
 CHANGED_Z = 3.5  # a drift this many standard errors large does not happen by itself
 
@@ -68,13 +73,19 @@ class ServiceTime:
     base_s : array of float, shape (draws,)
         Seconds that every call takes.
     per_code_s : array of float, shape (draws,)
-        Seconds for each code affected.
+        Seconds for each code affected, in a call of 20,000 codes.
     per_item_s : array of float, shape (draws,)
         Seconds for each item (key value) sent.
     noise : array of float, shape (draws,)
         Standard deviation of the logarithm of the seconds around their median.
     source : str
         Where the parameters come from, in words.
+    power : array of float, shape (draws,)
+        The power of the codes with which the work grows; 1 where each code takes as long.
+    skew : array of float, shape (draws,)
+        0 where a call is as often twice as slow as it is twice as fast; above 0 where slow ones are further away.
+    slow_share, slow_times : array of float, shape (draws,)
+        The share of calls that are slow for no reason of theirs, and how many times as long they take.
     """
 
     base_s: Floats
@@ -83,19 +94,25 @@ class ServiceTime:
     noise: Floats
     source: str = field(default="given")
     check: FitCheck | None = field(default=None, repr=False)
+    power: Floats = field(default_factory=lambda: np.ones(1))
+    skew: Floats = field(default_factory=lambda: np.zeros(1))
+    slow_share: Floats = field(default_factory=lambda: np.zeros(1))
+    slow_times: Floats = field(default_factory=lambda: np.ones(1))
 
     def __post_init__(self) -> None:
         arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(a, float)) for a in self._parameters))
         for name, values in zip(NAMES, arrays, strict=True):
-            if not np.all(np.isfinite(values)) or np.any(values < 0):
+            if not np.all(np.isfinite(values)) or (np.any(values < 0) and name != "skew"):
                 raise PlanError(f"ServiceTime: {name} must be finite and not negative")
             object.__setattr__(self, name, values)
         if np.any(self.base_s + self.per_code_s <= 0):
             raise PlanError("ServiceTime: a call must take some time: base_s and per_code_s are both 0")
+        if np.any(self.slow_share > 1) or np.any(self.slow_times < 1) or np.any(self.power == 0):
+            raise PlanError("ServiceTime: slow_share is at most 1, slow_times at least 1, and power above 0")
 
     @property
-    def _parameters(self) -> tuple[Floats, Floats, Floats, Floats]:
-        return self.base_s, self.per_code_s, self.per_item_s, self.noise
+    def _parameters(self) -> tuple[Floats, ...]:
+        return tuple(getattr(self, name) for name in NAMES)
 
     @classmethod
     def documented(cls) -> ServiceTime:
@@ -149,7 +166,7 @@ class ServiceTime:
         if check.changed:
             way = "slower" if check.drift_z > 0 else "faster"
             warnings.warn(
-                f"the service became {way} while these {check.calls} calls were made: fit the recent ones alone",
+                f"the service became {way} while these {check.calls} calls were made: what is predicted starts from the latest",
                 ServiceChangedWarning,
                 stacklevel=4,
             )
@@ -166,6 +183,11 @@ class ServiceTime:
         """Make a service whose parameters are known; the sandbox runs on one."""
         return cls(np.array([base_s]), np.array([per_code_s]), np.array([per_item_s]), np.array([noise]), "fixed")
 
+    def times(self, factor: float) -> ServiceTime:
+        """Return the same service, so many times slower."""
+        slower = {name: getattr(self, name) * factor for name in ("base_s", "per_code_s", "per_item_s")}
+        return replace(self, **slower)
+
     def after(self, calls: Sequence[tuple[float, float, float, bool]]) -> ServiceTime:
         """Update quickly with a few calls: codes, items, seconds, timed out. What is known exactly stays as it is."""
         from scmkit.fitting import Observations, updated_draws
@@ -175,13 +197,12 @@ class ServiceTime:
         if len(draws) == 1:
             return self
         observed = Observations(codes, items, seconds, timed_out > 0).thinned()
-        updated = updated_draws(np.maximum(draws, _NO_NOISE), observed)
+        updated = updated_draws(np.where(draws == 0, _NO_NOISE, draws), observed)
         return self._of(updated, f"{self.source}, updated with {len(codes):,} calls", self.check)
 
     @classmethod
     def _of(cls, draws: Floats, source: str, check: FitCheck | None = None) -> ServiceTime:
-        base_s, per_code_s, per_item_s, noise = draws.T
-        return cls(base_s, per_code_s, per_item_s, noise, source, check)
+        return cls(**dict(zip(NAMES, draws.T, strict=True)), source=source, check=check)
 
     @property
     def draws(self) -> int:
@@ -190,18 +211,38 @@ class ServiceTime:
 
     @property
     def parameters(self) -> dict[str, dict[str, float]]:
-        """Give for each parameter its ``median``, ``low`` and ``high`` (95 %), and ``log_se``.
+        """Return for each parameter its ``median``, ``low`` and ``high`` (95 %), and ``log_se``.
 
-        ``log_se`` is the standard deviation of the parameter's logarithm, 0 where it is known.
+        ``log_se`` is the standard deviation of the parameter's logarithm, 0 where it is known; of ``skew``, which may
+        be negative, its own.
         """
-        return {name: _spread(values) for name, values in zip(NAMES, self._parameters, strict=True)}
+        return {name: _spread(values, name) for name, values in zip(NAMES, self._parameters, strict=True)}
 
     def median_s(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
-        """Give the median seconds under each draw of the parameters, shape (..., draws)."""
+        """Return the median seconds under each draw of the parameters, shape (..., draws)."""
         codes, items = _counts(codes, "codes"), _counts(items, "items")
-        return np.asarray(
-            self.base_s + codes[..., None] * self.per_code_s + items[..., None] * self.per_item_s, dtype=float
-        )
+        return median_s(codes[..., None], items[..., None], self.base_s, self.per_code_s, self.per_item_s, self.power)
+
+    @cached_property
+    def _above_median(self) -> Floats:
+        """How many times its median a call takes on average, under each draw."""
+        from scipy.special import ndtri
+
+        z = ndtri((np.arange(_NODES) + 0.5) / _NODES)[:, None]
+        usual = np.exp(self.noise * from_normal(z, self.skew)).mean(axis=0)
+        return np.asarray(usual * (1 + self.slow_share * (self.slow_times - 1)))
+
+    def mean_of_draws(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
+        """Return the mean seconds under each draw of the parameters, shape (..., draws)."""
+        return self.median_s(codes, items) * self._above_median
+
+    def mean_s(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
+        """Return the mean seconds over all that is not known, in the shape of the arguments."""
+        both = np.stack(np.broadcast_arrays(_counts(codes, "codes"), _counts(items, "items")), axis=-1)
+        distinct, which = np.unique(both.reshape(-1, 2), axis=0, return_inverse=True)
+        blocks = np.array_split(distinct, 1 + len(distinct) // _BLOCK)
+        means = [self.mean_of_draws(b[:, 0], b[:, 1]).mean(axis=-1) for b in blocks]
+        return np.asarray(np.concatenate(means)[which].reshape(both.shape[:-1]))
 
     def timeout_risk(self, codes: ArrayLike, items: ArrayLike = 1, timeout_s: float = 60.0) -> Any:
         """Give the probability that a sync call takes longer than the gateway waits.
@@ -220,27 +261,34 @@ class ServiceTime:
         float or array of float
             Between 0 and 1, in the shape of the arguments.
         """
-        from scipy.special import ndtr
-
+        room = math.log(_positive(timeout_s, "timeout_s"))
         with np.errstate(divide="ignore"):  # a call without work takes no time: log 0 is -inf, and its risk 0
-            room = math.log(_positive(timeout_s, "timeout_s")) - np.log(self.median_s(codes, items))
-        at_limit = (room == 0) & (self.noise == 0)  # exactly in time
-        risk = np.where(at_limit, 0.0, ndtr(-room / np.maximum(self.noise, _NO_NOISE))).mean(axis=-1)
+            risk = self._longer(room, np.log(self.median_s(codes, items)))
         return float(risk) if np.ndim(risk) == 0 else risk
 
-    def quantile(self, q: float, codes: ArrayLike, items: ArrayLike = 1) -> Any:
-        """Give the seconds that a call stays below with probability ``q``, in the shape of the arguments."""
-        from scipy.special import ndtr, ndtri
+    def _longer(self, log_seconds: Any, log_median: Floats) -> Floats:
+        """Return the probability that calls take longer, averaged over the draws, which are the last axis."""
+        from scipy.special import ndtr
 
+        def beyond(room: Floats) -> Floats:
+            z = to_normal(np.clip(room, -_FAR, _FAR) / np.maximum(self.noise, _NO_NOISE), self.skew)[0]
+            return np.where((room == 0) & (self.noise == 0), 0.0, ndtr(-z))  # 0: exactly in time
+
+        room = log_seconds - log_median
+        usual, slow = beyond(room), self.slow_share
+        if slow.any():
+            usual = (1 - slow) * usual + slow * beyond(room - np.log(self.slow_times))
+        return np.asarray(usual.mean(axis=-1))
+
+    def quantile(self, q: float, codes: ArrayLike, items: ArrayLike = 1) -> Any:
+        """Return the seconds that a call stays below with probability ``q``, in the shape of the arguments."""
         if not 0 < q < 1:
             raise PlanError(f"a quantile lies between 0 and 1, not {q}")
         centre = np.log(self.median_s(codes, items))
-        each = centre + self.noise * ndtri(q)
-        low, high = each.min(axis=-1), each.max(axis=-1)
-        for _ in range(50):  # bisection of the mixture's distribution function, down to 1e-12 or so
+        low, high = centre.min(axis=-1) - _FAR, centre.max(axis=-1) + _FAR
+        for _ in range(60):  # bisection of the mixture's distribution function, down to 1e-12 or so
             middle = (low + high) / 2
-            z = (middle[..., None] - centre) / np.maximum(self.noise, _NO_NOISE)
-            below = ndtr(z).mean(axis=-1) < q
+            below = self._longer(middle[..., None], centre) > 1 - q
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         seconds = np.exp(high)
         return float(seconds) if np.ndim(seconds) == 0 else seconds
@@ -268,15 +316,18 @@ class ServiceTime:
 
     def draw_with(self, which: NDArray[np.int64], codes: Floats, items: Any, rng: np.random.Generator) -> Floats:
         """Draw seconds for calls under the parameter sets with these numbers, which broadcast against the calls."""
-        base, per_code, per_item, noise = (p[which] for p in self._parameters)
-        median = base + per_code * codes + per_item * items
-        return np.asarray(median * np.exp(noise * rng.standard_normal(np.shape(codes))), dtype=float)
+        base, per_code, per_item, noise, power, skew, slow, times = (p[which] for p in self._parameters)
+        disturbance = rng.standard_normal(np.shape(codes))
+        if self._plain:  # which a sandbox is, and then there is much to draw
+            median = base + per_code * codes + per_item * items
+            return np.asarray(median * np.exp(noise * disturbance), dtype=float)
+        median = median_s(codes, items, base, per_code, per_item, power)
+        disturbed = median * np.exp(noise * from_normal(disturbance, skew))
+        return np.asarray(np.where(rng.random(np.shape(codes)) < slow, times, 1) * disturbed, dtype=float)
 
-    def mean_s(self, codes: ArrayLike, items: ArrayLike = 1) -> Floats:
-        """Return the mean seconds over all that is not known, in the shape of the arguments."""
-        above = np.exp(self.noise**2 / 2)  # the mean of a lognormal over its median
-        base, per_code, per_item = ((p * above).mean() for p in (self.base_s, self.per_code_s, self.per_item_s))
-        return np.asarray(base + per_code * _counts(codes, "codes") + per_item * _counts(items, "items"))
+    @cached_property
+    def _plain(self) -> bool:
+        return not (np.any(self.power != 1) or self.skew.any() or self.slow_share.any())
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw seconds against codes, with the gateway's limit and the documented marks."""
@@ -304,10 +355,10 @@ def _positive(value: float, name: str) -> float:
     return value
 
 
-def _spread(values: Floats) -> dict[str, float]:
+def _spread(values: Floats, name: str) -> dict[str, float]:
     low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
     known = np.ptp(values) == 0
-    log_se = 0.0 if known else float(np.log(values).std())
+    log_se = 0.0 if known else float((values if name == "skew" else np.log(values)).std())
     return {"median": float(middle), "low": float(low), "high": float(high), "log_se": log_se}
 
 
@@ -352,7 +403,7 @@ def _check(observed: Any, draws: Floats) -> FitCheck:
     """Compare the calls with the middle of the posterior; a censored one counts with what is expected beyond."""
     from scipy.special import log_ndtr
 
-    z = observed.residuals(np.log(np.median(draws, axis=0))[None])[0][0]
+    z = observed.residuals(np.median(draws, axis=0)[None])[0]
     beyond = np.exp(-0.5 * z**2 - log_ndtr(-z)) / math.sqrt(2 * math.pi)
     residuals = np.clip(np.where(observed.timed_out, beyond, z), -4, 4)
     half = len(residuals) // 2

@@ -29,7 +29,9 @@ Floats = NDArray[np.float64]
 
 # More tasks must save a twentieth of the time: a sync answer names each row's state, a task only counts codes.
 WORTH_TASKS = 0.95
-AS_QUICK = 1.02  # of layouts that end within 2 % of the quickest, the one with the fewest calls is taken
+AS_QUICK = (
+    1.02  # of layouts within 2 % of the quickest, or as far as chance goes, the one with the fewest calls is taken
+)
 WAVES = (1, 2, 3, 4, 6, 8, 12)  # sync calls per worker worth trying
 # The work that tasks may take beside sync calls, in shares of what the service's servers do while the workers do the
 # rest: the heaviest rows first, or the largest sets of equal rows.
@@ -164,20 +166,21 @@ class Draft:
 
     def _quickest(self, to_task: Bools, below: float) -> tuple[Layout, float] | None:
         """Return the best layout with these rows as tasks, if its prediction lies below some seconds."""
-        tried: list[tuple[Layout, float]] = []
-        least = below
         if np.count_nonzero(np.bincount(self.sharing[to_task & self._is_live])) * INTERVAL_S >= below:
             return None  # the pace alone takes longer
+        tried: list[tuple[Layout, Floats]] = []
+        least = below
         for layout in self._layouts(to_task):
             schedule = self.schedule(layout)
-            if schedule.least_seconds() >= least and tried:
+            if schedule.least_ends().mean() >= least and tried:
                 continue
-            tried.append((layout, predict_seconds(schedule)))
-            least = min(least, tried[-1][1])
-        least = min(seconds for _, seconds in tried)
-        if least >= below:
+            tried.append((layout, _ends(schedule)))
+            least = min(least, float(tried[-1][1].mean()))
+        quickest = min((ends for _, ends in tried), key=np.mean)
+        if quickest.mean() >= below:
             return None
-        return min((pair for pair in tried if pair[1] <= least * AS_QUICK), key=lambda pair: len(pair[0].whys))
+        layout, ends = min((pair for pair in tried if _as_quick(pair[1], quickest)), key=lambda pair: len(pair[0].whys))
+        return layout, float(ends.mean())
 
     def _layouts(self, to_task: Bools) -> Iterator[Layout]:
         """Lay out these rows as tasks and the others as sync calls, in all ways that are worth trying."""
@@ -300,17 +303,23 @@ def said_seconds(schedule: Schedule) -> float:
 
 def predict_seconds(schedule: Schedule) -> float:
     """Predict the mean seconds from the first call to the last end, to compare layouts with."""
+    return float(_ends(schedule).mean())
+
+
+def _ends(schedule: Schedule) -> Floats:
+    """Return the seconds until the end in some trials, the same ones for every layout, so that they can be compared."""
     if not len(schedule.rows):
-        return 0.0
+        return np.zeros(1)
     if len(schedule.rows) <= PLAYED_CALLS:
-        return float(play(schedule, TRIALS, np.random.default_rng(0)).end.mean())
-    seconds, overhead = schedule.seconds, schedule.assumed.task_overhead_s
-    sync, tasks = seconds[~schedule.is_async], seconds[schedule.is_async]
-    submitted = len(tasks) * INTERVAL_S
-    pace = len(seconds) * INTERVAL_S
-    worked = max(sync.sum() / schedule.workers, np.max(sync, initial=0))
-    done = max(tasks.sum() / schedule.assumed.parallel_tasks, np.max(tasks, initial=0))
-    return float(max(pace, submitted + worked, submitted + overhead + done if len(tasks) else 0))
+        return play(schedule, TRIALS, np.random.default_rng(0)).end
+    return schedule.least_ends()
+
+
+def _as_quick(ends: Floats, quickest: Floats) -> bool:
+    """Whether one layout takes no longer than another, but for little or for chance."""
+    longer = ends - quickest if len(ends) == len(quickest) else ends - quickest.mean()
+    by_chance = float(longer.std()) / np.sqrt(len(longer))
+    return bool(longer.mean() <= (AS_QUICK - 1) * quickest.mean() + by_chance)
 
 
 def _sum(values: Floats, offsets: Ints) -> Floats:

@@ -28,6 +28,7 @@ Ints = NDArray[np.int64]
 ASYNC_ANSWER_S = 0.1  # an async call is answered at once [seed]; what "at once" is, is assumed
 INTERVAL_S = 1 / (contract.UPDATES_PER_SECOND * contract.PACE_HEADROOM)  # between two calls, as the client keeps it
 STRATA = 15
+ALIKE = 64  # sizes of calls that a bound tells apart
 BLOCK = 64  # calls whose random numbers are drawn at a time
 
 
@@ -98,16 +99,30 @@ class Schedule:
             risk[block] = np.asarray(self.model.timeout_risk(drawn, items, self.timeout_s)).mean(axis=1)
         return risk
 
-    def least_seconds(self) -> float:
-        """Return a bound below the mean makespan: by pace, by work for all workers and servers, by the longest call."""
-        if not len(self.rows):
-            return 0.0
-        seconds = np.minimum(self.seconds, np.where(self.is_async, np.inf, self.timeout_s))
-        sync, tasks = seconds[~self.is_async], seconds[self.is_async]
-        worked = max(sync.sum() / self.workers, np.max(sync, initial=0))
-        done = max(tasks.sum() / self.assumed.parallel_tasks, np.max(tasks, initial=0))
-        pace = (len(seconds) - 1) * INTERVAL_S
-        return float(max(pace, worked, done + (self.assumed.task_overhead_s if len(tasks) else 0)))
+    def least_ends(self) -> Floats:
+        """Return a bound below the mean makespan, for each draw of the service time.
+
+        It is set by the pace, by the work for all workers and for the service's servers, and by the longest call.
+        """
+        sync, longest = self._work(~self.is_async, self.timeout_s)
+        tasks, last = self._work(self.is_async, np.inf)
+        done = np.maximum(tasks / self.assumed.parallel_tasks, last)
+        overhead = self.assumed.task_overhead_s if self.is_async.any() else 0.0
+        pace = (len(self.rows) - 1) * INTERVAL_S
+        return np.maximum(np.maximum(sync / self.workers, longest), np.maximum(done + overhead, pace))
+
+    def _work(self, chosen: NDArray[np.bool_], most_s: float) -> tuple[Floats, Floats]:
+        """Return the mean seconds of some calls together and of the longest, shape (draws,) each."""
+        if not chosen.any():
+            return np.zeros(self.model.draws), np.zeros(self.model.draws)
+        codes = self.codes.codes[chosen]
+        items = np.where(self.is_async, 1, self.rows)[chosen]
+        alike = np.array_split(np.argsort(codes), min(len(codes), ALIKE))
+        middle = [values[part].mean() for part in alike for values in (codes, items)]
+        each = np.minimum(self.model.mean_of_draws(*np.reshape(middle, (-1, 2)).T), most_s)
+        sizes = np.array([len(part) for part in alike])
+        longest = self.model.mean_of_draws(codes[alike[-1][-1:]], items[alike[-1][-1:]])[0]
+        return sizes @ each, np.minimum(longest, most_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +167,7 @@ def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Played:
         factors, seconds = table.draw_block(block)
         mean_s[block] = seconds.mean(axis=1)
         p95_s[block] = np.partition(seconds, at, axis=1)[:, at]
-        timed_out = (seconds > schedule.timeout_s).any(axis=1)
+        timed_out = np.any(seconds > schedule.timeout_s, axis=1)
         for i, is_async in enumerate(schedule.is_async[block].tolist()):
             if is_async:
                 table.submit(table.all, seconds[i])
@@ -170,6 +185,14 @@ def _factor(spread: Floats, z: Floats) -> Floats:
     return np.asarray(np.exp(spread * z - spread**2 / 2))
 
 
+def _evenly(schedule: Schedule, trials: int, rng: np.random.Generator) -> Ints:
+    """Return a draw of the service time for each trial: as many slow ones as fast ones, however few the trials."""
+    model = schedule.model
+    typical = model.median_s(schedule.codes.codes.mean(), schedule.rows.mean())
+    places = (np.arange(trials) + rng.random()) * model.draws / trials
+    return rng.permutation(np.argsort(typical, kind="stable")[places.astype(int)])
+
+
 class Table:
     """The table at which all trials are played: who is free when, when the next call may go out, when all ended."""
 
@@ -179,7 +202,7 @@ class Table:
         self.free = np.zeros((schedule.workers, trials))
         self.servers = np.zeros((schedule.assumed.parallel_tasks, trials))
         self.permit, self.end, self.resends, self.wasted = (np.zeros(trials) for _ in range(4))
-        self._which = rng.integers(schedule.model.draws, size=trials)
+        self._which = _evenly(schedule, trials, rng)
         self._common = rng.standard_normal(trials)
         self._offsets = np.concatenate([[0], np.cumsum(schedule.rows)]).astype(np.int64)
         means = schedule.means

@@ -275,7 +275,7 @@ def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
         fates=parts["fates"],
         findings=_findings(facts["reasons"], parts["fates"], index),
         estimate=_estimate(keys, codes, facts["level"]),
-        service_time=ServiceTime(**{n: parts[f"drawn {n}"] for n in NAMES}, source=facts["service_time"]),
+        service_time=_service_time(parts),
         risk=facts["risk"],
         timeout_s=facts["timeout_s"],
         workers=facts["workers"],
@@ -284,6 +284,12 @@ def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
         assumptions=msgspec.convert(facts["assumptions"], contract.Assumptions),
         defined_fields=None if facts["defined_fields"] is None else frozenset(facts["defined_fields"]),
     )
+
+
+def _service_time(parts: dict[str, Any]) -> ServiceTime:
+    """Of plans that an earlier version stored, the parameters that there were."""
+    drawn = {name: parts[f"drawn {name}"] for name in NAMES if f"drawn {name}" in parts}
+    return ServiceTime(**drawn, source=parts["plan"]["service_time"])
 
 
 def columns_of(parts: dict[str, Any]) -> tuple[tuple[TextColumn, ...], tuple[TextColumn, ...]]:

@@ -187,10 +187,7 @@ def explore(
 
 def scaled(model: ServiceTime, seconds: float) -> ServiceTime:
     """Make a service as much faster or slower as it takes for 1,000 codes to need so many seconds."""
-    factor = seconds / model.quantile(0.5, 1_000)
-    return ServiceTime(
-        model.base_s * factor, model.per_code_s * factor, model.per_item_s * factor, model.noise, model.source
-    )
+    return model.times(seconds / model.quantile(0.5, 1_000))
 
 
 def _codes(mean: float, spread: float) -> float | Estimate:

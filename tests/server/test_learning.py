@@ -47,7 +47,10 @@ def test_calls_shrink_when_the_service_is_slower_than_planned() -> None:
     slow = scmkit.ServiceTime.fixed(base_s=0.5, per_code_s=0.014, per_item_s=0.0, noise=0.05)
     optimist = scmkit.ServiceTime.documented()
     with scmkit.Sandbox(codes=inventory, speed=100, service_time=slow) as sandbox:
-        plan = df.scm.plan(key="lot_number", inventory=inventory, service_time=optimist, workers=1)
+        # The service is thought to work on one task at a time, so that few lots become tasks.
+        assumed = scmkit.Assumptions(parallel_tasks=1)
+        options = {"service_time": optimist, "workers": 1, "assumptions": assumed}
+        plan = df.scm.plan(key="lot_number", inventory=inventory, **options)
         job = plan.upload(client=sandbox.client(), progress=False)
         assert job.ok, job.summary()
         assert len(sandbox.requests().query("status == 504")) <= 2

@@ -65,7 +65,7 @@ def test_halving_stops_at_a_multiple_of_the_plan() -> None:
 def test_calls_whose_codes_are_slow_are_halved_in_time() -> None:
     """Where the codes take the time, a few calls teach the right size, and hardly any runs into the gateway."""
     made = lots_plan()
-    codes, cut = calls_made(made, lambda codes: 0.5 + 0.012 * codes)
+    codes, cut = calls_made(made, lambda codes: 0.5 + 0.016 * codes)
     assert cut <= 3
     assert len(codes) > len(made)
     assert np.median(codes) >= SAFE_CODES

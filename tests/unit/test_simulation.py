@@ -238,7 +238,7 @@ def best_of_simple_plans(codes: np.ndarray, service_time: scmkit.ServiceTime, wo
         made = Schedule(
             is_async, sizes, Bounds(held, held, held), service_time, workers, means=codes[np.concatenate(each)]
         )
-        if made.least_seconds() < best and np.max(made.timeout_risk(), initial=0) <= 0.0105:
+        if made.least_ends().mean() < best and np.max(made.timeout_risk(), initial=0) <= 0.0105:
             best = min(best, play(made, 100, np.random.default_rng(7)).end.mean())
 
     for share in (0, 0.2, 0.4, 0.6):

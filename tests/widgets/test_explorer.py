@@ -23,15 +23,15 @@ def rest(explorer: CapacityExplorer) -> None:
 
 def test_the_advice_is_what_the_functions_say() -> None:
     """The sentence under the pictures holds the largest batch and the risk that `scmkit.capacity` gives."""
-    answer = explore(Question(400, 12, 5_000, 8, 0.01, SECONDS))
+    answer = explore(Question(400, 8, 5_000, 8, 0.01, SECONDS))
     largest = capacity.largest_batch(400, 0.01)
     assert answer.largest == largest
     advice, chosen, day = answer.words()
     assert f"400 codes a key and a bearable risk of 1 %, send at most {largest} keys a call" in advice
     assert "for 5,000 keys with 8 workers" in advice
-    assert chosen.startswith("Within the bearable risk: 12 keys a call")
+    assert chosen.startswith("Within the bearable risk: 8 keys a call")
     assert f"{capacity.codes_per_day(0.01):,} codes" in day
-    curve = capacity.risk_by_batch(400, batches=[12]).frame
+    curve = capacity.risk_by_batch(400, batches=[8]).frame
     assert answer.chosen_risk == pytest.approx(curve["timeout_risk"].iloc[0])
 
 
