@@ -166,7 +166,7 @@ class ServiceTime:
         if check.changed:
             way = "slower" if check.drift_z > 0 else "faster"
             warnings.warn(
-                f"the service became {way} while these {check.calls} calls were made: what is predicted starts from the latest",
+                f"the service became {way} while these {check.calls} calls were made: predictions start from the latest",
                 ServiceChangedWarning,
                 stacklevel=4,
             )
