@@ -166,7 +166,7 @@ class ServiceTime:
         if check.changed:
             way = "slower" if check.drift_z > 0 else "faster"
             warnings.warn(
-                f"the service became {way} while these {check.calls} calls were made: predictions start from the latest",
+                f"the service became {way} while these {check.calls} calls were made: the latest count most",
                 ServiceChangedWarning,
                 stacklevel=4,
             )
