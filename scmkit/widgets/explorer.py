@@ -29,7 +29,7 @@ REST_S = 0.1  # how long a slider must rest before the curves follow
 STEP = 0.01  # of a slider, as a power of ten
 KEEP_S = 1.5  # and before the notebook itself takes them
 # A few calls stand for the others: every curve has to be there a moment after a slider has come to rest.
-ROUNDS, TRIALS, SIZES = 8, 200, 5
+ROUNDS, TRIALS, SIZES = 24, 200, 5
 HOPELESS = 0.2  # where more calls than that time out, nobody wants to know how long it takes, unless it is bearable
 ADVICE = "at most"  # what the pictures call the size that the sentence below them names
 WORTH_SAYING = 0.9  # of the seconds, before another size is named as quicker
