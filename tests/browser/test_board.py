@@ -63,7 +63,7 @@ def test_a_live_line_moves_while_another_cell_runs(lab: labs.Lab, server: PlainS
 
 
 def test_the_board_after_a_kernel_restart(lab: labs.Lab, server: PlainServer) -> None:
-    """The board shows what the restart interrupted, resumes it, and shows its end; the saved notebook has it, too."""
+    """The board shows what the end of the kernel stopped, resumes it and shows its end, also in the saved notebook."""
     server.polls_until_complete = 10**9
     frame = 'pd.DataFrame({"lot_number": ["000001", "000002"], "wine_name": ["a", "b"]})'
     upload = f'job = {frame}.scm.upload(key="lot_number", mode="async", wait=False)'
@@ -74,7 +74,7 @@ def test_the_board_after_a_kernel_restart(lab: labs.Lab, server: PlainServer) ->
     lab.restart()
     lab.run(0)
     board = lab.run(2)
-    labs.expect(board.get_by_role("cell", name="interrupted").first).to_be_visible()
+    labs.expect(board.get_by_role("cell", name="cancelled, 0 of 2 applied").first).to_be_visible()
     labs.expect(board.get_by_text("Tasks that nobody knows the end of yet").first).to_be_visible()
     board.get_by_label("Job", exact=True).select_option(index=1)
     resume = board.get_by_role("button", name="Resume (2 rows left)")

@@ -52,6 +52,13 @@ def test_a_plot_shows_its_picture_once(name: str, inline: bool) -> None:
     assert pyplot.get_fignums() == []
 
 
+def test_the_pictures_of_the_explorer_are_shown() -> None:
+    """`CapacityExplorer.picture` gives a figure that a notebook shows as a picture, as plots are."""
+    explorer = scmkit.CapacityExplorer()
+    assert set(shown(explorer.picture(), inline=False)) == {"text/plain", "image/png"}
+    explorer.close()
+
+
 @pytest.mark.parametrize("name", DRAWN)
 def test_given_axes_are_drawn_on_and_returned(name: str) -> None:
     """A plot goes onto the axes that it is given, those of another plot too, and returns them to go on with."""
