@@ -20,7 +20,7 @@ import numpy as np
 
 from scmkit.contract import Assumptions
 from scmkit.display import shown
-from scmkit.errors import ArgumentError, ConfigurationError, FileAccessError, ScmkitError, did_you_mean
+from scmkit.errors import ArgumentError, FileAccessError, ScmkitError, SettingError, did_you_mean
 
 Anything = TypeVar("Anything", bound=Callable[..., Any])
 
@@ -448,7 +448,7 @@ KINDS: dict[str, Kind] = {
 
 # The ground below knows nothing of this module.
 public(
-    error=ConfigurationError, max_body_bytes=whole(1), parallel_tasks=whole(1), task_overhead_s=FROM_ZERO,
+    error=SettingError, max_body_bytes=whole(1), parallel_tasks=whole(1), task_overhead_s=FROM_ZERO,
     missing_field_is_discarded=FLAG, link_field=TEXT, task_path=TEXT,
     unique_keys=NAMES, document_ready=NAMES, document_failed=NAMES,
 )(Assumptions)  # fmt: skip

@@ -42,6 +42,7 @@ from scmkit.errors import (
     RedirectError,
     ScmkitError,
     ServiceError,
+    SettingError,
     ThrottledError,
     UnavailableError,
     UnreadableAnswerError,
@@ -63,7 +64,7 @@ _MOST = 10**15  # codes: more than there are, and still a number that sums, floa
 
 
 @public(
-    error=ConfigurationError,
+    error=SettingError,
     updates_per_second=POSITIVE,
     connect_s=POSITIVE,
     read_s=POSITIVE,
@@ -213,7 +214,7 @@ class _Session(requests.Session):
         """Ignore redirects: even when it must not follow, requests reads all of their body and parses the target."""
 
 
-@public(error=ConfigurationError)
+@public(error=SettingError)
 class Client:
     """A connection to the Scantrust API, or to anything that speaks its contract.
 
@@ -544,7 +545,7 @@ def _temporary_file() -> Path:
 _default: Client | None = None
 
 
-@public(error=ConfigurationError, client=Kind("None or a Client, such as sandbox.client()", CLIENT.optional().accepts))
+@public(error=SettingError, client=Kind("None or a Client, such as sandbox.client()", CLIENT.optional().accepts))
 def use(client: Client | None) -> None:
     """Make this client the one that `upload` takes when it is given none."""
     global _default  # the one global of scmkit, set by the user alone

@@ -10,6 +10,7 @@ ScmkitError
 ├── PlanError (ValueError)               arguments or data from which no plan can be made
 │   └── ArgumentError (TypeError)            an argument that is not what is needed there
 ├── ConfigurationError (ValueError)      no token, an unusable base URL
+│   └── SettingError (TypeError)             an argument of a client or a sandbox that is not what is needed there
 ├── MissingDependencyError (ImportError) an extra that is not installed
 ├── JournalError (OSError)               a journal that cannot be used; it is left untouched
 │   └── MissingJournalError (FileNotFoundError) no journal where somebody says that there is one
@@ -100,6 +101,10 @@ class ArgumentError(PlanError, TypeError):
 
 class ConfigurationError(ScmkitError, ValueError):
     """The client cannot be set up: no token, or an unusable base URL."""
+
+
+class SettingError(ConfigurationError, TypeError):
+    """An argument of a client, of its settings or of a sandbox is not what is needed there."""
 
 
 class MissingDependencyError(ScmkitError, ImportError):

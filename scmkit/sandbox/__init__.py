@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scmkit.arguments import FLAG, FROM_ZERO, NAMES, PATH, POSITIVE, Kind, public, whole
-from scmkit.errors import ConfigurationError, MissingDependencyError
+from scmkit.errors import ConfigurationError, MissingDependencyError, SettingError
 from scmkit.latency import ServiceTime
 from scmkit.paths import expanded
 from scmkit.sandbox.world import CODE_COLUMNS, SPECIAL_FIELDS, World
@@ -24,7 +24,7 @@ __all__ = ["Sandbox"]
 
 
 @public(
-    error=ConfigurationError,
+    error=SettingError,
     fields=NAMES.optional(),
     rate=POSITIVE,
     speed=POSITIVE,

@@ -145,8 +145,9 @@ def test_a_wrong_argument_works_or_is_one_sentence(
                 raise AssertionError(f"{name}({argument}={value!r:.80})") from error
     scmkit.use(None)
     assert said > 30 * len(good) or name in ("ServiceTime", "ServiceTime.fixed", "use", "Sandbox")
-    with pytest.raises(ScmkitError, match=r"unexpected keyword|no option"):
+    with pytest.raises(TypeError, match=r"unexpected keyword|no option") as unknown:
         function(**good, bogus=1)
+    assert isinstance(unknown.value, ScmkitError)
     for value in (WRONG[-1], 5, None, DF):
         assert outcome(lambda value=value: function(*[value] * 40), {}) == "said"
 
