@@ -28,6 +28,8 @@ class Progress:
 
     Attributes
     ----------
+    result : str
+        How the job stands: its state, and how many rows are applied where that has ended with less than all.
     told, rows : int
         Rows about which the service has said something, and all rows.
     answered, calls : int
@@ -41,6 +43,7 @@ class Progress:
 
     id: str
     state: str
+    result: str
     told: int
     rows: int
     counts: dict[str, int]
@@ -69,7 +72,8 @@ class Progress:
             end = (now or datetime.now()) + timedelta(seconds=self.left_s)
             left = duration(max(round(self.left_s), 1))
             parts.append(f"about {left} left, until {end:%H:%M:%S}")
-        return f"{self.state}, {self.share:.0%}: {'; '.join(parts)}"
+        how = self.result if self.result != self.state else f"{self.state}, {self.share:.0%}"
+        return f"{how}: {'; '.join(parts)}"
 
     def html(self, now: datetime | None = None) -> Html:
         """Show it in a line, with a bar."""
@@ -99,8 +103,8 @@ class Watcher:
         job, told, rows = self._job, self._job._ledger.told, len(self._job.plan.index)
         calls, answered, tasks, ended = job._ledger.tally()
         return Progress(
-            job.id, job.state, told, rows, job.counts(), answered, max(calls, len(job.plan)), ended, tasks,
-            job.waiting, self._left_s() if predict and not job.done() else None,
+            job.id, job.state, job._ledger.words, told, rows, job.counts(), answered, max(calls, len(job.plan)),
+            ended, tasks, job.waiting, self._left_s() if predict and not job.done() else None,
         )  # fmt: skip
 
     def _left_s(self) -> float | None:

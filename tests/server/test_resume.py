@@ -204,24 +204,27 @@ def test_jobs_lists_what_became_of_each(table: pd.DataFrame, client: scmkit.Clie
 
 
 def test_a_complete_job_that_applied_nothing_says_so(
-    table: pd.DataFrame, client: scmkit.Client, capsys: pytest.CaptureFixture[str]
+    table: pd.DataFrame, client: scmkit.Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A journal, a shell, a summary and a progress bar say how many rows were applied, wherever not all were."""
+    """A journal, a shell, a summary, a bar and lines say how many rows were applied, wherever not all were."""
     unknown = table.assign(extended_id=table["extended_id"] + "x")
+    some = pd.concat([table, unknown]).scm.upload(client)
+    line = capsys.readouterr().err.splitlines()[-1]
+    monkeypatch.setattr(scmkit.uploading, "can_move", lambda: True)
     nothing = unknown.scm.upload(client)
     bar = capsys.readouterr().err.splitlines()[-1]
-    some = pd.concat([table, unknown]).scm.upload(client, progress=False)
     merged = pd.concat([table, table]).scm.upload(client, progress=False)
     listed = scmkit.jobs()
     assert listed["state"].tolist() == ["complete"] * 3
     assert listed["not_applied"].tolist() == [50, 50, 0]
-    words = ["complete, 0 of 50 applied", "complete, 50 of 100 applied", "complete"]
+    words = ["complete, 50 of 100 applied", "complete, 0 of 50 applied", "complete"]
     assert listed["result"].tolist() == words
     shown = CliRunner().invoke(main, ["jobs"]).output.splitlines()[1:]
     assert [said in line for said, line in zip(words, shown, strict=True)] == [True] * 3
-    for job, said in zip((nothing, some, merged), words, strict=True):
+    for job, said in zip((some, nothing, merged), words, strict=True):
         assert job.summary().startswith(f"{said}: ")
     assert "| 0/50 " in bar
+    assert line.startswith("upload: complete, 50 of 100 applied: 100 of 100 rows (")
 
 
 def test_history_is_ready_for_a_fit(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:

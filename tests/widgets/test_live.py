@@ -23,8 +23,9 @@ from scmkit.widgets.steps import Service
 
 def progress(**facts: object) -> Progress:
     plain = {
-        "id": "20261123-101500-abcdef", "state": "running", "told": 310, "rows": 500, "counts": {"applied": 310},
-        "answered": 12, "calls": 20, "tasks_ended": 0, "tasks": 0, "waiting": "", "left_s": 40.0,
+        "id": "20261123-101500-abcdef", "state": "running", "result": "running", "told": 310, "rows": 500,
+        "counts": {"applied": 310}, "answered": 12, "calls": 20, "tasks_ended": 0, "tasks": 0, "waiting": "",
+        "left_s": 40.0,
     }  # fmt: skip
     return Progress(**plain | facts)  # type: ignore[arg-type]
 
