@@ -429,12 +429,15 @@ class Client:
         if 200 <= status < 300:
             with suppress(*_UNREADABLE):
                 return _decode(content), headers
-        if 300 <= status < 400:
-            content = ("to " + headers.get("Location", "nowhere").partition("?")[0]).encode()
+        if 300 <= status < 400 and "Location" in headers:
+            content = ("to " + headers["Location"].partition("?")[0]).encode()
         content = content.replace(self._token.reveal().encode(), b"***")  # some error pages repeat the request
         if 200 <= status < 300:
-            raise UnreadableAnswerError(status, "not JSON: " + _plain(content), where=path)
-        raise _service_error(status, headers, content, f"{method} {path}")
+            error: ServiceError = UnreadableAnswerError(status, "not JSON: " + _plain(content), where=path)
+        else:
+            error = _service_error(status, headers, content, f"{method} {path}")
+        del headers  # they may repeat it, too, and a traceback may show variables
+        raise error
 
     def _answer(self, method: str, path: str, body: bytes | None, params: Mapping[str, Any] | None) -> Answer:
         """Make an exchange; a question that is redirected on the same host is asked again there, an upload never is."""

@@ -139,6 +139,21 @@ def test_errors_do_not_hold_the_token_even_if_the_service_repeats_it(
     assert_silent(error)
 
 
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("path", [f"/login/{CANARY}", f"//elsewhere.example.com/{CANARY}", f"/?next={CANARY}"])
+def test_where_a_redirect_leads_is_said_without_the_token(
+    call: Callable[[Client], Any], path: str, client: Client, server: plain_server.PlainServer
+) -> None:
+    """A service that puts the token into a redirect's target does not get it into our words (S03)."""
+    answer = plain_server.Handler.answer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_server.Handler, "answer", lambda self, *_: answer(self, 302, {}, {"Location": path}))
+        error = failing(call, client)
+    assert isinstance(error, errors.RedirectError)
+    assert "answered 302: to /" in str(error)
+    assert_silent(error)
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError, ValueError, RuntimeError])
 def test_an_interruption_amid_an_exchange_does_not_show_the_token(
     kind: type[BaseException], client: Client, monkeypatch: pytest.MonkeyPatch
@@ -194,7 +209,7 @@ def test_logs_do_not_hold_the_token(
                 table.scm.upload(fresh, progress=True)
     out, err = capfd.readouterr()
     assert "upload: 100%" in err
-    assert "upload: suspended, 0%" in err
+    assert "upload: suspended, 0 of 50 applied: " in err
     assert "POST /api/v2/scm/upload/" in caplog.text
     assert CANARY not in out + err + caplog.text + "".join(str(w.message) for w in warned)
 
