@@ -61,7 +61,7 @@ def opened(path: Path, application: int, schema: int, tables: str, upgrade: str 
 def in_memory(tables: str) -> sqlite3.Connection:
     """Make tables that are in no file."""
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    db.executescript(tables)
+    _run_each(db, tables)
     return db
 
 
@@ -163,13 +163,18 @@ def _set_up(db: sqlite3.Connection, path: Path, schema: int, make: str, upgrade:
         db.execute(f"pragma {pragma}")
     with transaction(db, path):
         if (version := db.execute("pragma user_version").fetchone()[0]) < schema:
-            for statement in (upgrade if version else make).split(";"):
-                db.execute(statement)
+            _run_each(db, upgrade if version else make)
     # After the tables, so that the file's own header tells from the first moment whose it is.
     if db.execute("pragma journal_mode = wal").fetchone()[0] != "wal":
         raise NoLocksError(f"the file system of {path} cannot keep a write-ahead log")
     with transaction(db, path):  # from now on there is a log, the same until all have closed the file
         pass
+
+
+def _run_each(db: sqlite3.Connection, statements: str) -> None:
+    """Run statements one by one, within the caller's transaction, which `executescript` would end."""
+    for statement in statements.split(";"):
+        db.execute(statement)
 
 
 def _beside(path: Path, end: str) -> Path:

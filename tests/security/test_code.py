@@ -71,8 +71,8 @@ SQL_METHODS = {"execute", "executemany", "executescript", "query", "each", "_all
 # Statements that are put together, by the function that does it, from words of our own: the names of tables and
 # pragmas, and the sandbox's columns, which are named c0, c1, ... by their position.
 PUT_TOGETHER = {
-    "journal.py": {"prune"},
-    "storage.py": {"_set_up"},
+    "journal.py": {"forget"},
+    "storage.py": {"_set_up", "_run_each"},
     "sandbox/world.py": {"load", "task", "rows", "_store", "_count"},
 }
 HANDED_ON = {"query", "each", "_change", "_all", "_one"}  # methods that take a statement themselves
