@@ -128,6 +128,10 @@ class UnsettledError(ScmkitError, RuntimeError):
     """An earlier job that nobody works on may still change the same fields of the same codes; nothing was sent."""
 
 
+class ClusteredSampleWarning(UserWarning):
+    """A sample of codes was drawn in bundles, and says less than as many codes drawn one by one."""
+
+
 class ServiceChangedWarning(UserWarning):
     """The service became faster or slower: what was learnt about it is out of date."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from scmkit import contract, display
 from scmkit.arguments import LISTED, public
-from scmkit.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
+from scmkit.clusters import WorkOrders
+from scmkit.errors import ClusteredSampleWarning, MissingColumnError, MissingDependencyError, PlanError, TableError
 from scmkit.fanout import Bounds, Growth, Uncertain, from_sample, learn_growth, sum_counts, total_from_sample
 from scmkit.paths import expanded
 from scmkit.texts import TextColumn, columns_of, group, our_name, ours, tallied, text_column, text_table
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 # lies beyond the danger zone, so that nothing unknown is sent where it can time out [assumed].
 PRIOR_CODES = 1_000
 PRIOR_HIGH = 50_000
+WORK_ORDER = "workorder_id"  # of a code download [doc]
+MOSTLY = 0.9  # so many codes must have a work order before anything is said about them
+WHOLE_ORDERS = (
+    "the sample holds whole work orders, not single codes drawn at random: the intervals allow for it; a sample of "
+    "single codes would say more"
+)
 
 Inventory: TypeAlias = "pd.DataFrame | str | os.PathLike[str] | Counts"
 Floats = NDArray[np.float64]
@@ -201,7 +209,7 @@ def estimate(
     keys = columns_of(df, key)
     frame = _distinct_keys(df, keys)
     unique = assumptions.is_unique(keys)
-    seen, elsewhere = (None, None) if inventory is None else _seen(frame, keys, inventory)
+    seen, elsewhere = (None, np.zeros(0)) if inventory is None else _seen(frame, keys, inventory)
     if seen is not None and sample_fraction == 1:
         return _estimate(keys, frame, Uncertain(seen, seen, seen, 0 * seen, 0 * seen), "exact", level)
     earlier = _from_history(frame, keys, history, level, now)
@@ -216,11 +224,17 @@ def estimate(
         return _estimate(keys, frame, known, source, level)
     if default is not None:  # a guess speaks where nothing was seen
         earlier = guess.where(source == "prior", earlier)
-    known = from_sample(seen, sample_fraction, level, elsewhere, earlier)
-    if np.isfinite(earlier.codes).any():
-        return _estimate(keys, frame, known, source, level)
-    total = total_from_sample(seen, sample_fraction, level)
-    return _estimate(keys, frame, known.adding_up_to(total.codes, seen), source, level, total)
+    told = np.isfinite(earlier.codes)
+    orders = _work_orders(frame, keys, inventory, float(seen.sum() + elsewhere.sum()))
+    if orders is not None and orders.drawn_whole(sample_fraction):
+        warnings.warn(WHOLE_ORDERS, ClusteredSampleWarning, stacklevel=3)
+        known, total, note = *orders.estimate(sample_fraction, level, earlier), WHOLE_ORDERS
+    else:
+        known, note = from_sample(seen, sample_fraction, level, elsewhere, earlier), ""
+        total = total_from_sample(seen, sample_fraction, level)
+    if told.any():
+        return replace(_estimate(keys, frame, known, source, level), note=note)
+    return replace(_estimate(keys, frame, known.adding_up_to(total.codes, seen), source, level, total), note=note)
 
 
 def _estimate(
@@ -240,11 +254,33 @@ def _estimate(
     return Estimate(tuple(keys), frame, level, interval, known.sd, known.shared)
 
 
+def _work_orders(frame: pd.DataFrame, keys: list[str], inventory: Any, codes: float) -> WorkOrders | None:
+    """Return a sample's codes by work order, where nearly all of them have one and it is no key itself."""
+    names: Sequence[Any] = inventory.columns if isinstance(inventory, pd.DataFrame) else ()
+    if isinstance(inventory, str | os.PathLike):
+        names = columns_in(inventory)
+    if list(map(str, names)).count(WORK_ORDER) != 1 or WORK_ORDER in keys:
+        return None
+    counts = count_codes(inventory, [*keys, WORK_ORDER])
+    each = counts[our_name("codes", [*keys, WORK_ORDER])].to_numpy(dtype=float)
+    if not each.sum() > MOSTLY * codes:
+        return None
+    order, ids = pd.factorize(counts[WORK_ORDER])
+    numbers = pd.Series(ids, dtype=object).str.extract(r"(\d{1,15})$", expand=False).astype(float)
+    return WorkOrders(
+        _index(frame, keys).get_indexer(_index(counts, keys)), order, each, numbers.to_numpy(), len(frame)
+    )
+
+
+def _index(frame: pd.DataFrame, keys: list[str]) -> pd.Index:
+    return pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]])
+
+
 def _seen(frame: pd.DataFrame, keys: list[str], inventory: Inventory) -> tuple[Floats, Floats]:
     """Return how many codes of each key value the inventory holds, and of each other that it knows."""
-    counts = count_codes(inventory, keys).set_index(keys)[our_name("codes", keys)]
-    at = counts.index.get_indexer(pd.MultiIndex.from_frame(frame[keys]) if len(keys) > 1 else pd.Index(frame[keys[0]]))
-    codes = counts.to_numpy(dtype=float)
+    counts = count_codes(inventory, keys)
+    at = _index(counts, keys).get_indexer(_index(frame, keys))
+    codes = counts[our_name("codes", keys)].to_numpy(dtype=float)
     return np.where(at >= 0, np.append(codes, 0.0)[at], 0.0), np.delete(codes, at[at >= 0])
 
 

@@ -30,6 +30,7 @@ FLOORS = [
         "client",
         "evidence",
     },
+    {"clusters"},
     {"validation", "matching", "estimation", "playing"},
     {"layout"},
     {"planning"},

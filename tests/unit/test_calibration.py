@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 import scmkit
 from scmkit import fitting
+from scmkit.errors import ClusteredSampleWarning
 from scmkit.fanout import Growth, from_sample, total_from_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -137,6 +138,39 @@ def test_key_values_that_the_sample_never_saw_get_a_sensible_answer() -> None:
     assert known.frame.loc[unseen, "codes"].mean() == pytest.approx(true[unseen.to_numpy()].mean(), rel=0.3)
     held = (known.frame["low"] <= true) & (true <= known.frame["high"])
     assert held[unseen].mean() > 0.9
+
+
+def in_work_orders(orders_per_lot: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Codes of 200 lots, each made in as many work orders of different sizes."""
+    sizes = np.round(60 * np.exp(0.8 * rng.standard_normal(200 * orders_per_lot))).astype(int) + 4
+    lots = np.array([f"{i:06d}" for i in range(200)], dtype=object).repeat(orders_per_lot)
+    orders = np.array([f"W{20_300 + i}" for i in range(len(sizes))], dtype=object)
+    return pd.DataFrame({"lot_number": lots.repeat(sizes), "workorder_id": orders.repeat(sizes)})
+
+
+@pytest.mark.parametrize(("per_lot", "named"), [(1, "W"), (4, "W"), (4, ""), (20, "")])
+@pytest.mark.parametrize("fraction", [0.1, 0.3])
+def test_a_sample_of_whole_work_orders_is_noticed(per_lot: int, named: str, fraction: float) -> None:
+    """It says so and its intervals hold; a sample of single codes is not taken for one."""
+    held, whole = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        codes = in_work_orders(per_lot, rng)
+        codes["workorder_id"] = codes["workorder_id"].str.replace("W", named)
+        df = pd.DataFrame({"lot_number": codes["lot_number"].unique()})
+        true = codes["lot_number"].value_counts().reindex(df["lot_number"]).to_numpy()
+        drawn = rng.random(codes["workorder_id"].nunique()) < fraction
+        sample = codes[drawn[pd.factorize(codes["workorder_id"])[0]]]
+        with pytest.warns(ClusteredSampleWarning, match="whole work orders"):
+            known = scmkit.estimate(df, "lot_number", sample, fraction)
+        assert "whole work orders" in known.summary()
+        held.append(((known.frame["low"] <= true) & (true <= known.frame["high"])).mean())
+        whole.append(known.total_interval[0] <= true.sum() <= known.total_interval[1])
+        assert known.total_interval[0] <= known.total <= known.total_interval[1]
+        single = scmkit.estimate(df, "lot_number", codes[rng.random(len(codes)) < fraction], fraction)
+        assert not single.note  # and no warning, which would be an error here
+    assert np.mean(held) >= 0.92
+    assert sum(whole) >= 4
 
 
 def test_intervals_from_history_cover_what_they_say() -> None:
