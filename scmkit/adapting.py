@@ -21,6 +21,7 @@ ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itse
 # A waiting call is halved when its predicted risk has become this many times what the plan may bear: the planned calls
 # use up the bearable risk, and small movements of the model are no reason to make more of them.
 TOO_RISKY = 2.0
+FEWER = 0.8  # of the timeouts that the whole call would have are what its pieces together may have
 # Halving adds calls until there are this many times as many as planned. Beyond, and below the documented safe size,
 # calls that are too large are left to the gateway, which cuts them, and only them [assumed].
 MOST_TIMES = 8
@@ -65,8 +66,9 @@ class CallSize:
         pieces = 2.0 ** np.arange(int(np.log2(len(rows))) + 1)
         pieces = pieces[(pieces == 1) | (codes / pieces >= self._least_codes)]
         risks = self._model.timeout_risk(codes / pieces, len(rows) / pieces, self._plan.timeout_s)
-        helps = (pieces * risks)[1:] <= risks[0] / 2  # timeouts to expect from all pieces, and from the whole
-        return bool(risks[0] > TOO_RISKY * self._plan.risk and helps.any())
+        helps = (pieces * risks)[1:] < FEWER * risks[0]  # timeouts to expect from all pieces, and from the whole
+        too_risky = self._plan.risk * (1.0 if self._plan.probes else TOO_RISKY)  # after a probe, the model moves far
+        return bool(risks[0] > too_risky and helps.any())
 
     def note_halved(self) -> None:
         """Take note that there is one call more."""

@@ -196,6 +196,7 @@ class Engine:
         self._posting: set[Call] = set()
         self._polling: dict[int, tracking.Watch] = {}
         self._failures = 0
+        self._probing = plan.probes and any(call.number == 0 for call in start.calls)
         self._budget = Budget()
         self._unreached_since: float | None = None  # the first attempt, until anything comes back
         self._reached = False
@@ -269,7 +270,7 @@ class Engine:
         return not (self._ready or self._posting or self._polls or self._polling)
 
     def _room(self) -> bool:
-        most = 1 if self._failures >= FAILURES_BEFORE_PROBE else self.plan.workers
+        most = 1 if self._probing or self._failures >= FAILURES_BEFORE_PROBE else self.plan.workers
         return bool(self._ready) and self._stop_at is None and len(self._posting) < most
 
     def _send_ready(self) -> Iterator[Event]:
@@ -339,6 +340,7 @@ class Engine:
         if call not in self._posting:
             return
         self._posting.discard(call)
+        self._probing = False
         if reply.error is not None:
             yield from self._on_failure(call, reply)
             return

@@ -31,6 +31,7 @@ _NO_NOISE = 1e-12  # stands for 0 where a division by it, or its logarithm, must
 _FAR = 30.0  # e-foldings
 _NODES = 64  # for the mean of a disturbance
 _BLOCK = 4_096  # calls whose seconds under all draws are held in memory at a time
+DOCUMENTED = "documented"  # the source of what no call has shown yet
 FEW_CALLS = 10  # below this, the prior says more than the calls [assumed]
 CHANGED_Z = 3.5  # a drift this many standard errors large does not happen by itself
 
@@ -123,7 +124,7 @@ class ServiceTime:
         """
         from scmkit.fitting import prior_draws
 
-        return cls._of(prior_draws(), "documented")
+        return cls._of(prior_draws(), DOCUMENTED)
 
     @classmethod
     @public()
@@ -203,6 +204,11 @@ class ServiceTime:
     @classmethod
     def _of(cls, draws: Floats, source: str, check: FitCheck | None = None) -> ServiceTime:
         return cls(**dict(zip(NAMES, draws.T, strict=True)), source=source, check=check)
+
+    @property
+    def untested(self) -> bool:
+        """Whether all that is known is what the documentation says."""
+        return self.source == DOCUMENTED
 
     @property
     def draws(self) -> int:

@@ -43,6 +43,7 @@ REASONS = {
     Why.ALONE: "async: no other row whose evidence could be told apart has the values of {value!r}",
     Why.ASKED_SYNC: "mode='sync' was asked for: {value!r} may select {codes:,} codes, risk {risk}",
     Why.COMPOUND: "several constraints exist in async calls only",
+    Why.PROBE: "a small call goes out first, alone: nobody knows yet how fast the service is",
     Why.BESIDE: "{value!r} is among those with the most codes: its task goes on beside the sync calls",
 }
 
@@ -111,6 +112,11 @@ class Plan:
     def unique_key(self) -> bool:
         """Whether one key value selects at most one code."""
         return self.assumptions.is_unique(self.key)
+
+    @property
+    def probes(self) -> bool:
+        """Whether the first call goes out alone, to tell how fast the service is."""
+        return bool(len(self.whys)) and self.whys[0] == Why.PROBE
 
     @property
     def moves_codes(self) -> bool:

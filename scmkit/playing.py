@@ -56,6 +56,8 @@ class Schedule:
         every key value alike.
     level : float
         The probability with which the bounds of ``codes`` hold the truth.
+    probes : bool
+        Whether all others wait for the first call, which tells how fast the service is.
     """
 
     is_async: NDArray[np.bool_]
@@ -68,6 +70,7 @@ class Schedule:
     means: Floats | None = None
     common: Floats | None = None
     level: float = 0.95
+    probes: bool = False
 
     @cached_property
     def spread(self) -> Floats:
@@ -175,6 +178,8 @@ def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Played:
                 cut.append(table.first_attempt(first + i, factors[i], seconds[i]))
             else:
                 table.make_all(seconds[i])
+            if schedule.probes and first + i == 0:
+                table.wait_for_all()
     while cut := [each for each in cut if len(each.trials)]:
         cut = [half for each in cut for half in table.resend(each)]
     return Played(np.maximum(table.end, table.free.max(axis=0)), table.resends, table.wasted, mean_s, p95_s)
@@ -227,6 +232,10 @@ class Table:
         start = np.maximum(self.free[worker, self.all], self.permit)
         self.permit = start + INTERVAL_S
         self.free[worker, self.all] = start + seconds
+
+    def wait_for_all(self) -> None:
+        """Let nobody start before everybody is free."""
+        self.free[:] = self.free.max(axis=0)
 
     def first_attempt(self, call: int, factor: Floats, seconds: Floats) -> _Cut:
         """Make a call of the plan in all trials."""
