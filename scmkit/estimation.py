@@ -317,7 +317,9 @@ def _growth(calls: pd.DataFrame) -> Growth:
         days=-calls.groupby("value")["age"].diff(), before=calls.groupby("value")["codes"].shift()
     ).dropna()
     pairs = pairs[(pairs["days"] > 0) & (pairs["codes"] > 0) & (pairs["before"] > 0)]
-    return learn_growth(np.log(pairs["codes"] / pairs["before"]).to_numpy(), pairs["days"].to_numpy())
+    log_ratios = np.log(pairs["codes"] / pairs["before"]).to_numpy()
+    periods = pd.factorize(pairs["age"].round())[0]  # pairs that end on the same day went through the same time
+    return learn_growth(log_ratios, pairs["days"].to_numpy(), periods)
 
 
 def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.DataFrame:

@@ -44,6 +44,7 @@ DISAGREEMENT = 1.5  # members share half of their key values, and no distributio
 # A key value's own count, without any distribution, weighs as much as so many that the sample shows: in the mean, and
 # in the bounds, which shall hold where the distribution is none of the family's.
 OWN = 1.0, 8.0
+NARROW = 0.25  # of the width that a count has by itself: so much stays, however alike the key values seem to be
 
 # How counts change with time while no earlier calls tell: not at all on average, by 3 % in a day, 16 % in a month; as
 # much evidence as five pairs of calls [assumed].
@@ -183,7 +184,10 @@ class FanOuts:
         apart = np.sqrt((self.left_out[at] * (middle - mean) ** 2).sum(axis=1))
         for_mean, for_bounds = (own / (own + self.shown) for own in OWN)
         result = self._described(learnt + for_mean * (alone - learnt), DISAGREEMENT * (1 - for_mean) * apart, level)
-        result[:, 1:3] = self._bounds(learnt + for_bounds * (alone - learnt), level)
+        bounds = self._bounds(learnt + for_bounds * (alone - learnt), level)
+        least = NARROW * _z(level) * np.sqrt(result[:, 0] * (1 - self.fraction) / self.fraction)
+        result[:, 1] = np.minimum(bounds[:, 0], np.maximum(seen, np.floor(result[:, 0] - least)))
+        result[:, 2] = np.maximum(bounds[:, 1], np.ceil(result[:, 0] + least))
         return result
 
     def updated(self, seen: Floats, earlier: Uncertain, level: float) -> Floats:
@@ -231,6 +235,7 @@ def learn_fan_outs(seen: Floats, fraction: float, elsewhere: Floats | None = Non
     score = (
         (left_out * np.log(np.maximum(likelihood @ members, 1e-300))).sum(axis=0).reshape(len(PULLS), -1).mean(axis=1)
     )
+    score[-1] = min(score[-1], score[:-1].max())  # a sparse answer is never the best: its gaps are no knowledge
     weight = np.repeat(np.exp(TEMPER * (score - score.max())) * WEIGHTS, MEMBERS)
     left_out = np.where(left_out.any(axis=1, keepdims=True), left_out, 1) * weight
     return FanOuts(fraction, grid, members, counts, _normalised(left_out), float(np.count_nonzero(everything)))
@@ -285,31 +290,54 @@ def _maximised(likelihood: Floats, family: Floats, seen_by: Floats, outside: flo
 
 @dataclass(frozen=True)
 class Growth:
-    """How the logarithm of a count moves: ``mean`` per day, uncertain by ``mean_se``, and ``sd`` per root of a day."""
+    """How the logarithm of a count moves.
+
+    ``mean`` per day, uncertain by ``mean_se``; and by ``sd`` per root of a day, of which ``common`` moves all counts.
+    """
 
     mean: float
     mean_se: float
     sd: float
+    common: float = 0.0
 
     def project(self, codes: Floats, days: Floats, level: float) -> Uncertain:
-        """Return the counts to expect after some days; the mean growth is common to all."""
+        """Return the counts to expect after some days."""
         age = np.maximum(days, 0)
-        common, spread = self.mean_se * age, np.sqrt(self.sd**2 * age + (self.mean_se * age) ** 2)
-        median = codes * np.exp(self.mean * age)
-        mean = median * np.exp(spread**2 / 2)
-        low, high = (median * np.exp(side * _z(level) * spread) for side in (-1, 1))
-        sd = mean * np.sqrt(np.expm1(spread**2))
-        return Uncertain(mean, np.floor(low), np.ceil(high), sd, mean * np.sqrt(np.expm1(common**2)))
+        common = self.common**2 * age + (self.mean_se * age) ** 2
+        variance = (self.sd**2 - self.common**2) * age + common
+        mean = codes * np.exp(self.mean * age + variance / 2)
+        low, high = (mean * np.exp(side * _z(level) * np.sqrt(variance) - variance / 2) for side in (-1, 1))
+        sd, shared = (mean * np.sqrt(np.expm1(part)) for part in (variance, common))
+        return Uncertain(mean, np.floor(low), np.ceil(high), sd, shared)
 
 
-def learn_growth(log_ratios: Floats, days: Floats) -> Growth:
-    """Learn growth from pairs of counts of the same key value: the logarithm of their ratio, and the days between."""
+def learn_growth(log_ratios: Floats, days: Floats, periods: Ints) -> Growth:
+    """Learn growth from pairs of counts of the same key value.
+
+    Parameters
+    ----------
+    log_ratios, days : array of float, shape (pairs,)
+        The logarithm of the ratio of both counts, and the days between them.
+    periods : array of int64, shape (pairs,)
+        A number for each stretch of time, from 0: what moves all counts in one of them is common to them.
+    """
     pairs = len(log_ratios)
     elapsed = days.sum() + GROWTH_PAIRS * (days.mean() if pairs else 1.0)
     mean = log_ratios.sum() / elapsed
-    squares = GROWTH_PAIRS * GROWTH_SD**2 + ((log_ratios - mean * days) ** 2 / np.maximum(days, 1e-9)).sum()
-    sd = float(np.sqrt(squares / (GROWTH_PAIRS + pairs)))
-    return Growth(float(mean), sd / float(np.sqrt(elapsed)), sd)
+    rest = log_ratios - mean * days
+    squares = GROWTH_PAIRS * GROWTH_SD**2 + (rest**2 / np.maximum(days, 1e-9)).sum()
+    variance = squares / (GROWTH_PAIRS + pairs)
+    common, mean_variance = 0.0, variance / elapsed
+    number = np.bincount(periods)
+    if len(number) > 1:
+        moved, lasted = (np.bincount(periods, values) / number for values in (rest, days))
+        chance = variance * lasted / number
+        few = (len(number) + 1) / (len(number) - 1) ** 2  # few stretches of time tell little, and more may come
+        common = max(((moved**2 - chance) / lasted).sum() * few, 0.0)
+        mean_variance += common / lasted.sum()
+    return Growth(
+        float(mean), float(np.sqrt(mean_variance)), float(np.sqrt(max(variance, common))), float(np.sqrt(common))
+    )
 
 
 def _alone(seen: Floats, fraction: float, level: float) -> Floats:

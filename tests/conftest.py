@@ -1,9 +1,13 @@
 """What many tests need: a small inventory, and a plain server that holds it."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# Small matrices, many of them: threads that wait for each other on a busy machine take ten times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pandas as pd
 import pytest

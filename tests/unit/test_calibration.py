@@ -194,6 +194,26 @@ def test_intervals_from_history_cover_what_they_say() -> None:
     assert 0.93 <= np.mean(held) <= 0.97
 
 
+@pytest.mark.parametrize("shock", [0.0, 0.02])
+def test_growth_that_all_key_values_share_does_not_cancel_in_the_sum(shock: float) -> None:
+    """The sum over 300 key values is as uncertain as what moves them all, be it a steady drift or a common jump."""
+    held = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        days = np.arange(0, 90, 10)
+        steps = rng.normal(0, 0.01) * 10 + 0.03 * np.sqrt(10) * rng.standard_normal((300, 8))
+        steps += shock * np.sqrt(10) * rng.standard_normal(8)
+        codes = 2_000 * np.exp(np.cumsum(np.column_stack([np.zeros(300), steps]), axis=1))
+        lots = [f"{i:06d}" for i in range(300)]
+        at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(days, unit="D")
+        history = pd.DataFrame(
+            {"key_value": lots * 8, "codes_affected": codes[:, :8].T.ravel(), "at": np.repeat(at[:8], 300)}
+        )
+        known = scmkit.estimate(pd.DataFrame({"lot_number": lots}), "lot_number", history=history, now=at[8])
+        held.append(known.total_interval[0] <= codes[:, 8].sum() <= known.total_interval[1])
+    assert np.mean(held) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 40)
+
+
 def test_sources_combine() -> None:
     """A sample and an earlier call together are more certain than either alone."""
     lots, rng = [f"{i:06d}" for i in range(50)], np.random.default_rng(0)
