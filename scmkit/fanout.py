@@ -44,6 +44,7 @@ DISAGREEMENT = 1.5  # members share half of their key values, and no distributio
 # A key value's own count, without any distribution, weighs as much as so many that the sample shows: in the mean, and
 # in the bounds, which shall hold where the distribution is none of the family's.
 OWN = 1.0, 8.0
+PULLED = 0.07  # how far a count is pulled towards the others is known no better than this
 NARROW = 0.25  # of the width that a count has by itself: so much stays, however alike the key values seem to be
 
 # How counts change with time while no earlier calls tell: not at all on average, by 3 % in a day, 16 % in a month; as
@@ -183,7 +184,9 @@ class FanOuts:
         mean = (self.left_out[at] * middle).sum(axis=1, keepdims=True)
         apart = np.sqrt((self.left_out[at] * (middle - mean) ** 2).sum(axis=1))
         for_mean, for_bounds = (own / (own + self.shown) for own in OWN)
-        result = self._described(learnt + for_mean * (alone - learnt), DISAGREEMENT * (1 - for_mean) * apart, level)
+        pulled = np.abs(mean[:, 0] - seen / self.fraction)
+        shared = (1 - for_mean) * np.hypot(DISAGREEMENT * apart, PULLED * pulled)
+        result = self._described(learnt + for_mean * (alone - learnt), shared, level)
         bounds = self._bounds(learnt + for_bounds * (alone - learnt), level)
         least = NARROW * _z(level) * np.sqrt(result[:, 0] * (1 - self.fraction) / self.fraction)
         result[:, 1] = np.minimum(bounds[:, 0], np.maximum(seen, np.floor(result[:, 0] - least)))
@@ -208,7 +211,7 @@ class FanOuts:
     def _described(self, weight: Floats, shared: Floats, level: float) -> Floats:
         mean = weight @ self.grid
         sd = np.sqrt(np.maximum(weight @ self.grid**2 - mean**2, 0))
-        return np.column_stack([mean, self._bounds(weight, level), sd, np.minimum(shared, sd * DISAGREEMENT)])
+        return np.column_stack([mean, self._bounds(weight, level), np.maximum(sd, shared), shared])
 
     def _bounds(self, weight: Floats, level: float) -> Floats:
         ends = (1 + level * np.array([-1, 1])) / 2
