@@ -116,10 +116,11 @@ ELSEWHERE = (
     "shell",
     "contract",
 )
-# Messages that no command can bring up.
+# Messages that no command can bring up; three are those of a script that ends before its upload.
 NOT_IN_A_SHELL = (
     "batch is 1 row", "mode=ro", "see .frame",
     "is longer than pad_to", "did you mean key=", "..., pad_to={", "call result() first", "select ",
+    "Resume it with scmkit.resume(", ", journal='X'", "upload the table again, with wait=True",
 )  # fmt: skip
 
 
