@@ -391,6 +391,8 @@ def _opened(path: str) -> Iterator[Any]:
         import duckdb
     except ImportError:
         raise MissingDependencyError.of("duckdb", "large", "Counting codes in files") from None
+    if Path(path).is_dir():  # DuckDB would look through all that is in it, and then say that there is no such file
+        raise TableError(f"the inventory {path} is a folder: {Path(path) / '*.csv'} stands for the files in it")
     is_parquet = Path(path).suffix.lower() in (".parquet", ".pq")
     reader: Any = duckdb.read_parquet if is_parquet else _read_csv(duckdb)
     try:

@@ -129,6 +129,15 @@ def test_bad_input_is_a_clear_error(lots: pd.DataFrame, tmp_path: Path) -> None:
         scmkit.estimate(lots, "lot_number", history=pd.DataFrame({"key_value": ["a"], "codes_affected": [-1]}))
 
 
+def test_a_folder_is_no_inventory(tmp_path: Path) -> None:
+    """It is said at once, with what stands for the files in it, instead of looking through a whole disk."""
+    began = time.perf_counter()
+    for folder in (Path("/"), tmp_path):
+        with pytest.raises(TableError, match=r"is a folder: .*\*\.csv stands for the files in it"):
+            scmkit.count_codes(folder, "lot_number")
+    assert time.perf_counter() - began < 0.5
+
+
 def test_results_show_themselves(lots: pd.DataFrame) -> None:
     """The text says the total and the sources; the HTML escapes what cells hold."""
     known = scmkit.estimate(lots.assign(lot_number="<script>alert(1)</script>"), "lot_number", default=3)
