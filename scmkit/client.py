@@ -764,23 +764,32 @@ def _unreadable(where: str, why: str) -> UnreadableAnswerError:
 def _sync_answer(answer: Any) -> SyncAnswer:
     answer = _mapping(answer, contract.SYNC_PATH)
     items, affected = answer.get("items"), answer.get("codes_affected")
-    readable = isinstance(items, dict) and all(isinstance(names, list) for names in items.values())
+    readable = isinstance(items, dict) and all(map(_are_names, items.values()))
     codes, updates = _count(affected), _count(answer.get("total_updates"))
     if not readable or codes is None:
         raise _unreadable(contract.SYNC_PATH, "no items or codes_affected")
-    fields = {value: tuple(str(n) for n in names if isinstance(n, str | int)) for value, names in items.items()}
+    fields = {value: tuple(map(str, names)) for value, names in items.items()}
     return SyncAnswer(len(fields) if updates is None else updates, codes, fields, answer.get("changes"))
+
+
+def _are_names(value: object) -> bool:
+    """Whether all of these are names of fields: what cannot be read may stand for one that would seem to be missing."""
+    return isinstance(value, list) and all(isinstance(name, str | int) for name in value)
 
 
 def _task(answer: dict[str, Any], task_id: str) -> Task:
     """Read a task; some clients see camelCase names, so both are read."""
 
-    def text(name: str) -> str | None:
-        value = answer.get(name, answer.get(_camel(name)))
-        return None if value is None else _text(value)
+    def value(name: str) -> Any:
+        return next((answer[n] for n in (name, _camel(name)) if answer.get(n) is not None), None)
 
-    word = text("state") or ""
-    affected = answer.get("codes_affected", answer.get("codesAffected"))
+    def text(name: str) -> str | None:
+        return None if (told := value(name)) is None else _text(told)
+
+    word, affected = value("state"), value("codes_affected")
+    if not isinstance(word, str) or not word.strip():
+        raise _unreadable(f"task {task_id}", "no state")
+    word = _text(word)
     return Task(
         task_id, contract.TaskState.read(word), word, _count(affected),
         text("reference"), text("created_by"), text("created_at"), text("started_at"), text("completed_at"),

@@ -428,10 +428,12 @@ class Engine:
 
     def _read_items(self, call: Call, answer: SyncAnswer) -> Settled:
         """Read each row's fate from the fields that the answer lists for its key."""
-        listed = [answer.items.get(key) for key in self.plan.keys[0].take(call.rows)]
+        keys = self.plan.keys[0].take(call.rows).tolist()
+        listed = [answer.items.get(key) for key in keys]
         verdict = evidence.of_answer(
             listed, self._sent(call.rows), moved=self._may_have_moved(call),
             missing_is_discarded=self.plan.assumptions.missing_field_is_discarded,
+            whole=answer.items.keys() <= set(keys) and bool(answer.items or not answer.codes_affected),
         )  # fmt: skip
         self._facts |= FieldFacts(
             frozenset().union(*(names for names in listed if names)), frozenset().union(*verdict.lost.values())

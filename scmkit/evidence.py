@@ -4,7 +4,8 @@ A state says no more than the evidence. What is missing, partial, older than wha
 proves nothing: then a row is ``unverified`` or ``unknown``.
 
 - A *sync answer* proves, for a key that it lists, which fields were stored; for one that it does not list, that no
-  code has it. About the codes of other keys it proves nothing where answers contradict each other.
+  code has it, unless codes of other keys were changed than of those that were sent. About the codes of other keys it
+  proves nothing where answers contradict each other.
 - A *task's count* proves of one key value whether it selected codes; of as many codes as there are unique keys,
   that each selected one; of 0, that none did, unless no field was there to be stored. It does not prove which of
   several keys had the codes, nor which fields were stored.
@@ -97,8 +98,9 @@ class Change:
 
 
 def of_answer(
-    listed: Sequence[Collection[str] | None], sent: Mapping[str, Bools], *, moved: bool, missing_is_discarded: bool
-) -> Verdict:
+    listed: Sequence[Collection[str] | None], sent: Mapping[str, Bools], *, moved: bool, missing_is_discarded: bool,
+    whole: bool = True,
+) -> Verdict:  # fmt: skip
     """Read a sync answer.
 
     Parameters
@@ -111,12 +113,15 @@ def of_answer(
         Whether an attempt before may have taken codes to where their key does not find them.
     missing_is_discarded : bool
         Whether a field that is not named was discarded [assumed]; otherwise its absence says nothing.
+    whole : bool
+        Whether a key that is not listed has no code: not where the answer counts codes and lists no key for them, or
+        lists a key that was not sent, which may be one of ours in another spelling.
     """
     fates = np.full(len(listed), Fate.APPLIED, dtype=np.int8)
     lost: dict[int, tuple[str, ...]] = {}
     for i, stored in enumerate(listed):
         if stored is None:
-            fates[i] = Fate.UNKNOWN if moved else Fate.UNMATCHED
+            fates[i] = Fate.UNKNOWN if moved else Fate.UNMATCHED if whole else Fate.UNVERIFIED
             continue
         asked = [name for name, present in sent.items() if present[i]]
         missing = tuple(name for name in asked if name not in stored)

@@ -229,5 +229,6 @@ def not_wholly_applied(rows: pd.DataFrame) -> pd.DataFrame:
 _MESSAGES = {
     Fate.DISCARDED: "the campaign defines none of the row's fields",
     Fate.UNMATCHED: "no code carries this key",
+    Fate.UNVERIFIED: "the answer does not say whether this was stored",
     Fate.SUPERSEDED: "another row of the same key is sent for it",
 }

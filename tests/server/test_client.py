@@ -41,6 +41,21 @@ def test_async_calls_give_a_task_to_follow(client: Client, server: plain_server.
     assert (unknown.state, unknown.word, unknown.finished) == (None, "resting", False)
 
 
+@pytest.mark.parametrize("answer", [{}, {"state": None}, {"state": ["complete"]}, {"state": " "}, {"state": 5}])
+def test_a_task_without_a_state_is_no_answer(client: Client, server: plain_server.PlainServer, answer: dict) -> None:
+    """It is a question that failed: else it would be asked for an hour, without a word (F60)."""
+    server.tasks["t"] = {"polls": 0, **answer}
+    server.tasks["t"].setdefault("state", None)
+    with pytest.raises(errors.UnreadableAnswerError, match="no state"):
+        client.task("t")
+
+
+def test_a_value_that_stands_under_one_of_two_names_is_found(client: Client, server: plain_server.PlainServer) -> None:
+    """A null under the one name does not hide the number under the other."""
+    server.tasks["t"] = {"polls": 0, "state": "complete", "codes_affected": None, "codesAffected": 3}
+    assert client.task("t").codes_affected == 3
+
+
 def test_codes_are_downloaded_without_the_token(
     client: Client, server: plain_server.PlainServer, tmp_path: Path
 ) -> None:

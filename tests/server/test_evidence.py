@@ -249,3 +249,26 @@ def test_a_product_is_a_key_of_its_own_kind(
     monkeypatch.setattr(client, "download_codes", lambda **filters: asked.append(filters) or download(**filters))
     assert upload(pd.DataFrame({"product": ["SKU-1"], "wine_name": ["a"]}), client, "product").ok
     assert [filters["products"] for filters in asked] == ["SKU-1"]
+
+
+@pytest.mark.parametrize("items", [{}, {"Code_00000": ["wine_name"]}, {"code_00000-": ["wine_name"]}])
+def test_an_answer_that_lists_other_keys_proves_no_key_absent(
+    client: scmkit.Client, server: PlainServer, items: dict[str, list[str]]
+) -> None:
+    """Codes were changed, and no key of ours is listed: what was stored may be ours, so it is not unmatched (I6)."""
+    server.answers = [(200, {"total_updates": 1, "codes_affected": 1, "changes": [], "items": items}, {})]
+    df = pd.DataFrame({"extended_id": ["Code_00000-"], "wine_name": ["a"]})
+    job = df.scm.upload(client, mode="sync", progress=False)
+    assert states(job) == {"unverified": 1}
+    assert job.rows["message"][0]
+
+
+@pytest.mark.parametrize("names", [[["wine_name"]], [{"name": "wine_name"}], [None]])
+def test_names_that_cannot_be_read_do_not_discard(
+    client: scmkit.Client, server: PlainServer, names: list[object]
+) -> None:
+    """An answer whose names of fields cannot be read is none: the call is made again (I6)."""
+    answer = {"total_updates": 1, "codes_affected": 1, "changes": [], "items": {"Code_00000-": names}}
+    server.answers = [(200, answer, {})]
+    df = pd.DataFrame({"extended_id": ["Code_00000-"], "wine_name": ["a"]})
+    assert states(df.scm.upload(client, mode="sync", progress=False)) == {"applied": 1}

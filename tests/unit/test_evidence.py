@@ -50,6 +50,13 @@ def test_a_sync_answer(listed: str | None, moved: bool, assumed: bool, state: Fa
     assert (verdict.fates.tolist(), verdict.lost.get(0, ())) == ([state], lost)
 
 
+def test_a_sync_answer_about_other_keys() -> None:
+    """Where codes of other keys changed than those that were sent, a key that is not listed may be one of them."""
+    sent = {"a": flags(1, 1)}
+    verdict = evidence.of_answer(["a", None], sent, moved=False, missing_is_discarded=True, whole=False)
+    assert verdict.fates.tolist() == [APPLIED, UNVERIFIED]
+
+
 @pytest.mark.parametrize(
     ("codes", "keys", "unique", "moved", "state"),
     [
