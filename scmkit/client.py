@@ -694,7 +694,8 @@ def _reason(error: Exception) -> str:
     """Give the innermost words of a connection error."""
     while (inner := _inner(error)) is not None:
         error = inner
-    words = _INTERNALS.sub("", str(error))
+    told = [held for held in error.args if isinstance(held, str)]  # beside objects, of which nobody wants to hear
+    words = _INTERNALS.sub("", told[-1] if told else str(error))
     return in_a_line(words.rsplit("Failed to establish a new connection: ", 1)[-1][:_WORDS])
 
 

@@ -315,6 +315,23 @@ def test_connection_errors_name_no_internals(
         assert not re.search(r"_|<|host=|Errno|\[|urllib3|Pool", words), words
 
 
+def test_a_service_that_takes_no_connection_is_said_in_words() -> None:
+    """A host that is there, and whose connections time out, is not a tuple with a blank in it (F59)."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        with Client(url, "t0ken", limits=Limits(connect_s=0.2)) as client, pytest.raises(errors.NotSentError) as caught:
+            client.me()
+        for each in waiting:
+            each.close()
+    assert str(caught.value) == f"cannot reach {url}: Connection to 127.0.0.1 timed out. (connect timeout=0.2)"
+
+
 @pytest.mark.parametrize("url", [
     "http://api.scantrust.com", "https://user:pw@api.scantrust.com", "https://api.scantrust.com/\r\nX: y", "ftp://x",
     "api.scantrust.com", "https://api.scantrust.com?x=1", "https://", "http://127.0.0.1.evil.com", "https://[::1",
