@@ -26,7 +26,14 @@ import pandas as pd
 from scmkit.arguments import public
 from scmkit.contract import DEFAULT_KEY
 from scmkit.display import shown
-from scmkit.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, did_you_mean
+from scmkit.errors import (
+    FileAccessError,
+    MissingColumnError,
+    MissingDependencyError,
+    MissingFileError,
+    TableError,
+    did_you_mean,
+)
 from scmkit.exports import NOTES, restored
 from scmkit.lines import NAMES, index_of, place
 from scmkit.paths import expanded, like
@@ -109,6 +116,8 @@ def read_table(
     path = expanded(path)
     if not path.exists():
         raise MissingFileError(errno.ENOENT, f"no such file{like(path)}", str(path))
+    if path.is_dir():
+        raise FileAccessError(f"{path} is a folder: a table is one file")
     kind = _kind(path)
     _refuse_options(path, kind, sheet=sheet, delimiter=delimiter, encoding=encoding)
     if kind == _DELIMITED:

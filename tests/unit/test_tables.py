@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scmkit.contract import TaskState
-from scmkit.errors import MissingColumnError, MissingDependencyError, TableError
+from scmkit.errors import FileAccessError, MissingColumnError, MissingDependencyError, TableError
 from scmkit.tables import read_codes, read_table
 from scmkit.texts import MISSING, columns_of, group, text_column, text_of, text_table
 
@@ -634,3 +634,10 @@ def test_cells_of_any_length_are_read(read: Callable[[Path], pd.DataFrame], tmp_
     path.write_text("extended_id,note\nCode_0001-," + "x" * 3_000_000 + "\n")
     assert read(path)["note"].str.len().tolist() == [3_000_000]
     assert csv.field_size_limit() == before
+
+
+def test_a_folder_is_no_table(tmp_path):
+    """What is called like a table and is a folder is said to be one."""
+    (tmp_path / "lots.csv").mkdir()
+    with pytest.raises(FileAccessError, match=r"lots\.csv is a folder"):
+        read_table(tmp_path / "lots.csv")
