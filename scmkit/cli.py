@@ -65,6 +65,8 @@ class Commands(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # who reads has seen enough, as `head` has: click ends without a word
+            raise
         except (ScmkitError, OSError) as error:
             words = str(error)
             if isinstance(error, FileNotFoundError) and not isinstance(error, ScmkitError):

@@ -109,7 +109,7 @@ class Ledger:
     def tally(self) -> tuple[int, int, int, int]:
         """Count the calls made, those with an answer, the tasks made, and those that have ended, without a frame."""
         with self._lock:
-            answered = sum(call["message"] != UNDER_WAY for call in self._calls.values())
+            answered = sum(call["status"] is not pd.NA for call in self._calls.values())
             tasks = sum(call["task_id"] is not None for call in self._calls.values())
             ended = sum(task.finished for task, _ in self._tasks.values())
             return len(self._calls), answered, tasks, ended

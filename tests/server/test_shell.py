@@ -3,7 +3,10 @@
 import ast
 import os
 import re
+import shlex
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -15,7 +18,7 @@ from plain_server import PlainServer
 
 import scmkit
 from scmkit import client as clients
-from scmkit import uploading
+from scmkit import engine, uploading
 from scmkit.cli import main
 from scmkit.shell import in_shell_words
 
@@ -217,6 +220,24 @@ def test_an_upload_that_fails_says_how_to_carry_on(file: Path, server: PlainServ
         server.token = token
         code, out = run(*last.partition("scmkit ")[2].split())
     assert (code, "50 applied" in out) == (0, True), out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(file: Path) -> None:
+    """After `scmkit plan table.csv | head -1` there is no message about a broken pipe."""
+    command = shlex.join([sys.executable, "-m", "scmkit", "plan", str(file)])
+    ended = subprocess.run(["sh", "-c", f"{command} | true"], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == ""
+
+
+def test_calls_that_reached_nobody_were_not_answered(file: Path) -> None:
+    """The last line about a service that refuses every connection counts no answer (I6)."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCANTRUST_UAT_TOKEN", "t0ken")
+        patch.setattr(engine, "UNREACHED_S", 0.0)
+        code, out = run("upload", file, "--base-url", url)
+    assert (code, "0 of 1 call answered" in out, "1 of 1 call answered" in out) == (1, True, False), out
 
 
 def test_ctrl_c_ends_with_the_job(file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch) -> None:
