@@ -33,7 +33,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
 from scmkit import contract
-from scmkit.arguments import CLIENT, POSITIVE, Kind, public, whole
+from scmkit.arguments import CLIENT, FLAG, FROM_ZERO, PATH, POSITIVE, TEXT, Kind, public, whole
 from scmkit.errors import (
     BY_STATUS,
     AnswerLostError,
@@ -61,6 +61,19 @@ _WORDS = 300  # characters of the service's own words that an error repeats
 _UNREADABLE = (ValueError, RecursionError)
 _LONGEST_ID = 1000
 _MOST = 10**15  # codes: more than there are, and still a number that sums, floats and databases hold
+
+
+def _is_json(value: Any) -> bool:
+    return bool(_json(value))  # what cannot be written raises, and is not of any kind
+
+
+_TASK_ID = Kind("the id of a task", lambda v: isinstance(v, str | int) and not isinstance(v, bool) and len(str(v)) > 0)
+_VALUES = Kind("a dict that JSON can hold", lambda v: isinstance(v, Mapping) and _is_json(v))
+_CONSTRAINTS = Kind(f"{_VALUES.words}, or the body as bytes", lambda v: isinstance(v, bytes) or _VALUES.accepts(v))
+_ITEMS = Kind(
+    "a list of dicts that JSON can hold, or the body as bytes",
+    lambda v: isinstance(v, bytes) or (isinstance(v, Sequence) and all(map(_VALUES.accepts, v))),
+)
 
 
 @public(
@@ -267,6 +280,7 @@ class Client:
         """Ask who the token belongs to; an error says that the token does not work."""
         return _mapping(self._call("GET", contract.ME_PATH), contract.ME_PATH)
 
+    @public(items=_ITEMS, data_key=TEXT, in_turn=FLAG, depths=False)
     def upload_sync(
         self,
         items: Sequence[Mapping[str, Any]] | bytes,
@@ -301,6 +315,7 @@ class Client:
         answer, headers = self._ask("POST", contract.SYNC_PATH, body)
         return replace(_sync_answer(answer), server_s=_server_s(headers))
 
+    @public(constraints=_CONSTRAINTS, scm_data=_VALUES.optional(), in_turn=FLAG, depths=False)
     def upload_async(
         self,
         constraints: Mapping[str, Any] | bytes,
@@ -336,11 +351,13 @@ class Client:
             raise _unreadable(contract.ASYNC_PATH, "no task_id")
         return AsyncAnswer(_text(task_id))
 
+    @public(task_id=_TASK_ID, depths=False)
     def task(self, task_id: str) -> Task:
         """Ask for the state of a task."""
         path = self.assumptions.task_path.format(id=_segment(task_id))
         return _task(_mapping(self._call("GET", path), path), str(task_id))
 
+    @public(to=PATH.optional(), wait_s=FROM_ZERO, sleep=Kind("a function", callable), depths=False)
     def download_codes(
         self,
         to: str | os.PathLike[str] | None = None,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scmkit.arguments import public
+from scmkit.arguments import DRAWS, PROBABILITY, public
 from scmkit.errors import PlanError, ServiceChangedWarning
 from scmkit.fitting import NAMES, from_normal, median_s, to_normal
 
@@ -250,6 +250,7 @@ class ServiceTime:
         means = [self.mean_of_draws(b[:, 0], b[:, 1]).mean(axis=-1) for b in blocks]
         return np.asarray(np.concatenate(means)[which].reshape(both.shape[:-1]))
 
+    @public(codes=DRAWS, items=DRAWS)
     def timeout_risk(self, codes: ArrayLike, items: ArrayLike = 1, timeout_s: float = 60.0) -> Any:
         """Give the probability that a sync call takes longer than the gateway waits.
 
@@ -267,7 +268,7 @@ class ServiceTime:
         float or array of float
             Between 0 and 1, in the shape of the arguments.
         """
-        room = math.log(_positive(timeout_s, "timeout_s"))
+        room = math.log(timeout_s)
         with np.errstate(divide="ignore"):  # a call without work takes no time: log 0 is -inf, and its risk 0
             risk = self._longer(room, np.log(self.median_s(codes, items)))
         return float(risk) if np.ndim(risk) == 0 else risk
@@ -286,10 +287,9 @@ class ServiceTime:
             usual = (1 - slow) * usual + slow * beyond(room - np.log(self.slow_times))
         return np.asarray(usual.mean(axis=-1))
 
+    @public(q=PROBABILITY, codes=DRAWS, items=DRAWS)
     def quantile(self, q: float, codes: ArrayLike, items: ArrayLike = 1) -> Any:
         """Return the seconds that a call stays below with probability ``q``, in the shape of the arguments."""
-        if not 0 < q < 1:
-            raise PlanError(f"a quantile lies between 0 and 1, not {q}")
         centre = np.log(self.median_s(codes, items))
         low, high = centre.min(axis=-1) - _FAR, centre.max(axis=-1) + _FAR
         for _ in range(60):  # bisection of the mixture's distribution function, down to 1e-12 or so
@@ -299,10 +299,9 @@ class ServiceTime:
         seconds = np.exp(high)
         return float(seconds) if np.ndim(seconds) == 0 else seconds
 
+    @public(items=DRAWS)
     def max_codes(self, risk: float, timeout_s: float = 60.0, items: int = 1) -> int:
         """Give the most codes that one sync call may affect with at most this risk of a timeout."""
-        if not 0 < risk < 1:
-            raise PlanError(f"risk is a probability between 0 and 1, not {risk}")
         if self.timeout_risk(0, items, timeout_s) > risk:
             return 0
         low, high = 0, 1
@@ -350,15 +349,9 @@ class ServiceTime:
 
 def _counts(values: ArrayLike, name: str) -> Floats:
     counts = np.asarray(values, dtype=float)
-    if np.any(np.isnan(counts)) or np.any(counts < 0):
+    if not np.all(np.isfinite(counts)) or np.any(counts < 0):
         raise PlanError(f"{name} must be counts of 0 or more, without missing values")
     return counts
-
-
-def _positive(value: float, name: str) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise PlanError(f"{name} must be a positive number of seconds, not {value}")
-    return value
 
 
 def _spread(values: Floats, name: str) -> dict[str, float]:

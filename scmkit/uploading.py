@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from scmkit import contract, display, evidence, planning
 from scmkit.adapting import plan as make_plan
-from scmkit.arguments import JOURNAL, TABLE_OR_PLAN, public
+from scmkit.arguments import FROM_ZERO, JOURNAL, TABLE_OR_PLAN, public
 from scmkit.client import Client, chosen_client, current_service, default_client
 from scmkit.display import plural
 from scmkit.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
@@ -230,6 +230,7 @@ class UploadJob:
         """Whether the job has ended."""
         return self._ended.is_set()
 
+    @public(timeout=FROM_ZERO.optional(), depths=False)
     def result(self, timeout: float | None = None) -> UploadJob:
         """Wait for the end and give the job itself.
 
@@ -259,6 +260,7 @@ class UploadJob:
             time.sleep(min(left, LOOK_S))
         return self._ended.is_set()
 
+    @public(grace_s=FROM_ZERO, depths=False)
     def cancel(self, grace_s: float = GRACE_S) -> None:
         """Send nothing more; calls under way get ``grace_s`` seconds. Rows never sent end as ``cancelled``."""
         self._engine.cancel(grace_s)
@@ -323,6 +325,7 @@ class UploadJob:
                 return changes_since(book, self.id, self._client.base_url)
         return []
 
+    @public(depths=False)
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write a self-contained HTML report: summary, calls, tasks, and the rows that were not applied.
 

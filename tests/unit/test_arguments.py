@@ -26,6 +26,7 @@ DF = pd.DataFrame(
     {"extended_id": [f"Code_{i:04d}" for i in range(3)], "lot": ["L1", "L1", "L2"], "note": ["x", "y", "z"]}
 )
 PLAN = scmkit.plan(DF)
+MODEL = scmkit.ServiceTime.fixed()
 CALLS = pd.DataFrame({"codes": [10, 20], "items": [1, 1], "seconds": [0.1, 0.2], "timed_out": [False, False]})
 BUILTINS = (TypeError, ValueError, KeyError, OSError, ImportError, RuntimeError)
 
@@ -100,6 +101,9 @@ def public_calls(client: scmkit.Client, folder: Path) -> dict[str, tuple[Callabl
             {"rows": 10, "codes_per_key": 5, "workers": 2, "batches": [5], "trials": 2, "seed": 1},
         ),
         "codes_per_day": (capacity.codes_per_day, {"risk": 0.1, "service_time": None, "workers": 2, "timeout_s": 60}),
+        "timeout_risk": (MODEL.timeout_risk, {"codes": 5, "items": 1, "timeout_s": 60.0}),
+        "quantile": (MODEL.quantile, {"q": 0.5, "codes": 5, "items": 1}),
+        "max_codes": (MODEL.max_codes, {"risk": 0.01, "timeout_s": 60.0, "items": 1}),
         "growth": (capacity.growth, {"plan": PLAN, "factors": (1, 2), "trials": 2, "seed": 1}),
     }  # fmt: skip
 
@@ -171,6 +175,44 @@ def test_an_upload_with_a_wrong_argument_sends_nothing(client: scmkit.Client, tm
                   {"job_id": "x", "client": 5}, {}):  # fmt: skip
         assert outcome(scmkit.resume, {"journal": path, **given} if given else {}) == "said", given
     assert not path.exists()
+
+
+def methods(client: scmkit.Client, folder: Path) -> list[tuple[Callable[..., Any], dict[str, Any], set[type]]]:
+    """Each method that sends, or waits for what was sent, with the classes of what is right for an argument."""
+    job = scmkit.upload(DF, client, wait=False, journal=False)
+    for _ in range(2):
+        job.cancel(0)
+    return [
+        (client.task, {"task_id": "t"}, {str, int}),
+        (client.upload_sync, {"items": [{"lot": "L1"}], "data_key": "lot"}, {str, bytes, list, tuple}),
+        (client.upload_async, {"constraints": {"lot": "L1"}, "scm_data": {"note": "x"}}, {dict, bytes, type(None)}),
+        (client.download_codes, {"to": folder / "codes.csv", "wait_s": 0.0}, {str, int, float, type(None)}),
+        (job.result, {"timeout": 0.0}, {int, float, type(None)}),
+        (job.cancel, {"grace_s": 0.0}, {int, float}),
+        (job.report, {"path": folder / "report.html"}, {str}),
+    ]
+
+
+def test_methods_say_what_is_wrong_with_an_argument_before_they_do_anything(
+    client: scmkit.Client, tmp_path: Path
+) -> None:
+    """What cannot be right is one sentence, and sends nothing."""
+    for method, good, right in methods(client, tmp_path):
+        for argument in good:
+            for value in WRONG:
+                if type(value) not in right and not isinstance(value, Path | np.number):
+                    with pytest.raises(ArgumentError) as caught:
+                        method(**good | {argument: value})
+                    assert str(caught.value).startswith(f"{method.__name__}: {argument} is "), caught.value
+
+
+def test_what_json_cannot_hold_is_not_sent(client: scmkit.Client) -> None:
+    """Half a character, a number without end, and an object are said before a call is made."""
+    for value in ("\ud800", {1, object()}, object(), 10**5000):
+        with pytest.raises(ArgumentError):
+            client.upload_sync([{"lot": value}])
+        with pytest.raises(ArgumentError):
+            client.upload_async({"lot": value})
 
 
 def test_widgets_with_a_wrong_argument_are_not_made(tmp_path: Path) -> None:
