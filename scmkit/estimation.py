@@ -290,6 +290,19 @@ def _from_history(
     """Project the last known count of each key value to the present; NaN where there is none."""
     if history is None or len(keys) > 1 or not len(history):
         return Uncertain(*np.full((5, len(frame)), np.nan))
+    calls = _known_calls(history, keys[0], now)
+    growth = _growth(calls)
+    last = calls.drop_duplicates("value", keep="last").set_index("value").reindex(pd.Index(frame[keys[0]]))
+    return growth.project(last["codes"].to_numpy(float), last["age"].to_numpy(float), level)
+
+
+def growth_in(history: pd.DataFrame) -> Growth:
+    """Learn from earlier calls, as `scmkit.history` gives them, how codes per key value grow."""
+    return _growth(_known_calls(history, None, None))
+
+
+def _known_calls(history: pd.DataFrame, key: str | None, now: pd.Timestamp | None) -> pd.DataFrame:
+    """Return ``value``, ``age`` (days) and ``codes`` of the calls that selected codes, oldest first."""
     for name in ("key_value", "codes_affected"):
         if name not in history.columns:
             raise MissingColumnError.of(name, history.columns, "history's column")
@@ -297,18 +310,15 @@ def _from_history(
         raise PlanError("history holds a negative number of codes_affected")
     # A count of 0 says nothing about codes that are made later: there the prior speaks.
     known = history[(history["codes_affected"] > 0).fillna(False).astype(bool) & history["key_value"].notna()]
-    if "key" in known.columns:
-        known = known[known["key"] == keys[0]]
+    if key is not None and "key" in known.columns:
+        known = known[known["key"] == key]
     present = pd.Timestamp.now(tz="UTC") if now is None else pd.Timestamp(now)
     present = present.tz_localize("UTC") if present.tzinfo is None else present
     at = pd.to_datetime(known["at"], utc=True) if "at" in known.columns else pd.Series(present, index=known.index)
     days = (present - at).dt.total_seconds() / 86_400
     values = text_column(known["key_value"], "key_value").take(np.arange(len(known)))
     calls = pd.DataFrame({"value": values, "age": days.to_numpy(), "codes": known["codes_affected"].to_numpy(float)})
-    calls = calls.sort_values("age", ascending=False, kind="stable")
-    growth = _growth(calls)
-    last = calls.drop_duplicates("value", keep="last").set_index("value").reindex(pd.Index(frame[keys[0]]))
-    return growth.project(last["codes"].to_numpy(float), last["age"].to_numpy(float), level)
+    return calls.sort_values("age", ascending=False, kind="stable")
 
 
 def _growth(calls: pd.DataFrame) -> Growth:

@@ -123,15 +123,21 @@ def curve(result: Curve, ax: Axes | None = None) -> Axes:
     frame = result.frame
     if {"low", "high"} <= set(frame.columns):
         ax.fill_between(frame[result.x], frame["low"], frame["high"], color=BLUE, alpha=0.2, label="90 % of trials")
-    ax.plot(frame[result.x], frame[result.y], color=BLUE, marker="o", markersize=3)
+    several = result.lines and frame[result.lines].nunique() > 1
+    for value, line in frame.groupby(result.lines if several else [True] * len(frame)):
+        label = f"{value:,} {result.lines} a call" if several else None
+        colour = None if several else BLUE
+        ax.plot(line[result.x], line[result.y], color=colour, marker="o", markersize=3, label=label)
     if result.limit is not None:
         ax.axhline(result.limit, color=BLACK, linestyle="--", label=f"limit, {result.limit:g}")
     if result.best is not None:
-        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"{result.mark}, {result.best:,.0f}")
-    probability = result.y == "timeout_risk"
-    ax.set(xlabel=result.labels[0], ylabel=result.labels[1], title=result.title, yscale="log")
-    ax.set_xscale("log" if frame[result.x].max() > 20 else "linear")
-    if probability:
+        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"{result.mark}, {result.best:,.4g}")
+    ax.set(xlabel=result.labels[0], ylabel=result.labels[1], title=result.title)
+    ax.set_yscale("linear" if result.y == "on_time" else "log")
+    ax.set_xscale("log" if frame[result.x].max() > 20 * max(frame[result.x].min(), 1e-4) else "linear")
+    if result.y == "on_time":
+        ax.set_ylim(-0.03, 1.03)
+    elif result.y == "timeout_risk" and "low" not in frame:
         ax.set_ylim(1e-6, 2)
     if ax.get_legend_handles_labels()[0]:
         ax.legend()

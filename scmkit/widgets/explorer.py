@@ -14,7 +14,7 @@ import pandas as pd
 
 from scmkit import capacity, contract, display
 from scmkit.arguments import Kind, is_ours, public
-from scmkit.capacity import Curve, _calls
+from scmkit.capacity import Curve
 from scmkit.display import Html, duration, percent, plural
 from scmkit.errors import PlanError
 from scmkit.estimation import Estimate
@@ -22,6 +22,7 @@ from scmkit.fanout import Bounds
 from scmkit.latency import ServiceTime
 from scmkit.planning import WORKERS, Plan
 from scmkit.playing import Schedule
+from scmkit.population import CallRisk, KeyValues, Service, most_rows, play_upload
 from scmkit.widgets.chart import description, drawn, number, ticks
 from scmkit.widgets.surface import Surface, guarded
 
@@ -29,12 +30,13 @@ REST_S = 0.1  # how long a slider must rest before the curves follow
 STEP = 0.01  # of a slider, as a power of ten
 KEEP_S = 1.5  # and before the notebook itself takes them
 # A few calls stand for the others: every curve has to be there a moment after a slider has come to rest.
-ROUNDS, TRIALS, SIZES = 24, 200, 5
+TRIALS, SIZES = 120, 5
+BRIEFLY = {"most": 120, "shuffled": 20}
+CROWDS = (1, 2, 4, 8, 16, 32)  # workers that are compared if the service slows
 HOPELESS = 0.2  # where more calls than that time out, nobody wants to know how long it takes, unless it is bearable
 ADVICE = "at most"  # what the pictures call the size that the sentence below them names
 WORTH_SAYING = 0.9  # of the seconds, before another size is named as quicker
 TINY = 1e-9  # a risk that tells nothing about the codes
-Z = 1.96  # standard deviations from the mean to the upper bound of an interval of 95 %
 GROWTH = np.array([1.0, 1.25, 1.5, 2.0, 3.0, 4.0])
 
 
@@ -55,6 +57,12 @@ class Question:
         The bearable risk of a timeout, as a probability.
     seconds : float
         Of a call that changes 1,000 codes (median).
+    hours : float
+        The time in which all shall be done.
+    slowdown : float
+        If each further worker makes all calls slower by so many per cent.
+    growth : float
+        If codes per key value grow by so many per cent a month.
     """
 
     codes_per_key: float = 100.0
@@ -63,6 +71,9 @@ class Question:
     workers: int = WORKERS
     risk: float = 0.01
     seconds: float = 1.0
+    hours: float = 2.0
+    slowdown: float = 5.0
+    growth: float = 5.0
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in asdict(self).items() if not 0 < value < np.inf]
@@ -88,6 +99,8 @@ class Answer:
     risk, makespan, growth : Curve
     codes_per_day : int
         Of sync calls within the bearable risk; 0 where not even one key fits.
+    planned : list of str
+        What planners ask: done in time, what fits, a service that slows, growth.
     """
 
     asked: Question
@@ -97,6 +110,7 @@ class Answer:
     makespan: Curve
     growth: Curve
     codes_per_day: int
+    planned: tuple[str, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -119,12 +133,13 @@ class Answer:
                 begin + advice,
                 self._chosen(),
                 "No sync call is small enough for that risk; tasks cannot time out.",
+                *self.planned,
             ]
         all_in_one = f", so all {asked.keys:,} in one" if 1 < asked.keys <= self.largest else ""
         advice = f"send at most {plural(self.largest, 'key')} a call{all_in_one}: {self._how_long(self.largest)}"
         advice += f"{self._quicker()}."
         end = f"Sync calls of that risk update up to {self.codes_per_day:,} codes a day."
-        return [begin + advice, self._chosen(), end]
+        return [begin + advice, self._chosen(), end, *self.planned]
 
     def _chosen(self) -> str:
         risk = f"{plural(self.asked.batch, 'key')} a call: timeout risk {percent(self.chosen_risk)}"
@@ -151,50 +166,117 @@ class Answer:
 def explore(
     asked: Question,
     model: ServiceTime | None = None,
-    spread: float = 0.0,
+    values: KeyValues | None = None,
     timeout_s: float = contract.GATEWAY_TIMEOUT_S,
 ) -> Answer:
-    """Answer a question, in tens of milliseconds.
+    """Answer a question, in tens of milliseconds; every number is one of `scmkit.capacity`.
 
     Parameters
     ----------
     asked : Question
     model : ServiceTime, optional
         Default: the documented one. It is made faster or slower until 1,000 codes take ``asked.seconds``.
-    spread : float
-        Standard deviation of the codes per key value, as a share of their mean.
+    values : KeyValues, optional
+        How unequal key values are; each is given as many times its codes as their mean needs to be as asked.
     timeout_s : float, default 60
         Seconds after which the gateway cuts a sync call.
     """
     model = scaled(model or ServiceTime.documented(), asked.seconds)
-    codes = _codes(asked.codes_per_key, spread)
-    largest = capacity.largest_batch(codes, asked.risk, model, timeout_s)
-    risk = capacity.risk_by_batch(codes, model, _sizes(asked, largest), asked.risk, timeout_s)
-    risk = replace(risk, best=float(largest) if largest else None, mark=ADVICE)
+    values = KeyValues.of(1.0) if values is None else values
+    values = values.times(asked.codes_per_key / values.mean)
+    service, law = Service(model, asked.workers, timeout_s), CallRisk(values, model, timeout_s)
+    largest = law.largest(asked.risk, most_rows(capacity.ITEM_BYTES))
+    risk = _risk(asked, values, law, largest)
     risks = risk.frame.set_index("rows")["timeout_risk"]
     playable = [int(size) for size in risks.index[risks <= asked.worst] if size <= asked.keys]
-    makespan = _makespan(asked, model, codes, _worth_playing(playable, asked, largest), timeout_s)
+    sizes = _worth_playing(playable, asked, largest)
+    makespan = capacity.batches_played(values, asked.keys, sizes, service, TRIALS, 0, **BRIEFLY)
+    workers = plural(asked.workers, "worker")
     return Answer(
         asked,
         largest,
         float(risks[asked.batch]),
         risk,
-        replace(makespan, best=float(min(largest, asked.keys)) if largest else None, mark=ADVICE),
-        _growth(asked, model, codes, timeout_s),
-        capacity.codes_per_day(asked.risk, model, asked.workers, timeout_s) if largest else 0,
-    )
+        replace(
+            makespan, best=float(min(largest, asked.keys)) if largest else None, mark=ADVICE,
+            title=f"Seconds for {asked.keys:,} keys with {workers}",
+        ),
+        _growth(asked, model, values, timeout_s),
+        capacity.codes_a_day(values, law, largest, service, asked.risk) if largest else 0,
+        (
+            *(_planners(asked, values, service, largest) if largest else ()),
+            _until(asked, model, values, timeout_s),
+            _still_to_learn(asked, model, values, timeout_s),
+        ),
+    )  # fmt: skip
+
+
+def _risk(asked: Question, values: KeyValues, law: CallRisk, largest: int) -> Curve:
+    sizes = _sizes(asked, largest)
+    frame = pd.DataFrame({"rows": sizes, "codes": values.mean * np.array(sizes)})
+    return Curve(
+        frame.assign(timeout_risk=[law(size) for size in sizes]), "rows", "timeout_risk",
+        f"Timeout risk at {values.mean:,.0f} codes per key value",
+        ("key values in a sync call (number)", "timeout risk (probability)"),
+        asked.risk, float(largest) if largest else None, ADVICE,
+    )  # fmt: skip
+
+
+def _planners(asked: Question, values: KeyValues, service: Service, largest: int) -> tuple[str, str]:
+    """Say whether all is done in time, what fits, and what if the service slows."""
+    window_s, time_given = 3600 * asked.hours, duration(3600 * asked.hours)
+    size = capacity.even_batch(asked.keys, asked.workers, largest)
+    ends = play_upload(values, asked.keys, size, service, TRIALS, 0, **BRIEFLY).seconds
+    fits = capacity.rows_within(values, window_s, largest, service, capacity.CERTAINTY, TRIALS, 0, True, **BRIEFLY)
+    codes = f"about {fits * values.mean:,.0f} codes"
+    done = f"Done within {time_given}? With a probability of {percent(float(np.mean(ends <= window_s)))}, at best"
+    done += f"; {plural(fits, 'key')} ({codes}) fit in with {capacity.CERTAINTY:.0%} certainty."
+    slowdown, seconds = asked.slowdown / 100, {}
+    for workers in sorted({*CROWDS, asked.workers}):
+        slowed = Service.of(service.model, workers, service.timeout_s, slowdown)
+        most = CallRisk(values, slowed.model, service.timeout_s).largest(asked.risk, most_rows(capacity.ITEM_BYTES))
+        if most:
+            size = capacity.even_batch(asked.keys, workers, most)
+            seconds[workers] = float(np.median(play_upload(values, asked.keys, size, slowed, 40, 0, **BRIEFLY).seconds))
+    if not seconds:
+        return done, f"If each further worker slows the service by {asked.slowdown:.3g} %, no sync call is safe."
+    best = min(w for w in seconds if seconds[w] <= 1.05 * min(seconds.values()))
+    slows = f"If each further worker slows all calls by {asked.slowdown:.3g} %, {plural(best, 'worker')}"
+    slows += f" {'is' if best == 1 else 'are'} best: {duration(seconds[best])}"
+    if best != asked.workers and asked.workers in seconds:
+        slows += f", {duration(seconds[asked.workers])} with {asked.workers}"
+    return done, slows + "."
+
+
+def _until(asked: Question, model: ServiceTime, values: KeyValues, timeout_s: float) -> str:
+    """Say when growth makes calls of the chosen size riskier than bearable."""
+
+    def risk_at(factor: float) -> float:
+        return CallRisk(values.times(factor), model, timeout_s)(asked.batch)
+
+    factor = capacity.factor_that_breaks(risk_at, asked.risk)
+    months = capacity.months_until(factor, float(np.log1p(asked.growth / 100)))
+    words = f"If codes per key grow by {asked.growth:.3g} % a month, {plural(asked.batch, 'key')} a call"
+    if factor == 1:
+        return f"{words} are too many today already."
+    if months is None:
+        return f"{words} stay bearable for ten years."
+    return f"{words} are too many after {plural(round(months), 'month')}: plan again by then."
+
+
+def _still_to_learn(asked: Question, model: ServiceTime, values: KeyValues, timeout_s: float) -> str:
+    """Say what the risk may be in truth, and what would tell more."""
+    in_truth = capacity.risk_in_truth(model, model.max_codes(asked.risk, timeout_s), timeout_s)
+    words = f"As far as the service is known ({model.source}), {100 * asked.risk:.3g} % is at most {percent(in_truth)} "
+    words += "in 9 of 10 cases; " + ("that is close." if in_truth <= 1.5 * asked.risk else "observe more calls first.")
+    codes = float(np.quantile(values.counts.codes, 0.9))
+    fraction = percent(capacity.sample_for(codes))
+    return f"{words} A sample of {fraction} of the codes tells a key of {codes:,.0f} to 20 %."
 
 
 def scaled(model: ServiceTime, seconds: float) -> ServiceTime:
     """Make a service as much faster or slower as it takes for 1,000 codes to need so many seconds."""
     return model.times(seconds / model.quantile(0.5, 1_000))
-
-
-def _codes(mean: float, spread: float) -> float | Estimate:
-    """Give two key values that have this mean and spread, as all others together have."""
-    if not spread:
-        return mean
-    return Estimate((), pd.DataFrame({"codes": [mean * (1 - spread), mean * (1 + spread)]}))
 
 
 def _sizes(asked: Question, largest: int) -> list[int]:
@@ -212,55 +294,30 @@ def _worth_playing(sizes: list[int], asked: Question, largest: int) -> list[int]
     return sorted({sizes[at] for at in chosen} | named)
 
 
-def _makespan(
-    asked: Question, model: ServiceTime, codes: float | Estimate, sizes: list[int], timeout_s: float
-) -> Curve:
-    lines = [_played(asked, model, codes, size, timeout_s) for size in sizes]
-    empty = pd.DataFrame(columns=["rows", "calls", "seconds", "low", "high", "resends"], dtype=float)
-    frame = pd.concat(lines, ignore_index=True) if lines else empty
-    workers = plural(asked.workers, "worker")
-    return Curve(
-        frame, "rows", "seconds", f"Seconds for {asked.keys:,} keys with {workers}",
-        ("key values in a sync call (number)", "seconds until all is done"),
-    )  # fmt: skip
-
-
-def _played(asked: Question, model: ServiceTime, codes: float | Estimate, size: int, timeout_s: float) -> pd.DataFrame:
-    """Play the first rounds of an upload, and take the others to be like them."""
-    rows = min(asked.keys, size * ROUNDS * asked.workers)
-    line = capacity.makespan_by_batch(rows, codes, model, asked.workers, [size], timeout_s, TRIALS).frame
-    share = asked.keys / rows
-    for name in ("seconds", "low", "high", "resends"):
-        line[name] *= share
-    return line.assign(calls=int(np.ceil(asked.keys / size)))
-
-
-def _growth(asked: Question, model: ServiceTime, codes: float | Estimate, timeout_s: float) -> Curve:
+def _growth(asked: Question, model: ServiceTime, values: KeyValues, timeout_s: float) -> Curve:
     """Say what becomes of calls of the chosen size if codes per key value grow and nobody plans again."""
-    batches = np.full(len(GROWTH), float(asked.batch))
-    today = _calls(batches, codes, model, asked.workers, timeout_s)
-    grown = replace(today, codes=Bounds(*(bound * GROWTH for bound in today.codes)))
-    frame = pd.DataFrame({"factor": GROWTH, "timeout_risk": grown.timeout_risk()})
+    risks = [CallRisk(values.times(factor), model, timeout_s)(asked.batch) for factor in GROWTH.tolist()]
     return Curve(
-        frame, "factor", "timeout_risk", f"If codes per key grow and calls keep {plural(asked.batch, 'key')}",
+        pd.DataFrame({"factor": GROWTH, "timeout_risk": risks}), "factor", "timeout_risk",
+        f"If codes per key grow and calls keep {plural(asked.batch, 'key')}",
         ("codes per key value (times today's)", "timeout risk (probability)"), asked.risk,
     )  # fmt: skip
 
 
-def beginning(known: Estimate | Plan | None, model: ServiceTime) -> tuple[Question, float]:
-    """Start from real numbers, as far as there are any; also give how unequal the codes of the key values are."""
+def beginning(known: Estimate | Plan | None, model: ServiceTime) -> tuple[Question, KeyValues | None]:
+    """Start from real numbers, as far as there are any; also return the key values themselves."""
     start = Question(seconds=float(model.quantile(0.5, 1_000)))
     if known is None or not len(known if isinstance(known, Plan) else known.frame):
-        return start, 0.0
+        return start, None
     if isinstance(known, Plan):
         return _of_plan(known, start)
-    codes = known.frame["codes"].to_numpy(dtype=float)
-    mean = float(codes.mean())
-    spread = float(codes.std()) / mean if mean > 0 else 0.0
-    return replace(start, codes_per_key=max(mean, 1.0), keys=len(codes)), spread
+    if not known.total:
+        return replace(start, keys=len(known.frame)), None
+    values = KeyValues.of(known)
+    return replace(start, codes_per_key=max(values.mean, 1.0), keys=len(known.frame)), values
 
 
-def _of_plan(plan: Plan, start: Question) -> tuple[Question, float]:
+def _of_plan(plan: Plan, start: Question) -> tuple[Question, KeyValues]:
     """Start from the sync calls of a plan, each as risky as its riskiest; from its single keys where all are tasks.
 
     A plan knows which keys share a call, so that calls differ less than keys drawn by chance would: what is not known
@@ -271,14 +328,16 @@ def _of_plan(plan: Plan, start: Question) -> tuple[Question, float]:
     if not len(sync):
         one = _one_key(plan)
         codes = max(float(one.codes.codes[0]), 1.0)
-        return replace(start, keys=len(plan.order), batch=1, codes_per_key=codes), _spread(one, 0, 1)
+        values = KeyValues.alike(codes, float(one.spread[0]))
+        return replace(start, keys=len(plan.order), batch=1, codes_per_key=codes), values
     rows, schedule = plan.schedule.rows[sync], plan.schedule
     worst = int(sync[np.argmax(schedule.timeout_risk()[sync])])
     total = float(schedule.codes.codes[sync].sum())
     batch = max(round(float(schedule.codes.codes[worst]) * rows.sum() / max(total, 1.0)), 1)
     start = replace(start, keys=int(rows.sum()), batch=batch)
-    spread = _spread(schedule, worst, batch)
-    return replace(start, codes_per_key=_as_risky(plan, worst, batch, spread)), spread
+    values = KeyValues.alike(1.0, float(schedule.spread[worst]))
+    codes = _as_risky(plan, worst, batch, values)
+    return replace(start, codes_per_key=codes), values
 
 
 def _one_key(plan: Plan) -> Schedule:
@@ -289,22 +348,16 @@ def _one_key(plan: Plan) -> Schedule:
     return Schedule(one == 0, one, codes, plan.service_time, plan.workers, plan.timeout_s, level=plan.schedule.level)
 
 
-def _spread(schedule: Schedule, call: int, batch: int) -> float:
-    """Return the sd of codes per key, as a share of their mean, that makes a call of so many keys as uncertain."""
-    log_sd = float(schedule.spread[call])
-    return float((np.exp(Z * log_sd - log_sd**2 / 2) - 1) * np.sqrt(batch) / Z)
-
-
-def _as_risky(plan: Plan, call: int, batch: int, spread: float) -> float:
+def _as_risky(plan: Plan, call: int, batch: int, values: KeyValues) -> float:
     """Return the codes per key with which a sync call of so many keys is as risky as a call of the plan."""
     risk, codes = float(plan.schedule.timeout_risk()[call]), float(plan.schedule.codes.codes[call])
     low, high = 0.0, 2 * max(codes, 1.0) / batch
-    if plan.schedule.rows[call] == batch or not TINY < risk < 1 - TINY:
+    if not TINY < risk < 1 - TINY:
         return high / 2
     for _ in range(40):  # the items of a call take time, too
         middle = (low + high) / 2
-        calls = _calls(np.array([float(batch)]), _codes(middle, spread), plan.service_time, 1, plan.timeout_s)
-        low, high = (middle, high) if calls.timeout_risk()[0] < risk else (low, middle)
+        found = CallRisk(values.times(middle), plan.service_time, plan.timeout_s)(batch)
+        low, high = (middle, high) if found < risk else (low, middle)
     return high
 
 
@@ -389,7 +442,7 @@ class CapacityExplorer(Surface):
         super().__init__("explorer")
         planned = known.service_time if isinstance(known, Plan) else None
         self._model = service_time or planned or ServiceTime.documented()
-        start, self._spread = beginning(known, self._model)
+        start, self._values = beginning(known, self._model)
         self._timeout_s = known.timeout_s if isinstance(known, Plan) else contract.GATEWAY_TIMEOUT_S
         self._plan_words = [_plan_words(known)] if isinstance(known, Plan) and len(known) else []
         self._dials = _dials(replace(start, **options))
@@ -468,7 +521,7 @@ class CapacityExplorer(Surface):
         self._saved.value = f"saved as <code>{display.escape(path.absolute())}</code>"
 
     def _answer(self) -> Answer:
-        return explore(self.question, self._model, self._spread, self._timeout_s)
+        return explore(self.question, self._model, self._values, self._timeout_s)
 
     def _said(self, answer: Answer) -> list[str]:
         """Return the sentences about the sliders, and one about the plan that they started from."""
@@ -509,6 +562,12 @@ def _dials(start: Question) -> dict[str, Dial]:
                      100 * start.risk, 0.1, 50, whole=False),
         "seconds": Dial("Seconds per 1,000 codes", "how long a call that changes 1,000 codes takes (median)",
                         start.seconds, 0.05, 50, whole=False),
+        "hours": Dial("Time, hours", "until all shall be done: is it, and what fits in?",
+                      start.hours, 0.05, 72, whole=False),
+        "slowdown": Dial("Slowdown, %", "what if each further worker makes all calls slower by so much?",
+                         start.slowdown, 0.1, 100, whole=False),
+        "growth": Dial("Growth a month, %", "of the codes per key: when are calls too large?",
+                       start.growth, 0.1, 100, whole=False),
     }  # fmt: skip
 
 

@@ -11,9 +11,17 @@ from waiting import wait_for
 import scmkit
 from scmkit import ServiceTime, capacity
 from scmkit.display import duration, percent
+from scmkit.estimation import Estimate
+from scmkit.playing import play
+from scmkit.population import KeyValues, Service
 from scmkit.widgets.chart import drawn, number
 from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, explore, scaled
 
+UNEVEN = KeyValues.of(
+    Estimate(("lot",), pd.DataFrame({"lot": list("abcdefghij"), "codes": [1] * 9 + [91]}).assign(
+        low=lambda f: f["codes"], high=lambda f: f["codes"], source="exact"
+    ))
+)  # fmt: skip
 SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
 
 
@@ -26,11 +34,11 @@ def test_the_advice_is_what_the_functions_say() -> None:
     answer = explore(Question(400, 8, 5_000, 8, 0.01, SECONDS))
     largest = capacity.largest_batch(400, 0.01)
     assert answer.largest == largest
-    advice, chosen, day = answer.words()
+    advice, chosen, day, *_ = answer.words()
     assert f"400 codes a key and a bearable risk of 1 %, send at most {largest} keys a call" in advice
     assert "for 5,000 keys with 8 workers" in advice
     assert chosen.startswith("Within the bearable risk: 8 keys a call")
-    assert f"{capacity.codes_per_day(0.01):,} codes" in day
+    assert f"{capacity.codes_per_day(400):,} codes" in day
     curve = capacity.risk_by_batch(400, batches=[8]).frame
     assert answer.chosen_risk == pytest.approx(curve["timeout_risk"].iloc[0])
 
@@ -38,9 +46,10 @@ def test_the_advice_is_what_the_functions_say() -> None:
 @pytest.mark.parametrize(("codes", "batch"), [(5, 200), (400, 10)])
 def test_a_few_rounds_stand_for_the_whole_upload(codes: int, batch: int) -> None:
     """The shortened play predicts the duration within a tenth of the whole one, under the same draws."""
-    asked = Question(codes, batch, 5_000, 8, 0.01, SECONDS)
+    asked = Question(codes, batch, 50_000, 8, 0.01, SECONDS)
     short = explore(asked).makespan.frame.set_index("rows").loc[batch, "seconds"]
-    whole = capacity.makespan_by_batch(5_000, codes, batches=[batch], trials=TRIALS).frame["seconds"].iloc[0]
+    schedule = KeyValues.of(codes).schedule(np.zeros(50_000, int), batch, Service.of(None, 8, 60.0))
+    whole = np.median(play(schedule, TRIALS, np.random.default_rng(1)).end)
     assert short == pytest.approx(whole, rel=0.1)
 
 
@@ -55,14 +64,14 @@ def test_where_no_call_is_safe_it_says_what_to_do_instead() -> None:
 
 
 def test_every_position_of_the_sliders_has_an_answer() -> None:
-    """Whatever the sliders say, there are three sentences, and three pictures."""
+    """Whatever the sliders say, each question has its sentence, and three pictures."""
     rng = np.random.default_rng(5)
     ends = {"codes_per_key": 1e5, "batch": 1e4, "keys": 1e6, "workers": 32}
-    for _ in range(25):
+    for _ in range(12):
         facts = {name: round(float(np.exp(rng.uniform(0, np.log(end))))) for name, end in ends.items()}
         risk, seconds = 0.001 * 500 ** rng.random(), 0.05 * 1000 ** rng.random()
-        answer = explore(Question(**facts, risk=risk, seconds=seconds), spread=rng.choice([0.0, 2.0]))
-        assert len(answer.words()) == 3
+        answer = explore(Question(**facts, risk=risk, seconds=seconds), values=rng.choice([None, UNEVEN]))
+        assert len(answer.words()) == (7 if answer.largest else 5)
         for curve in (answer.risk, answer.makespan, answer.growth):
             assert drawn(curve).endswith("</svg>")
             assert "nan" not in drawn(curve)
@@ -103,7 +112,7 @@ def test_it_starts_from_real_numbers(inventory: pd.DataFrame) -> None:
     assert (asked.codes_per_key, asked.keys, asked.workers, asked.risk) == (100, 3, 3, 0.02)
     assert asked.batch == plan.calls["rows"].max()
     even = explore(Question(400, 10, 100, 8, 0.01, SECONDS))
-    uneven = explore(Question(400, 10, 100, 8, 0.01, SECONDS), spread=2.0)
+    uneven = explore(Question(400, 10, 100, 8, 0.01, SECONDS), values=UNEVEN)
     assert uneven.largest < even.largest
 
 
@@ -222,3 +231,27 @@ def test_what_no_slider_could_say_is_refused(wrong: dict[str, float]) -> None:
 def test_durations_are_said_as_people_say_them(seconds: float, words: str) -> None:
     """Two units at most, and no fractions of minutes."""
     assert duration(seconds) == words
+
+
+def test_what_planners_ask_follows_the_dials() -> None:
+    """A tighter time, a slower service and faster growth each change the sentence that is about them."""
+    asked = {"codes_per_key": 400, "batch": 5, "keys": 5_000, "workers": 8, "risk": 0.01, "seconds": SECONDS}
+    done, slows, grows, learn = explore(Question(**asked)).planned
+    assert "with 95% certainty" in done
+    assert "16 workers are best" in slows or "32 workers are best" in slows
+    assert re.search(r"too many after \d+ months", grows)
+    assert "observe more calls first" in learn
+    worse = explore(Question(**asked, hours=0.1, slowdown=100, growth=50)).planned
+    assert "probability of 100%" in done
+    assert "probability of 100%" not in worse[0]
+    assert "1 worker is best" in worse[1] or "2 workers are best" in worse[1]
+    assert int(re.search(r"(\d+) month", worse[2])[1]) < int(re.search(r"(\d+) month", grows)[1])
+
+
+def test_it_answers_quickly(data: Path) -> None:
+    """Lots of very unequal sizes are answered in less than two seconds, on any machine."""
+    table = scmkit.read_table(data / "lots.csv")
+    explorer = CapacityExplorer(scmkit.estimate(table, "lot_number", data / "inventory.csv"))
+    explorer._dials["workers"].field.value = 3
+    rest(explorer)
+    assert explorer.spent_ms[-1] < 2_000
