@@ -37,7 +37,7 @@ from scmkit.errors import (
 from scmkit.exports import NOTES, restored
 from scmkit.lines import NAMES, index_of, place
 from scmkit.paths import expanded, like
-from scmkit.texts import text_column, text_of
+from scmkit.texts import text_column, text_of, whole_number
 
 _DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
 _FORMATS = {
@@ -571,8 +571,8 @@ def _pad(path: Path, frame: pd.DataFrame, name: str, width: int) -> None:
         raise MissingColumnError.of(name, frame.columns, "pad_to column")
     cells = frame[name].to_numpy(dtype=object).tolist()
     for row, cell in enumerate(cells):
-        text = None if isinstance(cell, bool) else text_of(cell)[0]
-        if text is None or not (text.isascii() and text.isdigit()):
+        text = whole_number(text_of(cell)[0] or "") if not isinstance(cell, bool) else None
+        if text is None:
             continue
         if len(text) > width:
             where = f"{path.name}, {place(frame.index, row)}, column {name!r}"

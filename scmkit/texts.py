@@ -241,6 +241,12 @@ def _decoded(column: pd.Series) -> pd.Series:
     return column.astype(pd.ArrowDtype(inner.value_type)) if str(inner).startswith("dictionary<") else column
 
 
+def whole_number(text: str) -> str | None:
+    """Return the digits of a whole number, which may have been a float on its way; None where it is none."""
+    digits = re.fullmatch(r"([0-9]+)(?:\.0+)?", text)
+    return None if digits is None else digits[1]
+
+
 def text_of(value: Any) -> tuple[str | None, str | None]:
     """Give a cell's text and what is wrong with it; a missing cell has neither."""
     if isinstance(value, str):

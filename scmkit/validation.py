@@ -809,7 +809,6 @@ RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
     "key_length": ("error", _key_length),
     "numeric_key": ("warning", _numeric_key),
     "no_key_matches": ("error", _no_key_matches),
-    "unmatched_key": ("warning", _unmatched_key),
     "duplicate_equal": ("info", _duplicate_equal),
     "duplicate_conflict": ("error", _duplicate_conflict),  # a warning where on_conflict says which row counts
     # values
@@ -817,6 +816,7 @@ RULES: dict[str, tuple[str, Callable[[_Table], Iterator[_Hits]]]] = {
     "surrounding_blanks": ("warning", _surrounding_blanks),
     "numeric_damage": ("warning", _numeric_damage),  # an error where digits may be lost
     "lost_digits": ("error", _lost_digits),  # a warning outside keys, where a text can still be sent
+    "unmatched_key": ("warning", _unmatched_key),  # what the inventory has is surer than what a text looks like
     "date_format": ("error", _date_format),
     "no_such_date": ("error", _no_such_date),
     "date_like": ("warning", _date_like),

@@ -136,3 +136,24 @@ def test_an_upload_that_selects_nothing_is_refused(codes: pd.DataFrame, server: 
     with pytest.raises(ValidationError, match="nothing was sent"):
         lots(SHORT).scm.upload(client, KEY, inventory=codes, progress=False)
     assert not server.seen  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("keys", [["22.0", "42.0"], ["22.00", "42"]])
+def test_numbers_that_were_floats_get_their_zeros_too(codes: pd.DataFrame, keys: list[str], tmp_path: Path) -> None:
+    """What a spreadsheet made of 000022 may be 22.0: one fix mends both, and so does pad_to."""
+    findings = lots(keys).scm.validate(KEY, fields=codes)
+    assert "2 of 2 would match with zeros in front" in findings.frame["message"][0]
+    assert not findings.ok
+    for mended in (findings.fixed(lots(keys)), findings.fixed(lots(keys), "unmatched_key")):
+        assert mended[KEY].tolist() == ["000022", "000042"]
+    lots(keys).to_csv(tmp_path / "lots.csv", index=False)
+    assert scmkit.read_table(tmp_path / "lots.csv", pad_to={KEY: 6})[KEY].tolist() == ["000022", "000042"]
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("L22", "L000022"), ("l-7", "L-007"), ("A1-B2", "A01-B002"), ("9", None), ("L0", "L000")]
+)
+def test_zeros_are_looked_for_wherever_a_number_begins(text: str, near: str | None) -> None:
+    """After letters, zeros are no certain fix, but the value that was probably meant is named; of two, neither is."""
+    held = Held(frozenset((v,) for v in ("L000022", "L-007", "A01-B002", "0009", "00009", "L000")), 6)
+    assert held.alike(text) == near
