@@ -27,8 +27,8 @@ from scmkit.texts import Ints, TextColumn, group
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-# More tasks must save a twentieth of the time: a sync answer names each row's state, a task only counts codes.
-WORTH_TASKS = 0.95
+# More tasks must save some of the time: a sync answer names each row's state, a task only counts codes.
+WORTH_TASKS = 0.97
 AS_QUICK = (
     1.02  # of layouts within 2 % of the quickest, or as far as chance goes, the one with the fewest calls is taken
 )
@@ -37,9 +37,9 @@ WAVES = (1, 2, 3, 4, 6, 8, 12)  # sync calls per worker worth trying
 # rest: the heaviest rows first, or the largest sets of equal rows.
 BESIDE = (0.25, 0.5, 0.75, 0.9, 1.0)
 TASK_WAVES = (1, 4)  # tasks per server of the service into which rows with equal values are cut
-TAPERS = (0.4, 0.1)  # what the last of tapering calls holds of the first
+TAPERS = (0.4, 0.1)  # what the last of tapering calls holds of the first: it starts later, by the pace at least
 ONE_BY_ONE = 2_000  # the heaviest rows are dealt one by one; the many light ones fill up what is left
-TRIALS = 48  # with the same seed for all candidates, so that they differ by their layout and not by chance
+TRIALS = 96  # with the same seed for all candidates, so that they differ by their layout and not by chance
 SAID_TRIALS = 400  # of the one layout that is chosen
 PLAYED_CALLS = 1_500  # a layout of more calls is bound by pace and workers, and predicted from them
 
@@ -279,10 +279,10 @@ class Draft:
     def _targets(self, fewest: int, total: float) -> Iterator[Floats]:
         """The weights of a number of calls, worth trying; no more than pays under the pace."""
         waves = [self.workers * wave for wave in (*WAVES, -(-fewest // self.workers), 1 - (-fewest // self.workers))]
-        numbers = {max(1, self.workers // 4), max(1, self.workers // 2), fewest, *waves}
+        numbers = {*(max(1, self.workers * part // 4) for part in (1, 2, 3)), fewest, *waves}
         for number in sorted(n for n in numbers if n >= fewest):
             yield np.full(number, total / number)
-            for last in TAPERS if number > self.workers else ():
+            for last in TAPERS if number > 1 else ():
                 taper = np.linspace(1, last, number)
                 yield total * taper / taper.sum()
 

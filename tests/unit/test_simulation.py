@@ -163,8 +163,10 @@ def test_it_agrees_with_a_row_level_model_in_random_worlds(seed: int) -> None:
     plan = lots(codes.tolist(), service_time=service, workers=int(rng.integers(1, 10)), **options)
     ours = scmkit.simulate(plan, trials=10_000, seed=seed).makespans
     theirs = simpy_makespans(plan, codes.tolist(), 3_000, seed=seed + 100)
-    for statistic in (np.mean, lambda x: np.quantile(x, 0.05), lambda x: np.quantile(x, 0.95)):
-        assert statistic(ours) == pytest.approx(statistic(theirs), rel=0.03)
+    assert ours.mean() == pytest.approx(theirs.mean(), rel=0.03)
+    for q in (0.05, 0.95):  # of 3,000 trials, a quantile is known to within 3 * sqrt(q * (1 - q) / 3_000) of its rank
+        least, most = np.quantile(theirs, [q - 0.012, q + 0.012])
+        assert 0.97 * least <= np.quantile(ours, q) <= 1.03 * most
 
 
 def test_the_order_of_the_table_does_not_matter() -> None:
