@@ -275,8 +275,8 @@ def test_very_many_calls_are_predicted_from_their_bounds(
     """What is too much to be played is predicted from pace, workers and tasks, about as playing it would."""
     df = pd.DataFrame({"lot_number": [f"L{i}" for i in range(len(codes))], "serial": range(len(codes))})
     inventory = pd.DataFrame({"lot_number": np.repeat(df["lot_number"].to_numpy(), codes)})
-    alone = Assumptions(max_body_bytes=1)
-    schedule = scmkit.plan(df, "lot_number", inventory=inventory, assumptions=alone, **options).schedule
+    options |= {"assumptions": Assumptions(max_body_bytes=1), "service_time": scmkit.ServiceTime.fixed(noise=0.25)}
+    schedule = scmkit.plan(df, "lot_number", inventory=inventory, **options).schedule
     played = layout.predict_seconds(schedule)
     monkeypatch.setattr(layout, "PLAYED_CALLS", len(codes) - 1)
     assert layout.predict_seconds(schedule) == pytest.approx(played, rel=0.15)  # the last calls leave workers idle
