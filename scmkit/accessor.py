@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from scmkit import estimation, planning, simulation, uploading, validation, widgets
+from scmkit.arguments import public
 
 
 def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +36,7 @@ class ScmAccessor:
 
     panel: Callable[..., Any] = _signpost(widgets.panel)
 
+    @public(depths=False, options_of=uploading.plan)  # before the plan, which may take its time
     def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:
         """Plan, then see `scmkit.simulate`."""
         return simulation.simulate(self.plan(*args, **options), trials=trials, seed=seed)

@@ -256,9 +256,9 @@ def test_group_numbers_rows_by_first_appearance():
 def test_a_million_distinct_texts_take_about_a_second(dtype):
     """A column of 1,000,000 distinct codes becomes text within a few seconds on any machine (1 s on ours)."""
     column = pd.Series([f"code-{i:07d}" for i in range(1_000_000)], dtype=dtype)
-    begun = time.perf_counter()
+    begun = time.process_time()  # what others do on this machine meanwhile is not ours
     made = text_column(column)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     assert len(made.texts) == 1_000_000
 
 
