@@ -48,9 +48,11 @@ CLOCK = Kind(
     "a number of seconds above 0, a clock time such as '18:00', or a Timestamp",
     lambda v: POSITIVE.accepts(v) or isinstance(v, str | dt.time | dt.datetime),
 )
+HISTORY = KINDS["history"]
 GROWTH = Kind(
     "a number above -1, such as 0.05 for 5 % a month, or what scmkit.history() made",
-    lambda v: (is_real(v) and -1 < v <= 1_000) or isinstance(v, pd.DataFrame),
+    lambda v: -1 < v <= 1_000 if is_real(v) else HISTORY.accepts(v),
+    lambda v: v if is_real(v) or HISTORY.reads is None else HISTORY.reads(v),
 )
 WHOLES = Kind(
     "a whole number of 1 to 1,024, or a list of them",
@@ -628,7 +630,7 @@ def best_workers(
     )  # fmt: skip
 
 
-@public(growth_per_month=GROWTH)
+@public(growth_per_month=GROWTH, months=whole(1, 1_200))
 def breaks_on(
     plan: Plan, growth_per_month: float | pd.DataFrame, now: pd.Timestamp | None = None, months: int = 120
 ) -> Break:
@@ -860,7 +862,7 @@ def sample_to_collect(
     best = _from_on(frame["fraction"], frame["width"] <= within)
     return Curve(
         frame, "fraction", "width", f"Width of the {level:.0%} intervals of the largest key values",
-        ("fraction of the codes in the sample", "half of the interval (share of the count)"), within, best, "enough",
+        ("codes in the sample (share of all)", "half of the interval (share of the count)"), within, best, "enough",
         "No fraction that was tried is enough: count them all." if best is None else
         f"A sample of {100 * best:.3g} % of the codes tells the largest key values to {within:.0%}.",
     )  # fmt: skip
