@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,17 +125,19 @@ def curve(result: Curve, ax: Axes | None = None) -> Axes:
     if {"low", "high"} <= set(frame.columns):
         ax.fill_between(frame[result.x], frame["low"], frame["high"], color=BLUE, alpha=0.2, label="90 % of trials")
     several = result.lines and frame[result.lines].nunique() > 1
+    styles = itertools.cycle(itertools.product("-:", (BLUE, BLACK, GREY)))
     for value, line in frame.groupby(result.lines if several else [True] * len(frame)):
         label = f"{value:,} {result.lines} a call" if several else None
-        colour = None if several else BLUE
-        ax.plot(line[result.x], line[result.y], color=colour, marker="o", markersize=3, label=label)
+        style, colour = next(styles)
+        ax.plot(line[result.x], line[result.y], style, color=colour, marker="o", markersize=3, label=label)
     if result.limit is not None:
         ax.axhline(result.limit, color=BLACK, linestyle="--", label=f"limit, {result.limit:g}")
     if result.best is not None:
-        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"{result.mark}, {result.best:,.4g}")
+        best = f"{result.best:,.0f}" if result.best >= 100 else f"{result.best:.3g}"
+        ax.axvline(result.best, color=ORANGE, linewidth=2, label=f"{result.mark}, {best}")
     ax.set(xlabel=result.labels[0], ylabel=result.labels[1], title=result.title)
     ax.set_yscale("linear" if result.y == "on_time" else "log")
-    ax.set_xscale("log" if frame[result.x].max() > 20 * max(frame[result.x].min(), 1e-4) else "linear")
+    ax.set_xscale("log" if frame[result.x].max() > 20 * frame[result.x].min() > 0 else "linear")
     if result.y == "on_time":
         ax.set_ylim(-0.03, 1.03)
     elif result.y == "timeout_risk" and "low" not in frame:

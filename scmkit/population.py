@@ -205,11 +205,30 @@ def play_upload(
     """Play sync calls of so many key values each, drawn at random; of a long upload the beginning stands for the rest.
 
     The rest is taken to go on as between the middle and the end of what was played: what starting and ending take is in
-    both and counts once.
+    both and counts once. Trials differ by their service, for the whole upload, and by chance, which evens out.
     """
     parts = np.array_split(np.arange(trials), 1 if len(values.counts.codes) == 1 else -(-trials // shuffled))
-    ends = [_play_order(values, rows, size, service, len(part), rng, most) for part, rng in _seeded(parts, seed)]
-    return Ends(*(np.concatenate(column) for column in zip(*ends, strict=True)))
+    played = [_play_order(values, rows, size, service, len(part), rng, most) for part, rng in _seeded(parts, seed)]
+    both = zip(*played, strict=True)
+    beginning, later = (Ends(*(np.concatenate(column) for column in zip(*ends, strict=True))) for ends in both)
+    more = max(rows / (min(_calls_played(size, service, most) * size, rows)) - 1, 0) * 2
+    if not more:
+        return beginning
+    seconds = service.model.mean_of_draws(values.mean * size, size)
+    unlike = float(seconds.std() / seconds.mean())  # how much services differ, as a share
+    return Ends(*(begun + _going_on(half, more, unlike) for begun, half in zip(beginning, later, strict=True)))
+
+
+def _going_on(later: Floats, more: float, unlike: float) -> Floats:
+    """Return what so many times the later half takes in each trial."""
+    mean, variance = later.mean(), later.var()
+    lasting = min(variance, (unlike * mean) ** 2)
+    wider = np.sqrt((more**2 * lasting + more * (variance - lasting)) / max(variance, 1e-12))
+    return np.asarray(np.maximum(more * mean + wider * (later - mean), 0))
+
+
+def _calls_played(size: int, service: Service, most: int) -> int:
+    return 2 * (min(most, max(PLAYED_ROWS // size, 2 * service.workers)) // 2)
 
 
 def _seeded(parts: list[Ints], seed: int | None) -> Iterator[tuple[Ints, np.random.SeedSequence]]:
@@ -218,8 +237,9 @@ def _seeded(parts: list[Ints], seed: int | None) -> Iterator[tuple[Ints, np.rand
 
 def _play_order(
     values: KeyValues, rows: int, size: int, service: Service, trials: int, seed: np.random.SeedSequence, most: int
-) -> Ends:
-    calls = min(most, max(PLAYED_ROWS // size, 2 * service.workers))
+) -> tuple[Ends, Ends]:
+    """Play the key values in one order; return the ends, and what of them the later half takes, where more follows."""
+    calls = _calls_played(size, service, most)
     shuffle, dice = seed.spawn(2)
     order = values.drawn(min(rows, calls * size), np.random.default_rng(shuffle))
 
@@ -228,11 +248,8 @@ def _play_order(
         return Ends(found.end, found.resends)
 
     whole = played(len(order))
-    if len(order) == rows:
-        return whole
-    half = played(calls // 2 * size)
-    more = (rows - len(order)) / (len(order) - calls // 2 * size)
-    return Ends(*(np.maximum(w + more * (w - h), w) for w, h in zip(whole, half, strict=True)))
+    half = whole if len(order) == rows else played(len(order) // 2)
+    return whole, Ends(whole.seconds - half.seconds, whole.resends - half.resends)
 
 
 def most_rows(item_bytes: float) -> int:

@@ -31,7 +31,7 @@ STEP = 0.01  # of a slider, as a power of ten
 KEEP_S = 1.5  # and before the notebook itself takes them
 # A few calls stand for the others: every curve has to be there a moment after a slider has come to rest.
 TRIALS, SIZES = 120, 5
-BRIEFLY = {"most": 120, "shuffled": 20}
+BRIEFLY = {"most": 160, "shuffled": 20}
 CROWDS = (1, 2, 4, 8, 16, 32)  # workers that are compared if the service slows
 HOPELESS = 0.2  # where more calls than that time out, nobody wants to know how long it takes, unless it is bearable
 ADVICE = "at most"  # what the pictures call the size that the sentence below them names

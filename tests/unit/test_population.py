@@ -103,3 +103,12 @@ def test_a_long_upload_is_played_as_its_beginning_says() -> None:
     played = play_upload(KeyValues.of(1), 2_000, 1, service, 200, 0, most=80).seconds
     rng = np.random.default_rng(0)
     assert np.mean(played) == pytest.approx(looped(np.ones(2_000), 1, 8, service.model, rng), rel=0.03)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_beginning_also_tells_how_uncertain_the_whole_is(model: str) -> None:
+    """Chance evens out over a long upload, a slow service stays slow: the median and 95 % are those of the whole."""
+    values, service = KeyValues.of(100), Service(MODELS[model], 8, 60.0)
+    whole, begun = (play_upload(values, 8_000, 8, service, 400, 0, most=most).seconds for most in (2_000, 160))
+    assert np.quantile(begun, [0.5, 0.95]) == pytest.approx(np.quantile(whole, [0.5, 0.95]), rel=0.1)
+    assert np.quantile(begun, 0.05) == pytest.approx(np.quantile(whole, 0.05), rel=0.25)
