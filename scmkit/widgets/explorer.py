@@ -229,8 +229,9 @@ def _planners(asked: Question, values: KeyValues, service: Service, largest: int
     ends = play_upload(values, asked.keys, size, service, TRIALS, 0, **BRIEFLY).seconds
     fits = capacity.rows_within(values, window_s, largest, service, capacity.CERTAINTY, TRIALS, 0, True, **BRIEFLY)
     codes = f"about {fits * values.mean:,.0f} codes"
-    done = f"Done within {time_given}? With a probability of {percent(float(np.mean(ends <= window_s)))}, at best"
-    done += f"; {plural(fits, 'key')} ({codes}) fit in with {capacity.CERTAINTY:.0%} certainty."
+    done = f"Done within {time_given}? With a probability of {percent(float(np.mean(ends <= window_s)))}"
+    done += f", in calls of {plural(size, 'key')}; "
+    done += f"{plural(fits, 'key')} ({codes}) fit in with {capacity.CERTAINTY:.0%} certainty."
     slowdown, seconds = asked.slowdown / 100, {}
     for workers in sorted({*CROWDS, asked.workers}):
         slowed = Service.of(service.model, workers, service.timeout_s, slowdown)
@@ -268,7 +269,9 @@ def _still_to_learn(asked: Question, model: ServiceTime, values: KeyValues, time
     """Say what the risk may be in truth, and what would tell more."""
     in_truth = capacity.risk_in_truth(model, model.max_codes(asked.risk, timeout_s), timeout_s)
     words = f"As far as the service is known ({model.source}), {100 * asked.risk:.3g} % is at most {percent(in_truth)} "
-    words += "in 9 of 10 cases; " + ("that is close." if in_truth <= 1.5 * asked.risk else "observe more calls first.")
+    words += "in 9 of 10 cases; " + (
+        "that is close." if in_truth <= 1.5 * asked.risk else "observe more calls first, see capacity.calls_to_collect."
+    )
     codes = float(np.quantile(values.counts.codes, 0.9))
     fraction = percent(capacity.sample_for(codes))
     return f"{words} A sample of {fraction} of the codes tells a key of {codes:,.0f} to 20 %."
