@@ -61,15 +61,16 @@ class Risk:
         """The same upload done otherwise: a line per way, the plan's own first.
 
         Columns: ``calls``, ``seconds_median``, ``seconds_p95``, ``expected_resends``, ``wasted_s``,
-        ``largest_risk``; the median as each plan predicts it. A sync call that is too large is not avoided there: it
-        times out and is halved, as it would be.
+        ``largest_risk``; the median as each plan predicts it, the rest of the first line as here. A sync call that is
+        too large is not avoided there: it times out and is halved, as it would be.
         """
-        ways = {f"{self.plan.mode} (this plan)": self.plan, "all async": self.plan.otherwise("async")}
+        ways = {"all async": self.plan.otherwise("async")}
         if len(self.plan.key) == 1:
             for size in _batches(len(self.plan.order)):
                 ways[f"all sync, {size:,} rows a call"] = self.plan.otherwise("sync", batch=size)
         trials = min(self.trials, ALTERNATIVE_TRIALS)
-        return pd.DataFrame({name: _line(simulate(way, trials, self.seed)) for name, way in ways.items()}).T
+        lines = {name: _line(simulate(way, trials, self.seed)) for name, way in ways.items()}
+        return pd.DataFrame.from_dict({f"{self.plan.mode} (this plan)": _line(self)} | lines, orient="index")
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the distribution of the makespan and the riskiest calls."""

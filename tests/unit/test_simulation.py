@@ -207,6 +207,14 @@ def test_alternatives_show_the_choice() -> None:
     assert ways["seconds_median"].iloc[0] <= ways["seconds_median"].min() * 1.05 + 1.0
 
 
+def test_of_its_own_plan_a_comparison_says_what_the_simulation_says() -> None:
+    """Two numbers for one thing, on one surface, are one too many; and a number of calls is a whole one."""
+    risk = scmkit.simulate(lots([9_000, 8_000, 7_000, 400, 30, 30, 2]), trials=2_000, seed=1)
+    own = risk.alternatives.iloc[0]
+    assert (own["seconds_p95"], own["expected_resends"]) == (risk.makespan[0.95], risk.expected_resends)
+    assert risk.alternatives["calls"].dtype.kind == "i"
+
+
 def tables(seed: int) -> tuple[np.ndarray, np.ndarray, dict]:
     """A random table: codes of each lot, the values of its rows, and who uploads it to what service."""
     rng = np.random.default_rng(seed)
