@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 WORKERS = 8
 REASONS = {
-    Why.SHARED_SYNC: "{rows:,} key values share a sync call of at most {codes:,} codes: risk {risk}",
+    Why.SHARED_SYNC: "{who} a sync call of at most {codes:,} codes: risk {risk}",
     Why.TOO_RISKY: "{value!r} may select {codes:,} codes: a sync call would time out with {risk}",
     Why.EQUAL_ROWS: "{rows:,} rows with equal values share a task",
     Why.ALONE: "async: no other row whose evidence could be told apart has the values of {value!r}",
@@ -268,12 +268,8 @@ class Plan:
         return f"<Plan keyed by {' + '.join(self.key)}>\n{self.summary()}"
 
     def _repr_html_(self) -> str:
-        facts = dict(enumerate(self.summary().splitlines()))
-        return display.card(
-            f"Plan keyed by {' + '.join(self.key)}",
-            {"what": facts.pop(0), **{f" {i}": line for i, line in facts.items()}},
-            display.table(self.calls),
-        )
+        lines = (display.Html(f"<div>{display.escape(line)}</div>") for line in self.summary().splitlines())
+        return display.card(f"Plan keyed by {' + '.join(self.key)}", {}, *lines, display.table(self.calls))
 
     def _bytes(self) -> Ints:
         items = np.concatenate([[0], np.cumsum(payloads.item_bytes(self.keys[0], self.fields)[self.order])])
@@ -287,7 +283,14 @@ class Plan:
         first = [k.take(self.order[self.offsets[:-1]]) for k in self.keys]
         values = [" + ".join(map(str, value)) for value in zip(*first, strict=True)]
         facts = zip(self.whys.tolist(), values, sizes.tolist(), high.tolist(), risks.tolist(), strict=True)
-        return [REASONS[Why(why)].format(value=v, rows=r, codes=c, risk=percent(p)) for why, v, r, c, p in facts]
+        return [
+            REASONS[Why(why)].format(value=v, rows=r, codes=c, risk=percent(p), who=_who_makes(v, r))
+            for why, v, r, c, p in facts
+        ]
+
+
+def _who_makes(value: str, rows: int) -> str:
+    return f"{rows:,} key values share" if rows > 1 else f"{value!r} alone makes"
 
 
 @public()

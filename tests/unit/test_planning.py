@@ -62,6 +62,23 @@ def test_unknown_lots_go_async_with_a_task_each() -> None:
     assert known.calls["why"].tolist() == ["2 rows with equal values share a task"]
 
 
+def test_a_call_of_one_key_value_is_not_said_to_be_shared() -> None:
+    """The reason for a call is a sentence, whether one key value is in it or several."""
+    df = pd.DataFrame({"lot_number": ["a", "b", "c"], "wine_name": ["A", "B", "C"]})
+    plan = scmkit.plan(df, "lot_number", mode="sync", batch=2, inventory=lots_inventory(a=5, b=2, c=1))
+    auto = scmkit.plan(df.head(1), "lot_number", inventory=lots_inventory(a=5))
+    assert not [why for why in [*plan.calls["why"], *auto.calls["why"]] if why.startswith("1 key values")]
+    assert auto.calls["why"].tolist() == ["'a' alone makes a sync call of at most 5 codes: risk below 0.01%"]
+
+
+def test_a_plan_in_a_notebook_shows_each_line_of_its_summary() -> None:
+    """Lines are lines: none is called 1 or 2, and none is markup."""
+    df = pd.DataFrame({"lot_number": ["a"], "wine_name": ["A"]})
+    shown = scmkit.plan(df, "lot_number", inventory=lots_inventory(a=5))
+    html = shown._repr_html_()
+    assert all(f"<div>{line}</div>" in html for line in shown.summary().splitlines())
+
+
 def test_several_key_columns_are_constraints_of_one_async_call() -> None:
     """All of them must hold; rows that differ in the first one only can share."""
     df = pd.DataFrame({"lot_number": ["a", "b", "a"], "wine_color": ["red", "red", "white"], "origin": "Baden"})
