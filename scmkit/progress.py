@@ -111,7 +111,7 @@ class Watcher:
         """Predict the rest by the work that is left: a row whose call takes a minute is more of it than a quick one."""
         work, plan = self._work, self._job.plan
         to_do, left = (float(work[rows].sum()) for rows in (self._open, self._job._ledger.open_rows()))
-        if to_do <= 0:
+        if to_do <= 0 or left <= 0:  # what follows is the read-back, which no plan predicts
             return None
         planned = plan.seconds * to_do / float(work.sum()) / self._job.speed  # another process may have done a part
         return seconds_left(planned, self._clock() - self._began, 1 - left / to_do)

@@ -246,6 +246,21 @@ def test_what_is_left_is_work_and_not_rows(client: scmkit.Client, server: PlainS
     job.result()
 
 
+def test_no_end_is_predicted_of_the_read_back(
+    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows have their answer while the codes are read back: no plan knows how long that takes."""
+    _, answer = server.hold(1)
+    job = scmkit.upload(table, client, wait=False, journal=False)
+    watcher = Watcher(job, lambda: 0.0)
+    answer.set()
+    job.result()
+    monkeypatch.setattr(job, "done", lambda: False)
+    now = watcher.look()
+    assert (now.share, now.left_s) == (1.0, None)
+    assert "left" not in now.words()
+
+
 def test_rows_that_are_not_sent_take_no_time(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
     """Half a table that is rejected does not halve what the plan predicts for the other half."""
     bad = table.assign(extended_id=[" " if i % 2 else code for i, code in enumerate(table["extended_id"])])
