@@ -186,8 +186,9 @@ def risk_by_batch(
     model = service_time or ServiceTime.documented()
     values = KeyValues.of(codes_per_key)
     most = min(max(3 * model.max_codes(0.5, timeout_s) / values.mean, 10), most_rows(item_bytes))
-    rows = _sizes(most) if batches is None else np.asarray(batches, dtype=np.int64)
     law = CallRisk(values, model, timeout_s)
+    best = [size for size in (law.largest(risk, most_rows(item_bytes)),) if size]
+    rows = np.union1d(_sizes(most), best).astype(np.int64) if batches is None else np.asarray(batches, dtype=np.int64)
     risks = [law(size) for size in rows.tolist()]
     frame = pd.DataFrame({"rows": rows, "codes": values.mean * rows, "timeout_risk": risks})
     bearable = frame.loc[frame["timeout_risk"] <= risk, "rows"]

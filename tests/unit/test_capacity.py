@@ -27,6 +27,12 @@ def test_the_largest_batch_is_within_the_risk() -> None:
     assert capacity.largest_batch(50_000, 0.01, MODEL) == 0
 
 
+@pytest.mark.parametrize("codes", [3, 150, 777, 50_000])
+def test_a_curve_of_its_own_sizes_has_the_largest_batch_among_them(codes: int) -> None:
+    """The picture and the function name the same number of key values."""
+    assert (capacity.risk_by_batch(codes, MODEL).best or 0) == capacity.largest_batch(codes, 0.01, MODEL)
+
+
 def test_uneven_fan_outs_are_riskier_than_even_ones() -> None:
     """An estimate brings the spread of its key values with it."""
     lots = np.array([f"{i:06d}" for i in range(200)])
