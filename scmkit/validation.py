@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
@@ -999,7 +1000,8 @@ def _known_fields(fields: Any) -> dict[str, str | None] | None:
         if kind not in FIELD_KINDS:
             near = did_you_mean(str(kind), FIELD_KINDS)
             raise PlanError(f"field {name!r} is of kind {kind!r}{near}; a kind is one of {', '.join(FIELD_KINDS)}")
-    return special | (kinds or {str(name): None for name in fields})
+    named = sorted(fields, key=str) if isinstance(fields, AbstractSet) else fields  # a message is the same each time
+    return special | (kinds or {str(name): None for name in named})
 
 
 def _chosen_rules(rules: str | Iterable[str] | None) -> list[str]:

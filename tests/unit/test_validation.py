@@ -469,3 +469,10 @@ def test_every_rule_says_what_it_is_about() -> None:
         assert severity in ("error", "warning", "info")
         assert getattr(check, "func", check).__doc__.endswith(".")
     assert scmkit.validate is validate
+
+
+def test_fields_that_have_no_order_are_named_in_one() -> None:
+    """A message about the same table is the same each time, also where the fields are a set."""
+    names = [f"field_{i}" for i in range(9)]
+    table = pd.DataFrame({"extended_id": ["Code-0001"], "nothing": ["x"]})
+    assert "field_0, field_1, field_2, field_3" in validate(table, fields=set(names)).frame["message"].iloc[0]
