@@ -15,7 +15,7 @@ from scmkit.display import Html, escape
 from scmkit.plots import BLUE, ORANGE
 
 WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 66, 12, 30, 44
+LEFT, RIGHT, TOP, BOTTOM = 80, 12, 30, 44  # on the left is room for 0.000001 beside the axis' own words
 LOWEST_RISK = 1e-6  # what is below cannot be told from nothing
 Scale = Callable[[float], float]
 
@@ -41,7 +41,7 @@ def drawn(curve: Curve) -> Html:
     across = _scale(xs, LEFT, WIDTH - RIGHT)
     up = _scale(ys, HEIGHT - BOTTOM, TOP)
     parts = [*_x_axis(xs, across), *_y_axis(ys, up), *_band(curve, frame, across, up)]
-    parts += [*_marks(curve, across, up, xs, ys), *_line(frame[curve.x], frame[curve.y], across, up)]
+    parts += [*_marks(curve, frame, across, up, xs, ys), *_line(frame[curve.x], frame[curve.y], across, up)]
     return _framed(curve, parts)
 
 
@@ -128,10 +128,15 @@ def _band(curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale) -> list[s
     return [f'<polygon points="{points}" fill="{BLUE}" opacity=".2"><title>90 % of trials</title></polygon>']
 
 
-def _marks(curve: Curve, across: Scale, up: Scale, xs: tuple[float, float], ys: tuple[float, float]) -> Iterable[str]:
+def _marks(
+    curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale, xs: tuple[float, float], ys: tuple[float, float]
+) -> Iterable[str]:
     if curve.limit is not None and ys[0] <= curve.limit <= ys[1]:
-        yield _rule(LEFT, up(curve.limit), WIDTH - RIGHT, up(curve.limit), "stroke-dasharray:5 4;opacity:.9")
-        yield _text(LEFT + 5, up(curve.limit) - 4, f"limit {curve.limit:g}", "start")
+        height = up(curve.limit)
+        yield _rule(LEFT, height, WIDTH - RIGHT, height, "stroke-dasharray:5 4;opacity:.9")
+        first, last = (abs(up(float(y)) - height) for y in frame[curve.y].iloc[[0, -1]])
+        place = (LEFT + 5, "start") if first >= last else (WIDTH - RIGHT - 5, "end")  # where the curve is farther away
+        yield _text(place[0], height - 4, f"limit {curve.limit:g}", place[1])
     if curve.best is not None and xs[0] <= curve.best <= xs[1]:
         at = across(curve.best)
         yield f'<line x1="{at}" y1="{TOP}" x2="{at}" y2="{HEIGHT - BOTTOM}" stroke="{ORANGE}" stroke-width="2.5"/>'

@@ -268,13 +268,13 @@ def _until(asked: Question, model: ServiceTime, values: KeyValues, timeout_s: fl
 def _still_to_learn(asked: Question, model: ServiceTime, values: KeyValues, timeout_s: float) -> str:
     """Say what the risk may be in truth, and what would tell more."""
     in_truth = capacity.risk_in_truth(model, model.max_codes(asked.risk, timeout_s), timeout_s)
-    words = f"As far as the service is known ({model.source}), {100 * asked.risk:.3g} % is at most {percent(in_truth)} "
-    words += "in 9 of 10 cases; " + (
+    words = f"Seconds per call are {model.source}: what counts as {100 * asked.risk:.3g} % is then in truth "
+    words += f"at most {percent(in_truth)} in 9 of 10 cases; " + (
         "that is close." if in_truth <= 1.5 * asked.risk else "observe more calls first, see capacity.calls_to_collect."
     )
     codes = float(np.quantile(values.counts.codes, 0.9))
     fraction = percent(capacity.sample_for(codes))
-    return f"{words} A sample of {fraction} of the codes tells a key of {codes:,.0f} to 20 %."
+    return f"{words} A random sample of {fraction} of the codes counts a key of {codes:,.0f} to within 20 %."
 
 
 def scaled(model: ServiceTime, seconds: float) -> ServiceTime:

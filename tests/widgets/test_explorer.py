@@ -1,6 +1,7 @@
 """The capacity explorer, driven as a browser would: by setting traits and clicking."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,14 @@ def test_the_advice_is_what_the_functions_say() -> None:
     assert f"{capacity.codes_per_day(400):,} codes" in day
     curve = capacity.risk_by_batch(400, batches=[8]).frame
     assert answer.chosen_risk == pytest.approx(curve["timeout_risk"].iloc[0])
+
+
+def test_the_word_of_a_limit_stands_where_the_curve_is_not() -> None:
+    """A curve that begins near its limit has the word at its other end."""
+    curve = capacity.risk_by_batch(100, batches=[1, 2, 200])
+    near = replace(curve, frame=curve.frame.assign(timeout_risk=[0.011, 0.02, 0.3]))
+    assert 'text-anchor="start" style="fill:currentColor;">limit 0.01' in drawn(curve)
+    assert 'text-anchor="end" style="fill:currentColor;">limit 0.01' in drawn(near)
 
 
 @pytest.mark.parametrize(("codes", "batch"), [(5, 200), (400, 10)])
