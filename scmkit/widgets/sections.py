@@ -159,7 +159,7 @@ class CodesSection(Section):
         self.sandbox = button(
             "Try it on the built-in sandbox",
             "Start a service on this computer that behaves as Scantrust does; nothing leaves it",
-            "info",
+            "primary",
         )
         self.leave = button("Leave the sandbox", "Stop it, and look for an account")
         self.codes = choice(
