@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Without any knowledge of an SCM key: "each SCM key can be linked to thousands of codes" [seed], and the upper end
-# lies beyond the danger zone, so that nothing unknown is sent where it can time out [assumed].
-PRIOR_CODES = 1_000
+# lies beyond the danger zone, so that nothing unknown is sent where it can time out [assumed]. The mean is that of the
+# widest lognormal with this upper end, exp(1.96 ** 2 / 2) below it: it is printed, and it is what a simulation plays.
+PRIOR_CODES = 7_300
 PRIOR_HIGH = 50_000
 WORK_ORDER = "workorder_id"  # of a code download [doc]
 MOSTLY = 0.9  # so many codes must have a work order before anything is said about them

@@ -93,7 +93,7 @@ def test_estimate_from_inventory_is_exact(lots: pd.DataFrame) -> None:
     ("key", "default", "line"),
     [
         ("extended_id", None, (1, 0, 1)),
-        ("lot_number", None, (1_000, 0, 50_000)),
+        ("lot_number", None, (7_300, 0, 50_000)),
         ("lot_number", 30, (30, 30, 30)),
         ("lot_number", (10, 30), (20, 10, 30)),
     ],
