@@ -106,9 +106,12 @@ def plan(result: Plan, ax: Axes | None = None) -> Axes:
 
 
 def risk(result: Risk, ax: Axes | None = None) -> Axes:
-    """Draw the distribution of the makespan."""
+    """Draw the distribution of the makespan; the latest hundredth, which may be very late, is told in words."""
     ax = new_axes(ax)
-    ax.hist(result.makespans, bins=60, color=BLUE, alpha=0.7)
+    ends = result.makespans
+    shown = ends[ends <= max(np.quantile(ends, 0.99), result.plan.seconds)]
+    later = f"{len(ends) - len(shown):,} trials end later, the last after {duration(ends.max())}"
+    ax.hist(shown, bins=60, color=BLUE, alpha=0.7, label=later if len(shown) < len(ends) else None)
     predicted, late = result.plan.seconds, result.makespan[0.95]
     ax.axvline(predicted, color=BLACK, label=f"predicted: {duration(predicted)}")
     ax.axvline(late, color=BLACK, linestyle="--", label=f"95 % of trials end by {duration(late)}")
