@@ -282,13 +282,15 @@ class TaskBoard(Surface):
         return display.card("Uploads", {"": self._summary()}, self._lines_html())
 
     def __repr__(self) -> str:
-        return f"<TaskBoard: {self._summary()}>\n{self.frame.to_string(max_rows=SHOWN)}"
+        return f"<TaskBoard: {self._summary()}>" + (f"\n{self.frame.to_string(max_rows=SHOWN)}" if self.lines else "")
 
     def _ipython_display_(self) -> None:
         super()._ipython_display_()
         self.refresh()
 
     def _summary(self) -> str:
+        if self._seen is None and not self.lines:
+            return "looking for jobs"
         kinds = [f"{line.state} with nothing applied" if line.colour == _NONE else line.state for line in self.lines]
         counts = pd.Series(kinds, dtype=object).value_counts()
         return f"{plural(len(self.lines), 'job')}: " + (

@@ -343,3 +343,15 @@ def test_ended_jobs_are_read_once(
         pd.testing.assert_frame_equal(records.overview(book, known), first)
     assert first["codes"].tolist() == [50, 50, 50]
     assert (first["seconds"] > 0).all()
+
+
+def test_a_board_that_has_not_looked_yet_does_not_say_that_there_is_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a saved notebook keeps of the first moment is no count of jobs."""
+    monkeypatch.setattr(TaskBoard, "_look", lambda self, once=False: None)
+    board = TaskBoard(journal=tmp_path / "journal.sqlite3")
+    try:
+        assert repr(board) == "<TaskBoard: looking for jobs>"
+    finally:
+        board.close()
