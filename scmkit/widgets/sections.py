@@ -196,7 +196,7 @@ class CodesSection(Section):
         show_if(service is None or not service.sandbox, self.sandbox)
         show_if(service is not None and service.sandbox, self.leave)
         show_if(service is not None and not service.sandbox, self._row)
-        listed = (("none: how many codes a key selects is not known", NOTHING), *((o.label, o) for o in offers))
+        listed = (("none: codes per key are not known", NOTHING), *((o.label, o) for o in offers))
         change(self.codes, options=listed, value=steps.codes or NOTHING)
 
 
