@@ -110,14 +110,14 @@ def risk(result: Risk, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax)
     ends = result.makespans
     shown = ends[ends <= max(np.quantile(ends, 0.99), result.plan.seconds)]
-    later = f"{len(ends) - len(shown):,} trials end later, the last after {duration(ends.max())}"
-    ax.hist(shown, bins=60, color=BLUE, alpha=0.7, label=later if len(shown) < len(ends) else None)
+    later = f"trials; {len(ends) - len(shown):,} end later, the last after {duration(ends.max())}"
+    ax.hist(shown, bins=60, color=BLUE, alpha=0.7, label=later if len(shown) < len(ends) else "trials")
     predicted, late = result.plan.seconds, result.makespan[0.95]
     ax.axvline(predicted, color=BLACK, label=f"predicted: {duration(predicted)}")
     ax.axvline(late, color=BLACK, linestyle="--", label=f"95 % of trials end by {duration(late)}")
     ax.set(xlabel="seconds from the first call to the last end", ylabel="trials (number)")
     ax.set_title(f"{result.trials:,} trials, {result.expected_resends:.2g} resends expected")
-    ax.legend()
+    ax.legend(framealpha=1)  # lines end behind it
     return ax
 
 

@@ -384,6 +384,7 @@ class Lab(Window):
         """Change to the light or the dark theme."""
         self.command("apputils:change-theme", theme=THEMES[name])
         self.page.locator(f"body[data-jp-theme-light='{str(name == 'light').lower()}']").wait_for(state="attached")
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")  # it covers all while themes change
 
     def run(self, number: int) -> Locator:
         """Run a cell to its end, and give its outputs; an exception in it fails the test."""

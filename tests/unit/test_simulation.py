@@ -222,7 +222,7 @@ def test_a_few_late_trials_do_not_squeeze_the_picture_of_all_others() -> None:
     ends = np.append(np.full(1_990, 60.0) + np.arange(1_990) / 100, np.full(10, 36_000.0))
     ax = replace(risk, makespans=ends).plot()
     assert ax.get_xlim()[1] < 100
-    assert "20 trials end later, the last after 10 h" in [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "trials; 20 end later, the last after 10 h" in [text.get_text() for text in ax.get_legend().get_texts()]
     assert sum(bar.get_height() for bar in ax.patches) == 1_980
 
 
