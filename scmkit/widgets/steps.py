@@ -564,9 +564,9 @@ def _lines(steps: Steps, service: Service | None, journal: object) -> Iterator[s
     yield from service.setup if service else ()
     if steps.table is None:
         return
-    if steps.codes is not None:
-        yield f"inventory = {steps.codes.python}"
-    yield f"table = {steps.table.python}"
+    for name, chosen in (("inventory", steps.codes), ("table", steps.table)):
+        if chosen is not None and chosen.python != name:
+            yield f"{name} = {chosen.python}"
     yield from _reshaped(steps)
     if not trouble(steps):
         told, arguments = _arguments(steps)

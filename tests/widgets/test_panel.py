@@ -708,6 +708,16 @@ def test_keys_that_select_nothing_are_mended_by_a_click(
     assert "['unmatched_key']" in panel.code
 
 
+def test_code_gives_no_name_to_what_has_it(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A DataFrame that is called table is used as it is: no line says `table = table`."""
+    monkeypatch.setattr(module, "_namespace", lambda: {"table": table})
+    code = panel_of(table).code
+    assert "table = table" not in code
+    assert "scmkit.upload(table, " in code
+
+
 def test_tables_of_the_notebook_are_offered(
     panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
