@@ -623,8 +623,9 @@ def best_workers(
     frame = pd.DataFrame(lines, columns=["workers", "rows", "seconds", "low", "high"])
     quick = frame[frame["seconds"] <= 1.02 * frame["seconds"].min()]
     best = quick.loc[quick["workers"].idxmin()]
+    slows = f"each worker slows all by {100 * slowdown:.3g} %"
     return Curve(
-        frame, "workers", "seconds", f"Seconds for {rows:,} key values if each worker slows all by {slowdown:.3g}",
+        frame, "workers", "seconds", f"Seconds for {rows:,} key values if {slows}",
         ("calls under way at a time (number)", "seconds until all is done"), best=float(best["workers"]),
         answer=f"{plural(int(best['workers']), 'worker')} are best: about {duration(best['seconds'])}, in calls of "
         f"{plural(int(best['rows']), 'key value')}.",
