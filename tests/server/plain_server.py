@@ -42,11 +42,13 @@ class PlainServer:
     authorizations: list[tuple[str, str | None]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def hold(self, count: int = 1) -> tuple[threading.Event, threading.Event]:
-        """Let the next calls wait until the second event is set; the first tells that one is there."""
+    def hold(self, count: int = 1, naming: str = "") -> tuple[threading.Event, threading.Event]:
+        """Let the next calls, or those that name this, wait for the second event; the first tells that one is there."""
         arrived, go = threading.Event(), threading.Event()
 
-        def held(*_: object) -> None:
+        def held(_: Handler, body: dict[str, Any]) -> None:
+            if naming not in json.dumps(body):
+                return
             self.lock.release()
             arrived.set()
             go.wait(30)
