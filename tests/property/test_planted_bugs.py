@@ -16,10 +16,10 @@ from hypothesis import Phase
 sys.path.insert(0, str(Path(__file__).parent))
 
 import fake_processes
-import test_evidence
 import test_faults
 import test_fences
 import test_machine
+import test_proofs
 import test_resume
 import test_schedules
 import test_uploading
@@ -281,14 +281,14 @@ def test_a_task_that_is_believed_to_have_stored_all_fields(
     """How many codes a task changed does not say by which fields."""
     plant.put(evidence, "of_fields", lambda fates, *_: evidence.Verdict(fates))
     with pytest.raises(AssertionError):
-        test_evidence.test_a_download_that_is_refused(client, server, monkeypatch)
+        test_proofs.test_a_download_that_is_refused(client, server, monkeypatch)
 
 
 def test_a_later_job_that_is_not_asked_about(plant: Planter, client: scmkit.Client, server: Any) -> None:
     """What it overwrote looks like a difference."""
     plant.put(uploading, "changes_since", lambda *_: [])
     with pytest.raises(AssertionError):
-        test_evidence.test_codes_that_a_later_job_moved_here_prove_nothing(client, server)
+        test_proofs.test_codes_that_a_later_job_moved_here_prove_nothing(client, server)
 
 
 def test_a_half_of_a_split_call_that_is_lost(plant: Planter) -> None:
