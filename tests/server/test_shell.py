@@ -116,6 +116,7 @@ ELSEWHERE = (
     "latency",
     "demo",
     "cli",
+    "capacity",
     "shell",
     "contract",
 )
