@@ -67,7 +67,7 @@ def _is_json(value: Any) -> bool:
     return bool(_json(value))  # what cannot be written raises, and is not of any kind
 
 
-_TASK_ID = Kind("the id of a task", lambda v: isinstance(v, str | int) and not isinstance(v, bool) and len(str(v)) > 0)
+_TASK_ID = Kind("the id of a task", lambda v: isinstance(v, str | int) and not isinstance(v, bool))
 _VALUES = Kind("a dict that JSON can hold", lambda v: isinstance(v, Mapping) and _is_json(v))
 _CONSTRAINTS = Kind(f"{_VALUES.words}, or the body as bytes", lambda v: isinstance(v, bytes) or _VALUES.accepts(v))
 _ITEMS = Kind(
