@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from scmkit.adapting import MOST_TIMES, CallSize
-from scmkit.contract import SAFE_CODES
+from scmkit.contract import SAFE_CODES, Assumptions
 from scmkit.latency import ServiceTime
 from scmkit.planning import Plan, plan
 
@@ -16,11 +16,12 @@ TIMEOUT_S = 60.0
 
 
 def lots_plan(mode: str = "auto") -> Plan:
-    """Lots of 200 codes, in calls of some thousand codes."""
+    """Lots of 200 codes, in sync calls of some thousand codes: tasks begin late here, so that none is worth it."""
     lots = [f"{i:06d}" for i in range(LOTS)]
     inventory = pd.DataFrame({"lot_number": np.repeat(lots, CODES)})
     df = pd.DataFrame({"lot_number": lots, "origin": [f"o{i}" for i in range(LOTS)]})
-    return plan(df, "lot_number", mode, inventory=inventory, service_time=ServiceTime.documented())
+    late, time = Assumptions(task_overhead_s=600.0), ServiceTime.documented()
+    return plan(df, "lot_number", mode, inventory=inventory, service_time=time, assumptions=late)
 
 
 def calls_made(made: Plan, seconds_of: Callable[[float], float]) -> tuple[list[int], int]:
