@@ -290,7 +290,7 @@ class FindingsSection(Section):
 
     def __init__(self) -> None:
         self.fixes = {name: button("", f"Mend {name} on a copy of the table") for name in FIXES}
-        self.fix_all = button("", "Apply all of these fixes, on a copy of the table", "success")
+        self.fix_all = button("", "Apply all of these fixes, on a copy of the table", "primary")
         self.undo = button("Undo the fixes", "Go back to the table as it was")
         self.conflict = choice(
             "Two rows of a key", CONFLICTS, "What happens where two rows have one key, and different values"
