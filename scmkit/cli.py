@@ -161,6 +161,7 @@ def upload(
     job = _ended(upload_plan(made, client, wait=False, verify=verify, anyway=anyway), **asked)
     if rejected is not None:
         bad = not_wholly_applied(job.rows)
+        bad = bad.assign(message=bad["message"].map(in_shell_words))
         exports.write_rows(exports.with_notes(df, bad), rejected)
         click.echo(f"rows to look at: {rejected}")
     if report is not None:

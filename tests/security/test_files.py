@@ -184,6 +184,22 @@ def test_rejected_rows_can_be_uploaded_again(
     assert read_table(tmp_path / name).columns.tolist() == frame.columns.tolist()
 
 
+def test_rejected_rows_of_a_shell_say_what_a_shell_can_do(
+    server: plain_server.PlainServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The messages in the file name the options that the messages on the screen name."""
+    monkeypatch.setenv("SCANTRUST_UAT_TOKEN", server.token)
+    server.codes = {"Code_0001": {}, "Code_0002": {}}
+    frame = pd.DataFrame({"extended_id": ["Code_0001", "Code_0001", "Code_0002"], "wine_name": ["a", "b", "c"]})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    options = ["--base-url", server.url, "--errors", "reject", "--rejected", str(tmp_path / "again.csv")]
+    result = CliRunner().invoke(main, ["upload", *options, str(tmp_path / "table.csv")])
+    assert "--on-conflict last or first" in result.output
+    written = (tmp_path / "again.csv").read_text(encoding="utf-8")
+    assert "--on-conflict last or first" in written
+    assert "on_conflict=" not in written
+
+
 def test_a_wrong_place_for_rejected_rows_is_said_before_anything_is_sent(
     server: plain_server.PlainServer, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
