@@ -85,6 +85,8 @@ def plan(result: Plan, ax: Axes | None = None) -> Axes:
     if_sync = np.asarray(result.service_time.timeout_risk(codes, calls["rows"], result.timeout_s)).reshape(-1)
     for mode, colour, mark in (("sync", BLUE, "o"), ("async", ORANGE, "^")):
         chosen = (calls["mode"] == mode).to_numpy()
+        if not chosen.any():
+            continue
         ax.plot(
             codes[chosen],
             if_sync[chosen].clip(1e-6),

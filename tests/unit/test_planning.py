@@ -79,6 +79,12 @@ def test_a_plan_in_a_notebook_shows_each_line_of_its_summary() -> None:
     assert all(f"<div>{line}</div>" in html for line in shown.summary().splitlines())
 
 
+def test_a_picture_of_a_plan_names_the_modes_that_are_in_it() -> None:
+    """A legend of what is not there makes its reader look for it."""
+    ax = scmkit.plan(codes_table(3, wine_name=["a", "b", "c"])).plot()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["sync (1)", "bearable risk, 1.0%"]
+
+
 def test_several_key_columns_are_constraints_of_one_async_call() -> None:
     """All of them must hold; rows that differ in the first one only can share."""
     df = pd.DataFrame({"lot_number": ["a", "b", "a"], "wine_color": ["red", "red", "white"], "origin": "Baden"})
