@@ -399,7 +399,7 @@ PROBABILITY = Kind("a probability between 0 and 1, such as 0.01", lambda v: is_r
 CODES = Kind("a number above 0, or an Estimate", lambda v: is_ours(v, "Estimate") or (is_real(v) and 0 < v <= LARGEST))
 JOURNAL = Kind("a path, False for none, or None for the user's own", lambda v: v is None or _is_flag(v) or _is_path(v))
 KEY = Kind("the name of a column, or a list of names", _is_key)
-CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={v!r}?)" if _is_text(v) else "")
+CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={shown(v)}?)" if _is_text(v) else "")
 
 # What an argument of this name must be, wherever it stands.
 KINDS: dict[str, Kind] = {
