@@ -27,8 +27,8 @@ from scmkit.texts import Ints, TextColumn, group
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-# More tasks must save some of the time: a sync answer names each row's state, a task only counts codes.
-WORTH_TASKS = 0.97
+# More tasks must save a share of the time: a sync answer names each row's state, a task only counts codes.
+WORTH_TASKS = 0.94
 AS_QUICK = (
     1.02  # of layouts within 2 % of the quickest, or as far as chance goes, the one with the fewest calls is taken
 )
