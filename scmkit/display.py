@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -47,7 +47,9 @@ def escape(value: object) -> Html:
     return Html(html.escape(text, quote=True))
 
 
-def table(frame: Any, max_rows: int = 20, caption: str = "") -> Html:
+def table(
+    frame: Any, max_rows: int = 20, caption: str = "", colours: Mapping[str, Sequence[str]] | None = None
+) -> Html:
     """Show the first rows of a frame.
 
     Parameters
@@ -58,6 +60,8 @@ def table(frame: Any, max_rows: int = 20, caption: str = "") -> Html:
         How many rows are shown; the rest is counted.
     caption : str
         A title above the table.
+    colours : dict of str to sequence of str, optional
+        For a column, the colour of each of its cells; empty for the usual one.
 
     Returns
     -------
@@ -65,7 +69,8 @@ def table(frame: Any, max_rows: int = 20, caption: str = "") -> Html:
         One ``<table>``, and a line that counts the rows left out.
     """
     shown = frame.head(max(max_rows, 0))
-    cells = [_column(shown.iloc[:, i]) for i in range(shown.shape[1])]
+    coloured = {name: list(of) for name, of in (colours or {}).items()}
+    cells = [_column(shown.iloc[:, i], coloured.get(name)) for i, name in enumerate(shown.columns)]
     labels = [_cell("th", label) for label in shown.index]
     names = list(frame.index.names)
     head = _cell("th", " / ".join(str(n) for n in names if n is not None))
@@ -114,7 +119,7 @@ def titles(fig: Any) -> str:
     return "; ".join(filter(None, [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]))
 
 
-def coloured(words: object, colour: str) -> Html:
+def _coloured(words: object, colour: str) -> Html:
     """Show words in a colour, and bold, for those who do not see it; without a colour, as they are."""
     return Html(f'<b style="color:{escape(colour)}">{escape(words)}</b>') if colour else escape(words)
 
@@ -123,14 +128,15 @@ def _joined(bodies: Iterable[str]) -> str:
     return "".join(body if isinstance(body, Html) else f"<p>{escape(body)}</p>" for body in bodies)
 
 
-def _column(column: Any) -> list[str]:
+def _column(column: Any, colours: Sequence[str] | None = None) -> list[str]:
     missing = column.isna().to_numpy(dtype=bool)
-    return [_cell("td", "" if gone else value) for value, gone in zip(column, missing, strict=True)]
+    each = (colours or [""] * len(column))[: len(column)]
+    return [_cell("td", "" if gone else v, colour) for v, gone, colour in zip(column, missing, each, strict=True)]
 
 
-def _cell(tag: str, value: object) -> str:
+def _cell(tag: str, value: object, colour: str = "") -> str:
     number = isinstance(value, Real) and not isinstance(value, bool)
-    body = value if isinstance(value, Html) else escape(_text(value))
+    body = _coloured(_text(value), colour)  # whatever a caller's table holds, it is text
     return f'<{tag} style="{_CELL}{"right" if number else "left"}">{body}</{tag}>'
 
 

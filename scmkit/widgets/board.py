@@ -271,11 +271,7 @@ class TaskBoard(Surface):
     def _lines_html(self) -> Html:
         """Show the lines that pass the filter, with the state of what did not get through in a colour."""
         lines = self._chosen()
-        frame = _frame_of(lines)
-        if lines:
-            states = [display.coloured(*pair) for pair in zip(frame["state"], (x.colour for x in lines), strict=True)]
-            frame["state"] = pd.Series(states, index=frame.index, dtype=object)
-        return display.table(frame, SHOWN)
+        return display.table(_frame_of(lines), SHOWN, colours={"state": [line.colour for line in lines]})
 
     def static(self) -> Html:
         """Show the lines without widgets."""

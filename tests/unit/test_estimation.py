@@ -45,7 +45,7 @@ def test_several_columns_are_counted_together(lots: pd.DataFrame) -> None:
     assert len(counts) == 3
 
 
-@pytest.mark.parametrize("dtype", ["str", "object", "category", "string"])
+@pytest.mark.parametrize("dtype", ["object", "category", "string"])
 def test_key_values_keep_their_order_whatever_the_dtype(dtype: str) -> None:
     """A table's key values stand in order of appearance, and missing cells count for nothing."""
     cells = pd.Series(["b", None, "a", "c", "b", "a", "b"], dtype=object).astype(dtype)
