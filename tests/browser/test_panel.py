@@ -165,6 +165,7 @@ panel
     labs.expect(panel.get_by_role("link", name="Download")).to_be_visible()
     for name in (f"{ATTACKS[2]}.csv", "bad"):
         listed = panel.get_by_label("Table", exact=True)
+        labs.expect(listed).to_contain_text(name)  # the list is made anew after each choice
         texts = [text.replace("\xa0", " ") for text in listed.locator("option").all_inner_texts()]
         listed.select_option(index=[text.startswith(name) for text in texts].index(True))
         labs.expect(section(panel, "1. Table")).to_contain_text(name)
