@@ -185,6 +185,7 @@ class Draft:
         return Schedule(
             layout.is_async, np.diff(layout.offsets), Bounds(*calls[:3]), self.service_time, self.workers,
             self.timeout_s, self.assumptions, rows.codes, (calls.shared / np.maximum(calls.sd, 1e-9)) ** 2, self.level,
+            probes=len(layout.whys) > 0 and layout.whys[0] == Why.PROBE,
         )  # fmt: skip
 
     def _quickest(self, to_task: Bools, below: float) -> tuple[Layout, float] | None:

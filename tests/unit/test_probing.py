@@ -89,6 +89,7 @@ def test_a_plan_that_rests_on_the_documentation_sends_a_small_call_first() -> No
     assert plan.calls["codes_high"].iloc[0] <= 1_000
     first, second = service.sync[:2]
     assert second[0] >= first[0] + MIDDLE["base_s"]
+    assert plan.schedule.probes  # so that a simulation waits for it, too
 
 
 def test_nothing_is_probed_where_it_is_not_needed() -> None:
