@@ -4,20 +4,23 @@ from typing import TYPE_CHECKING, Any
 
 from scmkit import accessor as _accessor  # noqa: F401 - registers df.scm
 from scmkit import capacity
-from scmkit.client import Client, Limits, use
-from scmkit.contract import Assumptions
-from scmkit.errors import ScmkitError
-from scmkit.estimation import Estimate, count_codes, estimate
-from scmkit.latency import ServiceTime
-from scmkit.planning import Plan
-from scmkit.records import history, jobs
-from scmkit.resuming import resume
+from scmkit.core.contract import Assumptions
+from scmkit.core.errors import ScmkitError
+from scmkit.estimation.estimation import Estimate, estimate
+from scmkit.estimation.latency import ServiceTime
+from scmkit.journal.records import history, jobs
+from scmkit.panels import panel
+from scmkit.planning.planning import Plan
+from scmkit.plots import plots as _plots  # noqa: F401 - draws results
 from scmkit.sandbox import Sandbox
-from scmkit.simulation import Risk, simulate
-from scmkit.tables import read_table
-from scmkit.uploading import UploadJob, plan, upload
-from scmkit.validation import Findings, validate
-from scmkit.widgets import panel
+from scmkit.simulation.simulation import Risk, simulate
+from scmkit.tables.inventory import count_codes
+from scmkit.tables.tables import read_table
+from scmkit.uploading.resuming import resume
+from scmkit.uploading.uploading import UploadJob, plan, upload
+from scmkit.validation.validation import Findings, validate
+from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run
+from scmkit.wire.client import Client, Limits, use
 
 if TYPE_CHECKING:
     from scmkit.widgets.board import TaskBoard
@@ -57,8 +60,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load the widgets when they are used: they take ipywidgets along."""
-    if name in ("CapacityExplorer", "TaskBoard"):
-        from scmkit import widgets
+    if name == "CapacityExplorer":
+        from scmkit.widgets.explorer import CapacityExplorer
 
-        return getattr(widgets, name)
+        return CapacityExplorer
+    if name == "TaskBoard":
+        from scmkit.widgets.board import TaskBoard
+
+        return TaskBoard
     raise AttributeError(f"module 'scmkit' has no attribute {name!r}")

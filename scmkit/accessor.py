@@ -8,8 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from scmkit import estimation, planning, simulation, uploading, validation, widgets
-from scmkit.arguments import public
+from scmkit import panels
+from scmkit.estimation import estimation
+from scmkit.planning import planning
+from scmkit.simulation import simulation
+from scmkit.tables.arguments import public
+from scmkit.uploading import uploading
+from scmkit.validation import validation
 
 
 def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +39,7 @@ class ScmAccessor:
     plan: Callable[..., planning.Plan] = _signpost(uploading.plan)
     upload: Callable[..., uploading.UploadJob] = _signpost(uploading.upload)
 
-    panel: Callable[..., Any] = _signpost(widgets.panel)
+    panel: Callable[..., Any] = _signpost(panels.panel)
 
     @public(depths=False, options_of=uploading.plan)  # before the plan, which may take its time
     def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:

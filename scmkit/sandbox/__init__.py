@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scmkit.arguments import FLAG, FROM_ZERO, NAMES, PATH, POSITIVE, Kind, public, whole
-from scmkit.errors import ConfigurationError, MissingDependencyError, SettingError
-from scmkit.latency import ServiceTime
-from scmkit.paths import expanded
+from scmkit.core.arguments import FLAG, FROM_ZERO, NAMES, PATH, POSITIVE, Kind, whole
+from scmkit.core.errors import ConfigurationError, MissingDependencyError, SettingError
+from scmkit.core.paths import expanded
+from scmkit.estimation.latency import ServiceTime
 from scmkit.sandbox.world import CODE_COLUMNS, SPECIAL_FIELDS, World
+from scmkit.tables.arguments import public
 
 if TYPE_CHECKING:
-    from scmkit.client import Client
     from scmkit.sandbox.server import ServerThread
+    from scmkit.wire.client import Client
 
 __all__ = ["Sandbox"]
 
@@ -173,7 +174,7 @@ class Sandbox:
 
     def client(self, **options: Any) -> Client:
         """Give a client of this sandbox, at its pace; ``options`` are those of `scmkit.Client`."""
-        from scmkit.client import Client, Limits
+        from scmkit.wire.client import Client, Limits
 
         options.setdefault("limits", Limits(updates_per_second=self.rate * self.speed, speed=self.speed))
         options.setdefault("token", self.token)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from scmkit.errors import ScmkitError
+from scmkit.core.errors import ScmkitError
 from scmkit.sandbox import Sandbox
 
 

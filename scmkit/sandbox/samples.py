@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scmkit.contract import CODE_COLUMNS
+from scmkit.core.contract import CODE_COLUMNS
 
 FIELDS = (
     "lot_number", "wine_name", "origin", "country_of_origin", "produced_by", "varietal_name", "vintage_year",

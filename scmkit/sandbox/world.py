@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from scmkit.errors import ConfigurationError, did_you_mean
+from scmkit.core.errors import ConfigurationError, did_you_mean
 
 # The columns of a code download; one column per SCM field follows them [doc].
 CODE_COLUMNS = (

@@ -16,26 +16,27 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from scmkit import display, records
-from scmkit.arguments import public
-from scmkit.client import Client, ready_client
-from scmkit.display import Html, plural
-from scmkit.errors import (
+from scmkit.core import display
+from scmkit.core.display import Html, plural
+from scmkit.core.errors import (
     AuthenticationError,
     ConfigurationError,
     PermissionDeniedError,
     ScmkitError,
     ThrottledError,
 )
-from scmkit.journal import Journal, place
-from scmkit.ledger import Ledger, state_words
-from scmkit.lines import numbered
-from scmkit.models import Task
-from scmkit.progress import Watcher
-from scmkit.resuming import _check_service, is_of, resume
-from scmkit.uploading import UploadJob, running_jobs, upload
+from scmkit.core.lines import numbered
+from scmkit.core.models import Task, state_words
+from scmkit.journal import records
+from scmkit.journal.journal import Journal, place
+from scmkit.tables.arguments import public
+from scmkit.uploading.ledger import Ledger, told
+from scmkit.uploading.progress import Watcher
+from scmkit.uploading.resuming import check_service, is_of, resume
+from scmkit.uploading.uploading import UploadJob, running_jobs, upload
 from scmkit.widgets.desk import Desk
 from scmkit.widgets.surface import Surface, guarded
+from scmkit.wire.client import Client, ready_client
 
 SHOWN = 50  # lines of a table
 LOOK_S = 1.0  # between two looks at the journal and at the jobs of this kernel
@@ -93,7 +94,7 @@ class Line:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Line:
-        """Read a line of `scmkit.records.overview`."""
+        """Read a line of `scmkit.journal.records.overview`."""
         facts: dict[str, Any] = {name: record[name] for name in ("id", "state", "key", "service")}
         facts |= {name: int(record[name]) for name in _COUNTS}
         return cls(
@@ -411,7 +412,7 @@ class TaskBoard(Surface):
         self._find_client()
         if self._client is None:
             raise ConfigurationError("no account: give one in the panel, or make the board with TaskBoard(client=...)")
-        _check_service(line.service, self._client)
+        check_service(line.service, self._client)
         return self._client
 
     def _find_client(self) -> None:
@@ -593,7 +594,7 @@ class TaskBoard(Surface):
         if job is not None:
             return job._ledger
         with self._reading:
-            return records.told(self._book, name) if name and self._book is not None else None
+            return told(self._book, name) if name and self._book is not None else None
 
 
 def _name(button: ipywidgets.Button, words: str, possible: bool, tip: str, why_not: str) -> None:

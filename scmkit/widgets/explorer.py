@@ -12,18 +12,20 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from scmkit import capacity, contract, display
-from scmkit.arguments import Kind, is_ours, public
-from scmkit.capacity import Curve
-from scmkit.display import Html, duration, percent, plural
-from scmkit.errors import PlanError
-from scmkit.estimation import Estimate
-from scmkit.fanout import Bounds
-from scmkit.latency import ServiceTime
-from scmkit.planning import WORKERS, Plan
-from scmkit.playing import Schedule
-from scmkit.population import CallRisk, KeyValues, Service, most_rows, play_upload
-from scmkit.widgets.chart import description, drawn, number, ticks
+from scmkit.core import contract, display
+from scmkit.core.arguments import Kind, is_ours
+from scmkit.core.display import Html, duration, percent, plural
+from scmkit.core.errors import PlanError
+from scmkit.estimation.estimation import Estimate
+from scmkit.estimation.fanout import Bounds
+from scmkit.estimation.latency import ServiceTime
+from scmkit.planning.planning import WORKERS, Plan
+from scmkit.planning.playing import Schedule
+from scmkit.plots.chart import description, drawn, number, ticks
+from scmkit.simulation import capacity
+from scmkit.simulation.capacity import Curve
+from scmkit.simulation.population import CallRisk, KeyValues, Service, most_rows, play_upload
+from scmkit.tables.arguments import public
 from scmkit.widgets.surface import Surface, guarded
 
 REST_S = 0.1  # how long a slider must rest before the curves follow
@@ -579,7 +581,7 @@ def _curves(answer: Answer) -> tuple[Curve, Curve, Curve]:
 
 
 def _picture(answer: Answer) -> Any:
-    from scmkit.figures import ShownFigure
+    from scmkit.plots.figures import ShownFigure
 
     figure = ShownFigure(figsize=(16, 4.2), layout="constrained")
     for curve, axes in zip(_curves(answer), figure.subplots(1, 3), strict=True):

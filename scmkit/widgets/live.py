@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from scmkit.display import Html
-from scmkit.progress import Watcher, in_a_kernel
+from scmkit.core import results
+from scmkit.core.display import Html
+from scmkit.uploading.progress import Watcher, in_a_kernel
+from scmkit.uploading.uploading import UploadJob
 from scmkit.widgets.desk import SPACING_S, Desk
-
-if TYPE_CHECKING:
-    from scmkit.uploading import UploadJob
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class LiveLine:
         self.desk.close()
 
 
+@results.show.register(UploadJob)
 def show(job: UploadJob) -> None:
     """Show a job in a notebook as a line that moves.
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import ipywidgets
 
-from scmkit import display
-from scmkit.display import Html
+from scmkit.core import display
+from scmkit.core.display import Html
 from scmkit.widgets.desk import Desk
 from scmkit.widgets.live import Shown
 
@@ -142,7 +142,7 @@ class Surface:
 
 
 def _words(error: Exception) -> str:
-    from scmkit.errors import ScmkitError
+    from scmkit.core.errors import ScmkitError
 
     return str(error) if isinstance(error, ScmkitError) else f"{type(error).__name__}: {error}"
 

@@ -26,11 +26,11 @@ from fake_service import Service
 from pairs import ASYNC, BY_NAME, CODES, DOWNLOAD, ELSEWHERE, FIELDS, ME, PAIRS, SYNC, Pair, Some
 
 import scmkit
-from scmkit import errors
-from scmkit.engine import Call, Poll, Post
-from scmkit.models import Mode, SyncAnswer
+from scmkit.core import errors
+from scmkit.core.models import Mode, SyncAnswer
+from scmkit.engine.engine import Call, Poll, Post
+from scmkit.engine.tracking import Watch
 from scmkit.sandbox.server import UPLOAD_PERMISSIONS
-from scmkit.tracking import Watch
 
 TOKEN = "token-of-the-pairs"
 HELD = ("serial_number", "product", "status", "blacklist_reason", *FIELDS)  # what a pair says about a code

@@ -18,11 +18,14 @@ import pandas as pd
 from fake_service import FIELDS, Service
 
 import scmkit
-from scmkit import engine, journal, sharing, uploading
-from scmkit.contract import CODE_COLUMNS
-from scmkit.engine import Poll, Post, Reply
-from scmkit.models import Task
-from scmkit.tracking import Watch
+from scmkit.core.contract import CODE_COLUMNS
+from scmkit.core.models import Task
+from scmkit.engine import engine
+from scmkit.engine.engine import Poll, Post, Reply
+from scmkit.engine.tracking import Watch
+from scmkit.journal import journal
+from scmkit.uploading import uploading
+from scmkit.wire import sharing
 
 EPOCH = 1_700_000_000.0
 MOST_S = 5 * 3600.0  # for all jobs; one task can take an hour
@@ -121,7 +124,7 @@ class Stage:
             mock.patch.object(sharing, "clock_s", self._clock),
             mock.patch.object(uploading, "Threads", Port),
             mock.patch.object(engine, "LOOK_AGAIN_S", 1.0),  # fewer steps
-            mock.patch("scmkit.client.Turnstile", turnstile),
+            mock.patch("scmkit.wire.client.Turnstile", turnstile),
             mock.patch.dict(os.environ, {sharing.STATE: str(self.folder)}),
             mock.patch.object(journal.Journal, "transaction", self._transaction(journal.Journal.transaction)),
             mock.patch.object(uploading.UploadJob, "_run", self._run(uploading.UploadJob._run)),

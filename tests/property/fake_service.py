@@ -9,10 +9,10 @@ import itertools
 import json
 import random
 
-from scmkit import errors
-from scmkit.contract import TaskState
-from scmkit.engine import Poll, Post, Reply
-from scmkit.models import AsyncAnswer, Mode, SyncAnswer, Task
+from scmkit.core import errors
+from scmkit.core.contract import TaskState
+from scmkit.core.models import AsyncAnswer, Mode, SyncAnswer, Task
+from scmkit.engine.engine import Poll, Post, Reply
 
 FIELDS = ("wine_name", "vintage_year")
 # What becomes of an attempt: how long until the reply, whether and when the call takes effect, and what is told.

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scmkit
-from scmkit.contract import Assumptions
-from scmkit.models import Mode
+from scmkit.core.contract import Assumptions
+from scmkit.core.models import Mode
 
 names = st.sampled_from(["wine_name", "vintage_year", 'über "quoted"'])
 texts = st.one_of(st.none(), st.sampled_from(["", "red", "white", 'rosé "x"\n']))

@@ -27,25 +27,17 @@ from fault_server import answers
 from test_faults import World, world  # noqa: F401 - a fixture
 
 import scmkit
-from scmkit import (
-    engine,
-    errors,
-    evidence,
-    fences,
-    journal,
-    memory,
-    pacing,
-    planning,
-    policy,
-    resuming,
-    sharing,
-    uploading,
-)  # fmt: skip
-from scmkit.contract import TaskState
-from scmkit.events import Attempted, Sending, Settled
-from scmkit.journal import UNFINISHED
-from scmkit.models import AsyncAnswer, Fate, Outcome, Task
-from scmkit.policy import Do
+from scmkit.core import errors
+from scmkit.core.contract import TaskState
+from scmkit.core.events import Attempted, Sending, Settled
+from scmkit.core.models import AsyncAnswer, Fate, Outcome, Task
+from scmkit.engine import engine, evidence, policy
+from scmkit.engine.policy import Do
+from scmkit.journal import journal
+from scmkit.journal.journal import UNFINISHED
+from scmkit.planning import planning
+from scmkit.uploading import fences, resuming, uploading
+from scmkit.wire import pacing, sharing
 
 Decide = Callable[..., policy.Decision]
 SCHEDULE = {
@@ -174,7 +166,7 @@ def test_a_fence_that_sees_one_journal_only(
     plant: Planter, client: scmkit.Client, server: Any, tmp_path: Path
 ) -> None:  # fmt: skip
     """The older job of the same client is in another journal, or in none."""
-    plant.put(memory.Order, "elsewhere", lambda *_: [])
+    plant.put(fences, "elsewhere", lambda *_: [])
     with pytest.raises(AssertionError):
         test_fences.test_jobs_of_a_client_wait_in_any_journal(server, client, tmp_path, False, None)
 

@@ -17,20 +17,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 from fake_service import FAULTS, FIELDS, LEAST_PAUSE_S, RARELY, Service
 
 import scmkit
-from scmkit import engine as engines
-from scmkit import errors, sharing
-from scmkit.contract import GATEWAY_TIMEOUT_S, Assumptions
-from scmkit.engine import Call, Engine, Poll, Post, Reply, Start
-from scmkit.events import Attempted, Ended, Event, Settled
-from scmkit.evidence import FieldFacts
-from scmkit.fences import TRAVEL_S, Fence, claim_of
-from scmkit.journal import Journal
-from scmkit.memory import MemoryJournal
-from scmkit.models import Fate, Mode, Task
-from scmkit.planning import Plan
-from scmkit.policy import ATTEMPTS
-from scmkit.records import begin
-from scmkit.tracking import LATE_S, Watch
+from scmkit.core import errors
+from scmkit.core.contract import GATEWAY_TIMEOUT_S, Assumptions
+from scmkit.core.events import Attempted, Ended, Event, Settled
+from scmkit.core.models import Fate, Mode, Task
+from scmkit.engine import engine as engines
+from scmkit.engine.engine import Call, Engine, Poll, Post, Reply, Start
+from scmkit.engine.evidence import FieldFacts
+from scmkit.engine.policy import ATTEMPTS
+from scmkit.engine.tracking import LATE_S, Watch
+from scmkit.journal.journal import Journal
+from scmkit.journal.memory import MemoryJournal
+from scmkit.journal.records import begin
+from scmkit.planning.planning import Plan
+from scmkit.uploading.fences import TRAVEL_S, Fence, claim_of
+from scmkit.wire import sharing
 
 URL = "https://api.example.com"
 

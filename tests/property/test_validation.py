@@ -7,8 +7,8 @@ import pandas as pd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scmkit.texts import text_table
-from scmkit.validation import RULES, validate
+from scmkit.core.texts import text_table
+from scmkit.validation.validation import RULES, validate
 
 anything = st.one_of(
     st.none(),

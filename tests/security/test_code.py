@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import scmkit
-from scmkit.journal import Journal
+from scmkit.journal.journal import Journal
 
 PACKAGE = Path(scmkit.__file__).parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -71,8 +71,8 @@ SQL_METHODS = {"execute", "executemany", "executescript", "query", "each", "_all
 # Statements that are put together, by the function that does it, from words of our own: the names of tables and
 # pragmas, and the sandbox's columns, which are named c0, c1, ... by their position.
 PUT_TOGETHER = {
-    "journal.py": {"forget"},
-    "storage.py": {"_set_up", "_run_each"},
+    "journal/journal.py": {"forget"},
+    "journal/storage.py": {"_set_up", "_run_each"},
     "sandbox/world.py": {"load", "task", "rows", "_store", "_count"},
 }
 HANDED_ON = {"query", "each", "_change", "_all", "_one"}  # methods that take a statement themselves

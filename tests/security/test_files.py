@@ -22,12 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scmkit
-from scmkit import exports, tables
-from scmkit.cli import main
-from scmkit.errors import JournalError, MissingDependencyError, TableError
-from scmkit.exports import NOTES, with_notes, write_rows
-from scmkit.tables import read_table
-from scmkit.texts import text_column, text_of
+from scmkit.cli.commands import main
+from scmkit.core.errors import JournalError, MissingDependencyError, TableError
+from scmkit.core.texts import text_column, text_of
+from scmkit.tables import exports, tables
+from scmkit.tables.exports import NOTES, with_notes, write_rows
+from scmkit.tables.tables import read_table
 
 MB = 1 << 20
 FORMULAS = [
@@ -327,7 +327,7 @@ def test_a_table_of_normal_size_is_far_from_the_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("job", ["../../escape", "/etc/passwd", "CON", "a\0b", "..", "x" * 300, "a/b\\c", "nul.txt"])
 def test_no_name_from_elsewhere_becomes_a_file_name(job: str, tmp_path: Path) -> None:
     """A job's id is asked of the journal, and stands in no path: locks are named by its hash (S22)."""
-    from scmkit.journal import Journal
+    from scmkit.journal.journal import Journal
 
     path = tmp_path / "state" / "journal.sqlite3"
     with Journal(path) as book:

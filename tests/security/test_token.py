@@ -20,9 +20,10 @@ import pytest
 from nbclient import NotebookClient
 
 import scmkit
-from scmkit import client as clients
-from scmkit import errors, uploading
-from scmkit.client import Client, Token
+from scmkit.core import errors
+from scmkit.uploading import uploading
+from scmkit.wire import client as clients
+from scmkit.wire.client import Client, Token
 
 CANARY = plain_server.TOKEN
 SHOWN_BY = ("__repr__", "__str__", "_repr_html_", "_repr_mimebundle_", "_repr_latex_", "_repr_json_", "_repr_markdown_")
@@ -218,8 +219,8 @@ def test_what_a_service_repeats_is_kept_without_the_token(
     table: pd.DataFrame, client: Client, server: plain_server.PlainServer, tmp_path: Path
 ) -> None:
     """Rows, journal, WAL, report and exports of a job that was refused with the token's text do not hold it (S07)."""
-    from scmkit.exports import with_notes, write_rows
-    from scmkit.journal import Journal
+    from scmkit.journal.journal import Journal
+    from scmkit.tables.exports import with_notes, write_rows
 
     refused = (400, {"items": [{"wine_name": [f"bad, said {CANARY}"]}]}, {})
     server.answers.extend([refused] * 500)
@@ -302,7 +303,7 @@ def test_an_executed_notebook_does_not_hold_the_token(
 
 def test_no_process_is_started_and_no_command_line_takes_a_token() -> None:
     """The environment and the command lines of children cannot show it: there are none (S04)."""
-    from scmkit.cli import main
+    from scmkit.cli.commands import main
 
     named = {option for command in main.commands.values() for part in command.params for option in part.opts}
     assert "--base-url" in named

@@ -18,8 +18,8 @@ import plain_server
 import pytest
 
 import scmkit
-from scmkit import errors
-from scmkit.client import Client, Limits
+from scmkit.core import errors
+from scmkit.wire.client import Client, Limits
 
 SMALL = Limits(connect_s=1, read_s=2, deadline_s=5, answer_bytes=1_000_000, file_bytes=1_000_000)
 PIECE = 1 << 20

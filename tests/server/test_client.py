@@ -14,9 +14,9 @@ import plain_server
 import pytest
 
 import scmkit
-from scmkit import errors
-from scmkit.client import Client, Limits, retry_after
-from scmkit.contract import TaskState
+from scmkit.core import errors
+from scmkit.core.contract import TaskState
+from scmkit.wire.client import Client, Limits, retry_after
 
 SYNC = "/api/v2/scm/upload/"
 
@@ -351,7 +351,7 @@ def test_the_token_is_shown_to_nobody() -> None:
         with pytest.raises(TypeError):
             copied(client)
         with pytest.raises(TypeError):
-            copied(scmkit.client.Token("canary-token"))
+            copied(scmkit.wire.client.Token("canary-token"))
 
 
 def test_the_token_comes_from_the_environment_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

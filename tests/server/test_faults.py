@@ -45,7 +45,8 @@ from fault_server import (
 )
 
 import scmkit
-from scmkit import Assumptions, Client, Limits, UploadJob, errors
+from scmkit import Assumptions, Client, Limits, UploadJob
+from scmkit.core import errors
 
 SPEED = 50.0
 FAST = Limits(updates_per_second=200, speed=SPEED, connect_s=0.5, read_s=0.5, deadline_s=1.0)
@@ -459,7 +460,7 @@ def test_F28_a_storm_of_429_is_one_pause(world: World) -> None:
     world.check(job, table(200))
     assert job.ok
     assert most_in_a_second(world.server.arrivals) <= 10
-    assert len([e for e in told if isinstance(e, scmkit.events.Paused)]) == 1
+    assert len([e for e in told if isinstance(e, scmkit.core.events.Paused)]) == 1
     assert np.sum(np.diff(world.server.arrivals) >= 1.0) == 1
 
 
@@ -764,7 +765,7 @@ def test_a_listener_that_fails_loses_no_row(world: World) -> None:
     """The upload stops, and says of every row what is known."""
 
     def listener(event: object) -> None:
-        if isinstance(event, scmkit.events.Attempted):
+        if isinstance(event, scmkit.core.events.Attempted):
             raise OSError("disk full")
 
     job = UploadJob(scmkit.plan(table(), assumptions=SMALL), world.client)

@@ -12,10 +12,12 @@ import pytest
 from plain_server import PlainServer
 
 import scmkit
-from scmkit import errors, resuming, sharing
-from scmkit.fences import LATE_S, Fence, claim_of
-from scmkit.journal import Journal
-from scmkit.models import Mode
+from scmkit.core import errors
+from scmkit.core.models import Mode
+from scmkit.journal.journal import Journal
+from scmkit.uploading import resuming
+from scmkit.uploading.fences import LATE_S, Fence, claim_of
+from scmkit.wire import sharing
 
 YEAR_S = 365 * 86_400.0
 LOST = (200, b"{", {"Content-Length": "100", "Connection": "close"})  # applied or not: nobody knows

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit.adapting import ENOUGH, CallSize
+from scmkit.engine.adapting import CallSize
+from scmkit.uploading.plans import ENOUGH
 
 
 def inventory_of(lots: int, codes: int) -> pd.DataFrame:
@@ -72,7 +73,7 @@ def test_asked_for_batches_stay_as_they_are() -> None:
 class Sluggish(scmkit.Client):
     """A client on a machine that has much else to do."""
 
-    def upload_sync(self, *args: Any, **options: Any) -> scmkit.models.SyncAnswer:
+    def upload_sync(self, *args: Any, **options: Any) -> scmkit.core.models.SyncAnswer:
         time.sleep(0.5)
         return super().upload_sync(*args, **options)
 

@@ -9,7 +9,7 @@ import pytest
 from plain_server import FIXED, PlainServer
 
 import scmkit
-from scmkit import errors
+from scmkit.core import errors
 
 SLIM = pd.DataFrame({"extended_id": ["Code_00000-"], "lot_number": ["000000"]})
 HEADER = ",".join(FIXED)

@@ -20,10 +20,13 @@ from click.testing import CliRunner
 from plain_server import PlainServer
 
 import scmkit
-from scmkit import errors, events, sharing
-from scmkit import journal as journals
-from scmkit.cli import main
-from scmkit.journal import Journal
+from scmkit.cli.commands import main
+from scmkit.core import errors, events
+from scmkit.core.models import Mode
+from scmkit.journal import journal as journals
+from scmkit.journal.journal import Journal
+from scmkit.uploading import uploading
+from scmkit.wire import sharing
 
 SMALL = scmkit.Assumptions(max_body_bytes=1_000)  # many calls for few rows
 REFUSED = (401, {"detail": "Token expired."}, {})
@@ -112,7 +115,7 @@ def test_a_plan_comes_back_whole(table: pd.DataFrame, inventory: pd.DataFrame, c
     pd.testing.assert_frame_equal(again.calls, plan.calls)
     pd.testing.assert_frame_equal(again.rows, plan.rows)
     assert repr(again.estimate.frame) == repr(plan.estimate.frame)
-    modes = [scmkit.uploading.Mode.ASYNC if a else scmkit.uploading.Mode.SYNC for a in plan.is_async]
+    modes = [Mode.ASYNC if a else Mode.SYNC for a in plan.is_async]
     for c, mode in enumerate(modes):
         assert again.body(mode, again.rows_of(c)) == plan.body(mode, plan.rows_of(c))
 
@@ -210,7 +213,7 @@ def test_a_complete_job_that_applied_nothing_says_so(
     unknown = table.assign(extended_id=table["extended_id"] + "x")
     some = pd.concat([table, unknown]).scm.upload(client)
     line = capsys.readouterr().err.splitlines()[-1]
-    monkeypatch.setattr(scmkit.uploading, "can_move", lambda: True)
+    monkeypatch.setattr(uploading, "can_move", lambda: True)
     nothing = unknown.scm.upload(client)
     bar = capsys.readouterr().err.splitlines()[-1]
     merged = pd.concat([table, table]).scm.upload(client, progress=False)

@@ -19,8 +19,8 @@ import pytest
 import requests
 
 import scmkit
-from scmkit.errors import ConfigurationError, MissingDependencyError
-from scmkit.latency import ServiceTime
+from scmkit.core.errors import ConfigurationError, MissingDependencyError
+from scmkit.estimation.latency import ServiceTime
 from scmkit.sandbox import Sandbox
 
 ME, SYNC, ASYNC = "/api/v2/me/", "/api/v2/scm/upload/", "/api/v2/scm/upload/async/"

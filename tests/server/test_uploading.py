@@ -11,7 +11,8 @@ import pytest
 from plain_server import PlainServer
 
 import scmkit
-from scmkit import errors, uploading
+from scmkit.core import errors
+from scmkit.uploading import uploading
 
 GATEWAY = (504, b"<html><title>504 Gateway Time-out</title></html>", {})
 
@@ -255,11 +256,11 @@ def test_listeners_hear_what_the_ledger_knows(table: pd.DataFrame, client: scmki
     """One stream of events feeds everybody; the last one is the end."""
     heard: list[object] = []
     plan = scmkit.plan(table)
-    job = scmkit.uploading.UploadJob(plan, client)
+    job = scmkit.uploading.uploading.UploadJob(plan, client)
     job.subscribe(heard.append)
     job._start().result(timeout=10)
-    assert isinstance(heard[-1], scmkit.events.Ended)
-    settled = np.concatenate([e.rows for e in heard if isinstance(e, scmkit.events.Settled)])
+    assert isinstance(heard[-1], scmkit.core.events.Ended)
+    settled = np.concatenate([e.rows for e in heard if isinstance(e, scmkit.core.events.Settled)])
     assert sorted(settled.tolist()) == list(range(50))
 
 

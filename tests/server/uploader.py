@@ -17,7 +17,9 @@ import scipy.optimize  # before the fork, so that a child is at work at once
 import scipy.stats  # noqa: F401
 
 import scmkit
-from scmkit import journal, sharing, uploading
+from scmkit.journal import journal
+from scmkit.uploading import uploading
+from scmkit.wire import sharing
 
 Point = tuple[str, str, int]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from scmkit.adapting import MOST_TIMES, CallSize
-from scmkit.contract import SAFE_CODES, Assumptions
-from scmkit.latency import ServiceTime
-from scmkit.planning import Plan, plan
+from scmkit.core.contract import SAFE_CODES, Assumptions
+from scmkit.engine.adapting import MOST_TIMES, CallSize
+from scmkit.estimation.latency import ServiceTime
+from scmkit.planning.planning import Plan, plan
 
 LOTS, CODES = 400, 200
 TIMEOUT_S = 60.0

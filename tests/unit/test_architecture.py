@@ -1,88 +1,41 @@
-"""Promises about layout: imports go down only, the two sides do not know each other, and importing is cheap."""
+"""Promises about layout: rooms import what lies below them, the two sides are apart, importing is cheap.
+
+Every import counts, those inside functions and under TYPE_CHECKING too.
+"""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import scmkit
+from scmkit import capacity
+from scmkit.core import results
 
 PACKAGE = Path(scmkit.__file__).parent
-# From the ground up. A module may import what stands on a line below its own, or on the same line.
+TESTS = Path(__file__).parents[1]
+# From the ground up. A room may import from rooms on the lines below its own, and never from its own line.
 FLOORS = [
-    {"errors", "contract"},
-    {"paths"},
-    {"models", "display", "fitting", "shell"},
-    {"arguments"},
-    {"latency", "texts", "lines", "events", "pacing", "sharing", "storage"},
-    {
-        "fanout",
-        "exports",
-        "tables",
-        "policy",
-        "tracking",
-        "dates",
-        "payloads",
-        "journal",
-        "memory",
-        "client",
-        "evidence",
-    },
-    {"clusters"},
-    {"validation", "matching", "estimation", "playing"},
-    {"layout", "population"},
-    {"planning"},
-    {"simulation", "ledger", "readback", "capacity", "records", "progress"},
-    {"adapting", "fences", "figures"},
-    {"engine", "plots"},
-    {"uploading"},
-    {"resuming"},
+    {"core"},
+    {"tables", "wire"},
+    {"estimation", "validation"},
+    {"planning", "sandbox"},
+    {"engine", "journal", "simulation", "steps"},
+    {"plots", "uploading"},
     {"widgets"},
-    {"accessor", "sandbox"},
-    {"demo"},
-    {"cli", "__init__"},
-    {"__main__"},
+    {"panels"},
+    {"accessor", "capacity", "cli"},
+    {"__init__", "__main__"},
 ]
-TABLE_SIDE = {
-    "adapting",
-    "fanout",
-    "fitting",
-    "playing",
-    "layout",
-    "population",
-    "capacity",
-    "clusters",
-    "texts",
-    "lines",
-    "tables",
-    "exports",
-    "dates",
-    "validation",
-    "matching",
-    "estimation",
-    "planning",
-    "simulation",
-    "payloads",
-    "readback",
-    "ledger",
-    "arguments",
-    "display",
-    "events",
-    "figures",
-    "latency",
-    "paths",
-    "plots",
-    "progress",
-    "records",
-    "shell",
-}
-WIRE_SIDE = {
-    "client", "tracking", "pacing", "policy", "contract", "errors", "models", "journal", "memory", "sharing", "storage",
-    "evidence", "fences",
-}  # fmt: skip
+TABLE_SIDE = {"estimation", "planning", "plots", "simulation", "tables", "validation"}
+WIRE_SIDE = {"wire"}
 NETWORK = {"requests", "urllib3", "http", "socket", "starlette", "uvicorn"}
+LARGEST_SHARE = 0.12  # of all lines, in one room
 HEAVY = [
     "matplotlib",
     "ipywidgets",
@@ -97,68 +50,125 @@ HEAVY = [
 ]
 
 
-def imports(module: str) -> set[str]:
-    """Everything that a module imports when it is loaded; a signpost inside a function may point anywhere."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    lazy = {
-        name
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.If) and not is_top_level_code(function)
-        for name in names_in(function)
-    }
-    return found - lazy
+@cache
+def sources() -> Mapping[str, str]:
+    """Return the text of every module, by its name with dots."""
+    return {dotted(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def is_top_level_code(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test)
+def dotted(path: Path) -> str:
+    return ".".join(["scmkit", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
 
 
-def names_in(node: ast.AST) -> set[str]:
-    return {
-        name
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.ImportFrom) and inner.module
-        for name in [inner.module, *(f"{inner.module}.{alias.name}" for alias in inner.names)]
-    }
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
 
 
 def rooms() -> list[str]:
-    return sorted(path.stem for path in PACKAGE.glob("*.py"))
+    return sorted({room_of(module) for module in sources()})
 
 
-def floor(room: str) -> int:
-    return next(i for i, names in enumerate(FLOORS) if room in names)
+def imports(source: str) -> Iterator[str]:
+    """Name all that a text imports, wherever it stands; of ours, the modules."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in sources() else node.module for name in names)
 
 
-def test_the_lists_of_rooms_are_complete() -> None:
-    """Every room has one floor, and one side, but for the few that bring both together; no list is out of date."""
-    listed = [room for names in FLOORS for room in names]
-    assert sorted(listed) == sorted([*rooms(), "sandbox", "widgets"])
-    both = {"__init__", "__main__", "accessor", "cli", "demo", "engine", "resuming", "uploading"}
-    assert sorted([*TABLE_SIDE, *WIRE_SIDE, *both]) == rooms()
+def upward(module: str, source: str) -> list[str]:
+    """Name what a module imports from rooms that do not lie below its own; the names of the package are no room."""
+    floor = {room: at for at, names in enumerate(FLOORS) for room in names}
+    own = room_of(module)
+    ours = {name for name in imports(source) if name.startswith("scmkit.") and room_of(name) != own}
+    return sorted(name for name in ours if floor[room_of(name)] >= floor[own])
 
 
-@pytest.mark.parametrize("room", rooms())
-def test_imports_go_down_only(room: str) -> None:
-    """No room knows what stands above it."""
-    for name in imports(room):
-        parts = name.split(".")
-        if parts[0] == "scmkit" and len(parts) > 1 and (PACKAGE / f"{parts[1]}.py").exists():
-            assert floor(parts[1]) <= floor(room), f"{room} imports {parts[1]}, which stands above it"
+def private(source: str) -> list[str]:
+    """Name what a text takes of another module's underscored names."""
+    tree = ast.parse(source)
+    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("scmkit")]
+    modules = {
+        alias.asname or alias.name
+        for node in froms
+        for alias in node.names
+        if f"{node.module}.{alias.name}" in sources()
+    }
+    reached = [
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    ]
+    imported = [alias.name for node in froms for alias in node.names]
+    return [name for name in [*imported, *reached] if is_private(name.split(".")[-1])]
 
 
-@pytest.mark.parametrize("room", sorted((TABLE_SIDE | WIRE_SIDE) & set(rooms())))
-def test_the_two_sides_do_not_know_each_other(room: str) -> None:
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_every_room_has_a_floor() -> None:
+    """The list of floors is complete and up to date."""
+    assert sorted(room for names in FLOORS for room in names) == rooms()
+    assert len(FLOORS) <= 10
+
+
+@pytest.mark.parametrize("module", sources())
+def test_imports_go_down_only(module: str) -> None:
+    """No room knows what stands above it or beside it."""
+    assert not upward(module, sources()[module])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def f():\n    from scmkit.uploading.ledger import Ledger",
+        "if TYPE_CHECKING:\n    from scmkit.plots import plots",
+        "def f():\n    import scmkit.cli.commands",
+    ],
+)
+def test_a_planted_upward_import_is_found(line: str) -> None:
+    """Neither a function nor a type check hides an import that goes up."""
+    assert upward("scmkit.planning.layout", line)
+
+
+def test_no_room_is_too_large() -> None:
+    """What grows beyond a share of the whole is several kinds of knowledge."""
+    lines: Counter[str] = Counter()
+    for module, source in sources().items():
+        lines[room_of(module)] += len(source.splitlines())
+    room, most = lines.most_common(1)[0]
+    assert most <= LARGEST_SHARE * lines.total(), room
+
+
+@pytest.mark.parametrize("module", sources())
+def test_no_module_reads_anothers_underscored_names(module: str) -> None:
+    """What another module needs is public."""
+    assert not private(sources()[module])
+
+
+@pytest.mark.parametrize("module", [m for m in sources() if room_of(m) in TABLE_SIDE | WIRE_SIDE])
+def test_the_two_sides_do_not_know_each_other(module: str) -> None:
     """The table side knows no network, the wire side no pandas."""
-    forbidden = NETWORK | {"scmkit.client"} if room in TABLE_SIDE else {"pandas"}
-    assert not {name.split(".")[0] for name in imports(room)} & forbidden
-    assert not imports(room) & forbidden
+    found = {name.split(".")[0] for name in imports(sources()[module])}
+    found |= {room_of(name) for name in imports(sources()[module]) if name.startswith("scmkit.")}
+    assert not found & (NETWORK | {"wire"} if room_of(module) in TABLE_SIDE else {"pandas"})
+
+
+def test_what_a_result_can_do_is_registered() -> None:
+    """What only a room above knows how to do is known once scmkit is imported."""
+    done = {
+        results.draw: {scmkit.Plan, scmkit.Estimate, scmkit.ServiceTime, scmkit.Risk, capacity.Curve},
+        results.simulate: {scmkit.Plan},
+        results.upload: {scmkit.Plan},
+        results.show: {scmkit.UploadJob},
+    }
+    for function, kinds in done.items():
+        assert set(function.registry) - {object} == kinds
+        with pytest.raises((TypeError, NotImplementedError)):
+            function(object())
 
 
 def test_importing_is_cheap() -> None:

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pytest
 
 import scmkit
-from scmkit import arguments, capacity
-from scmkit.errors import ArgumentError, ConfigurationError, FileAccessError, PlanError, ScmkitError, TableError
-from scmkit.tables import from_arrow
+from scmkit import capacity
+from scmkit.core import arguments
+from scmkit.core.errors import ArgumentError, ConfigurationError, FileAccessError, PlanError, ScmkitError, TableError
+from scmkit.tables.tables import from_arrow
 
 DF = pd.DataFrame(
     {"extended_id": [f"Code_{i:04d}" for i in range(3)], "lot": ["L1", "L1", "L2"], "note": ["x", "y", "z"]}
@@ -138,7 +139,7 @@ def test_a_wrong_argument_works_or_is_one_sentence(
     """Whatever stands in the place of one argument, nothing comes from the depths."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "journal.sqlite3"))
-    monkeypatch.setattr(capacity, "TRIALS", 2)
+    monkeypatch.setattr("scmkit.simulation.capacity.TRIALS", 2)
     function, good = public_calls(client, tmp_path)[name]
     assert outcome(function, good) == "worked"
     said = 0
@@ -312,7 +313,7 @@ def test_kinds_of_columns_of_other_libraries_have_the_text_that_pandas_gives_the
             "t": [dt.datetime(2026, 11, 23), dt.datetime(2026, 11, 23, 10)], "s": [{"a": 1}, {"a": 2}],
         }
     )  # fmt: skip
-    columns = scmkit.texts.text_table(from_arrow(frame))
+    columns = scmkit.core.texts.text_table(from_arrow(frame))
     assert {name: column.take(np.arange(2)).tolist() for name, column in columns.items()} == {
         "c": ["a", None], "e": ["b", "b"], "d": ["1.50", None], "f": ["0.1", None], "l": [None, None],
         "t": ["2026-11-23", None], "s": [None, None],
@@ -340,5 +341,5 @@ def test_other_libraries_are_not_loaded_before_they_are_used() -> None:
 def test_warnings_as_errors_stay_warnings() -> None:
     """Somebody who turned warnings into errors sees the warning, not an argument at fault."""
     calls = pd.DataFrame({"codes": 100, "items": 1, "seconds": [0.5] * 10 + [5.0] * 10, "timed_out": False})
-    with pytest.raises(scmkit.errors.ServiceChangedWarning):
+    with pytest.raises(scmkit.core.errors.ServiceChangedWarning):
         scmkit.ServiceTime.fit(calls)

@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import binom
 
 import scmkit
-from scmkit import fitting
-from scmkit.errors import ClusteredSampleWarning
-from scmkit.fanout import Growth, from_sample, total_from_sample
+from scmkit.core.errors import ClusteredSampleWarning
+from scmkit.estimation import fitting
+from scmkit.estimation.fanout import Growth, from_sample, total_from_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import interval_coverage as coverage
@@ -318,7 +318,7 @@ def test_a_service_that_changed_is_noticed() -> None:
     assert not scmkit.ServiceTime.fit(calls).check.changed
     slower = calls.assign(seconds=np.where(np.arange(60) < 30, calls["seconds"], calls["seconds"] * 2.5))
     slower = slower.assign(timed_out=slower["seconds"] >= 60, seconds=slower["seconds"].clip(upper=60))
-    with pytest.warns(scmkit.errors.ServiceChangedWarning, match="slower"):
+    with pytest.warns(scmkit.core.errors.ServiceChangedWarning, match="slower"):
         scmkit.ServiceTime.fit(slower)
 
 
@@ -347,9 +347,9 @@ def test_few_calls_say_that_they_are_few() -> None:
 def test_observations_that_cannot_be_are_clear_errors(change: dict, words: str) -> None:
     """Never a silent NaN in a risk."""
     calls = observe(scmkit.ServiceTime.fixed(), 5, np.random.default_rng(1)).assign(**change)
-    with pytest.raises(scmkit.errors.PlanError, match=words):
+    with pytest.raises(scmkit.core.errors.PlanError, match=words):
         scmkit.ServiceTime.fit(calls)
-    with pytest.raises(scmkit.errors.PlanError, match="lack seconds"):
+    with pytest.raises(scmkit.core.errors.PlanError, match="lack seconds"):
         scmkit.ServiceTime.fit(calls.drop(columns="seconds"))
 
 

@@ -8,9 +8,10 @@ import pytest
 
 import scmkit
 from scmkit import ServiceTime, capacity
-from scmkit.contract import UPDATES_PER_SECOND
-from scmkit.errors import PlanError
-from scmkit.estimation import Estimate
+from scmkit.core.contract import UPDATES_PER_SECOND
+from scmkit.core.errors import PlanError
+from scmkit.estimation.estimation import Estimate
+from scmkit.simulation.capacity import sample_for, seconds_until
 
 MODEL = ServiceTime.fixed(base_s=0.5, per_code_s=0.003, per_item_s=0.001, noise=0.3)
 
@@ -121,11 +122,11 @@ def test_a_deadline_is_met_when_arithmetic_says_so() -> None:
     assert curve.best == 2
     assert curve.answer.startswith("With 2 workers and 1 key value a call, all is done within 2 min")
     six = pd.Timestamp("2026-11-24 17:59")
-    assert capacity.seconds_until("18:00", six) == 60
-    assert capacity.seconds_until("18:00", pd.Timestamp("2026-11-24 18:00", tz="Europe/Zurich")) == 86_400
-    assert capacity.seconds_until(pd.Timestamp("2026-11-24 17:00", tz="UTC"), six.tz_localize("Europe/Zurich")) == 60
+    assert seconds_until("18:00", six) == 60
+    assert seconds_until("18:00", pd.Timestamp("2026-11-24 18:00", tz="Europe/Zurich")) == 86_400
+    assert seconds_until(pd.Timestamp("2026-11-24 17:00", tz="UTC"), six.tz_localize("Europe/Zurich")) == 60
     with pytest.raises(PlanError, match="the deadline 2026-11-24 17:00 has passed: it is 2026-11-24 17:59"):
-        capacity.seconds_until("2026-11-24 17:00", six)
+        seconds_until("2026-11-24 17:00", six)
     with pytest.raises(PlanError, match="'six' is no time: write it as '18:00'"):
         capacity.on_time(20, "six", 1)
 
@@ -201,7 +202,7 @@ def test_a_sample_tells_a_key_value_as_closely_as_its_size_says() -> None:
     codes = float(lots["codes"].nlargest(3).median())
     width = curve.frame.set_index("fraction")["width"]
     assert width[0.1] == pytest.approx(1.96 * np.sqrt(0.9 / (0.1 * codes)), rel=0.3)
-    assert capacity.sample_for(codes, width[0.1]) == pytest.approx(0.1, rel=0.6)
+    assert sample_for(codes, width[0.1]) == pytest.approx(0.1, rel=0.6)
     assert capacity.sample_to_collect(5, 0.001, fractions=[0.01]).best is None
 
 

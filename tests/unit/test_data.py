@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scmkit import contract
+from scmkit.core import contract
 from scmkit.sandbox import samples
-from scmkit.tables import read_table
+from scmkit.tables.tables import read_table
 
 DATA = Path(__file__).parents[2] / "data"
 NAMES = ("inventory", "codes", "lots", "pallets", "damaged")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from scmkit import display
+from scmkit.core import display
 
 PAYLOADS = (
     "<script>alert(1)</script>",

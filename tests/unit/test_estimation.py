@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit.errors import MissingColumnError, PlanError, TableError
+from scmkit.core.errors import MissingColumnError, PlanError, TableError
 
 
 @pytest.fixture

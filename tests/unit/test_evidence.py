@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from scmkit import evidence
-from scmkit.contract import CODE_COLUMNS
-from scmkit.evidence import NOTHING, SPECIAL, Change, FieldFacts
-from scmkit.models import Fate
+from scmkit.core import contract
+from scmkit.core.contract import CODE_COLUMNS
+from scmkit.core.models import Fate
+from scmkit.engine import evidence
+from scmkit.engine.evidence import NOTHING, SPECIAL, Change, FieldFacts
 
 APPLIED, DISCARDED, UNMATCHED, UNVERIFIED, UNKNOWN = (
     Fate.APPLIED, Fate.DISCARDED, Fate.UNMATCHED, Fate.UNVERIFIED, Fate.UNKNOWN,
@@ -147,7 +148,7 @@ WHOLE = [*CODE_COLUMNS, "a", "2026"]
 )
 def test_only_a_whole_header_says_which_fields_there_are(columns: list[str], fields: set | None) -> None:
     """A list of keys and codes is not what a campaign defines (F49)."""
-    assert evidence.fields_in(columns) == fields
+    assert contract.fields_in(columns) == fields
 
 
 @pytest.mark.parametrize(

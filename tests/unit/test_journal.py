@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scmkit import contract, events, sharing, storage
-from scmkit import journal as journals
-from scmkit.errors import JournalError
-from scmkit.journal import Journal, Record
-from scmkit.models import Fate, Mode, Outcome, Task
-from scmkit.storage import NoLocksError
+from scmkit.core import contract, events
+from scmkit.core.errors import JournalError
+from scmkit.core.models import Fate, Mode, Outcome, Task
+from scmkit.journal import journal as journals
+from scmkit.journal import storage
+from scmkit.journal.journal import Journal, Record
+from scmkit.journal.storage import NoLocksError
+from scmkit.wire import sharing
 
 SERVICE = "https://api.example.com"
 ROWS = np.arange(6)
@@ -45,7 +47,7 @@ def attempted(call: int, rows: Any, mode: Mode = Mode.SYNC, **facts: Any) -> eve
 
 
 def in_a_process(code: str, path: Path) -> subprocess.CompletedProcess[str]:
-    start = f"import sys\nfrom scmkit.journal import *\npath = {str(path)!r}\n"
+    start = f"import sys\nfrom scmkit.journal.journal import *\npath = {str(path)!r}\n"
     return subprocess.run([sys.executable, "-c", start + code], capture_output=True, text=True, check=False)
 
 
@@ -242,7 +244,7 @@ def test_a_job_has_one_owner(path: Path) -> None:
 def test_a_killed_process_lets_its_job_go(path: Path) -> None:
     """The lock of a process that was killed is nobody's; what it had written is there."""
     code = (
-        "import os, signal, numpy as np\nfrom scmkit.models import Mode\nfrom scmkit.events import Sending\n"
+        "import os, signal, numpy as np\nfrom scmkit.core.models import Mode\nfrom scmkit.core.events import Sending\n"
         "record = Journal(path).create('job-1', 'u', 1, {'fates': np.zeros(1, 'i1')}, [(Mode.SYNC, np.arange(1))])\n"
         "record(Sending(0, Mode.SYNC, np.arange(1), b'x'))\nos.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from scmkit import ServiceTime
-from scmkit.errors import PlanError
+from scmkit.core.errors import PlanError
 
 
 def test_documented_marks() -> None:

@@ -13,7 +13,7 @@ from scipy.special import expit, log_ndtr
 
 import scmkit
 
-pytestmark = pytest.mark.filterwarnings("ignore::scmkit.errors.ServiceChangedWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::scmkit.core.errors.ServiceChangedWarning")
 
 Law = Callable[[np.ndarray, np.ndarray], np.ndarray]  # codes and items of the next calls -> their seconds
 KNOWN = 50  # calls

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 import scmkit
-from scmkit import errors, exports
-from scmkit.cli import main
-from scmkit.lines import lines_of, numbered, place
+from scmkit.cli.commands import main
+from scmkit.core import errors
+from scmkit.core.lines import lines_of, numbered, place
+from scmkit.tables import exports
 
 HARD = '\n lot_number,wine_name\r\n000001,"two\nlines"\n\n000002,b\r000003,c\n,\n,\n'
 

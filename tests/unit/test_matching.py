@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 import scmkit
-from scmkit.cli import main
-from scmkit.errors import MissingColumnError, ValidationError
-from scmkit.matching import Held
-from scmkit.validation import Findings
+from scmkit.cli.commands import main
+from scmkit.core.errors import MissingColumnError, ValidationError
+from scmkit.validation.matching import Held
+from scmkit.validation.validation import Findings
 
 KEY = "lot_number"
 SHORT = ["22", "42", "53", "102"]

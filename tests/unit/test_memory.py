@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scmkit import events
-from scmkit.journal import Journal, Record
-from scmkit.memory import MemoryJournal, Order
-from scmkit.models import Fate, Mode, Outcome, Task
+from scmkit.core import events
+from scmkit.core.models import Fate, Mode, Outcome, Task
+from scmkit.journal.journal import Journal, Record
+from scmkit.journal.memory import MemoryJournal, elsewhere, in_memory
+from scmkit.wire.order import JobOrder
 
 SERVICE = "https://api.example.com"
 ROWS = np.arange(4)
@@ -85,26 +86,26 @@ def test_a_job_in_memory_has_one_owner() -> None:
     book.reopen("one").close()
 
 
-def names(order: Order, job: str | None, journal: Path) -> list[tuple[Path, set[str]]]:
-    return [(book.path, jobs) for book, jobs in order.elsewhere(job, journal)]
+def names(order: JobOrder, job: str | None, journal: Path) -> list[tuple[Path, set[str]]]:
+    return [(book.path, jobs) for book, jobs in elsewhere(order, job, journal)]
 
 
 def test_earlier_jobs_in_other_journals_are_named(tmp_path: Path) -> None:
     """Each journal is opened with the jobs in it that came before; one that is gone is not made again."""
-    order, (a, b) = Order(), (tmp_path / "a", tmp_path / "b")
+    order, (a, b) = JobOrder(), (tmp_path / "a", tmp_path / "b")
     Journal(a).close()
-    for job, path in (("a1", a), ("m1", order.memory.path), ("b1", b), ("a2", a)):
+    for job, path in (("a1", a), ("m1", in_memory(order).path), ("b1", b), ("a2", a)):
         order.enter(job, path)
     assert names(order, "a1", a) == []
-    assert names(order, "m1", order.memory.path) == [(a, {"a1"})]
-    assert names(order, "a2", a) == [(order.memory.path, {"m1"})]
-    assert names(order, None, b) == [(a, {"a1", "a2"}), (order.memory.path, {"m1"})]
+    assert names(order, "m1", in_memory(order).path) == [(a, {"a1"})]
+    assert names(order, "a2", a) == [(in_memory(order).path, {"m1"})]
+    assert names(order, None, b) == [(a, {"a1", "a2"}), (in_memory(order).path, {"m1"})]
     assert not b.exists()
 
 
 def test_a_job_that_goes_on_comes_before_those_made_later(tmp_path: Path) -> None:
     """A resumed job takes its place before later ones of its journal, or else the last."""
-    order, (a, b) = Order(), (tmp_path / "a", tmp_path / "b")
+    order, (a, b) = JobOrder(), (tmp_path / "a", tmp_path / "b")
     for path in (a, b):
         Journal(path).close()
     for job, path, before in (("a1", a, ()), ("b1", b, ()), ("a2", a, ()), ("a1", a, ("a2", "a3"))):

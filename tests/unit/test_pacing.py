@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scmkit.pacing import CATCH_UP, HEADROOM, Budget, Claim, Pace, backoff_s, probe_pause_s
+from scmkit.wire.pacing import CATCH_UP, HEADROOM, Budget, Claim, Pace, backoff_s, probe_pause_s
 
 
 def play(pace: Pace, calls: int, step: float = 0.0) -> np.ndarray:

@@ -14,11 +14,19 @@ import pytest
 from click.testing import CliRunner
 
 import scmkit
-from scmkit import exports, paths, tables
-from scmkit.cli import main
-from scmkit.errors import DestinationError, JournalError, MissingFileError, MissingJournalError, ScmkitError, TableError
-from scmkit.journal import Journal
-from scmkit.records import table_of
+from scmkit.cli.commands import main
+from scmkit.core import paths
+from scmkit.core.errors import (
+    DestinationError,
+    JournalError,
+    MissingFileError,
+    MissingJournalError,
+    ScmkitError,
+    TableError,
+)
+from scmkit.journal.journal import Journal
+from scmkit.journal.records import table_of
+from scmkit.tables import exports, tables
 
 
 @pytest.fixture

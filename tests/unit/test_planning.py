@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit import layout
-from scmkit.contract import CODE_COLUMNS, Assumptions
-from scmkit.errors import PlanError
-from scmkit.models import Mode
+from scmkit.core.contract import CODE_COLUMNS, Assumptions
+from scmkit.core.errors import PlanError
+from scmkit.core.models import Mode
+from scmkit.planning import layout
 
 
 def codes_table(rows: int, **columns: object) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def test_a_plan_says_what_is_odd_about_it() -> None:
 def test_a_hopeless_table_is_an_error_even_when_rows_may_be_rejected() -> None:
     """No rows and no fields are about the whole table: nothing is left to send."""
     for df in (codes_table(0, wine_name=[]), codes_table(3)):
-        with pytest.raises(scmkit.errors.ValidationError, match="nothing was sent"):
+        with pytest.raises(scmkit.core.errors.ValidationError, match="nothing was sent"):
             scmkit.plan(df, errors="reject")
 
 

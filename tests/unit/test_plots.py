@@ -11,7 +11,8 @@ from IPython.core.pylabtools import select_figure_formats
 from matplotlib import pyplot
 
 import scmkit
-from scmkit import ServiceTime, capacity, plots
+from scmkit import ServiceTime, capacity
+from scmkit.plots import plots
 
 LOTS = pd.DataFrame({"lot_number": ["1", "2"], "wine_name": ["a", "b"]})
 CODES = pd.DataFrame({"lot_number": ["1", "1", "2"]})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from scmkit import errors
-from scmkit.models import Mode, Outcome
-from scmkit.policy import ATTEMPTS, Attempt, Decision, Do, decide, named_items
+from scmkit.core import errors
+from scmkit.core.models import Mode, Outcome
+from scmkit.engine.policy import ATTEMPTS, Attempt, Decision, Do, decide, named_items
 
 
 def half() -> float:

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from scmkit import ServiceTime, capacity
-from scmkit.estimation import Estimate
-from scmkit.playing import INTERVAL_S
-from scmkit.population import CallRisk, KeyValues, Service, play_upload
+from scmkit.estimation.estimation import Estimate
+from scmkit.planning.playing import INTERVAL_S
+from scmkit.simulation.population import CallRisk, KeyValues, Service, play_upload
 
 RNG = np.random.default_rng(11)
 TABLES = {

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit.client import Limits
-from scmkit.engine import Engine, Post, Reply
-from scmkit.errors import GatewayTimeoutError
-from scmkit.events import Sending
-from scmkit.models import AsyncAnswer, Mode, SyncAnswer, Task, TaskState
+from scmkit.core.errors import GatewayTimeoutError
+from scmkit.core.events import Sending
+from scmkit.core.models import AsyncAnswer, Mode, SyncAnswer, Task, TaskState
+from scmkit.engine.engine import Engine, Post, Reply
+from scmkit.wire.client import Limits
 
 TRUTH = scmkit.ServiceTime.documented()
 MIDDLE = {name: float(np.median(getattr(TRUTH, name))) for name in ("base_s", "per_code_s", "per_item_s")}

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit import records
-from scmkit.journal import Journal
-from scmkit.models import Mode
+from scmkit.core.models import Mode
+from scmkit.journal import records
+from scmkit.journal.journal import Journal
 
 SERVICE = "https://api.example.com"
 

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 import scmkit
-from scmkit.errors import PlanError
-from scmkit.fanout import Bounds
-from scmkit.playing import ASYNC_ANSWER_S, INTERVAL_S, Schedule, Table, play
+from scmkit.core.errors import PlanError
+from scmkit.estimation.fanout import Bounds
+from scmkit.planning.playing import ASYNC_ANSWER_S, INTERVAL_S, Schedule, Table, play
 
 
 def lots(codes: list[int], **options: object) -> scmkit.Plan:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from scmkit.errors import JournalError
-from scmkit.storage import NoLocksError, opened, transaction, translated
+from scmkit.core.errors import JournalError
+from scmkit.journal.storage import NoLocksError, opened, transaction, translated
 
 OURS = 0x1234
 TABLES = "create table facts (fact text)"

@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scmkit.contract import TaskState
-from scmkit.errors import FileAccessError, MissingColumnError, MissingDependencyError, TableError
-from scmkit.tables import read_codes, read_table
-from scmkit.texts import MISSING, columns_of, group, text_column, text_of, text_table
+from scmkit.core.contract import TaskState
+from scmkit.core.errors import FileAccessError, MissingColumnError, MissingDependencyError, TableError
+from scmkit.core.texts import MISSING, columns_of, group, text_column, text_of, text_table
+from scmkit.tables.tables import read_codes, read_table
 
 NS_DAY = pd.Timestamp("2026-11-23")
 

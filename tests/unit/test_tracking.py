@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scmkit.contract import TaskState
-from scmkit.errors import (
+from scmkit.core.contract import TaskState
+from scmkit.core.errors import (
     AnswerLostError,
     GatewayTimeoutError,
     NotFoundError,
@@ -14,8 +14,8 @@ from scmkit.errors import (
     UnavailableError,
     UnreadableAnswerError,
 )
-from scmkit.models import Task
-from scmkit.tracking import AWAY, LAST_POLL_S, Watch
+from scmkit.core.models import Task
+from scmkit.engine.tracking import AWAY, LAST_POLL_S, Watch
 
 PENDING = Task("t", TaskState.PENDING, "pending")
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit.errors import MissingColumnError, PlanError, ValidationError
-from scmkit.validation import RULES, Findings, validate
+from scmkit.core.errors import MissingColumnError, PlanError, ValidationError
+from scmkit.validation.validation import RULES, Findings, validate
 
 KEY = "lot_number"
 

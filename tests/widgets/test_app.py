@@ -13,8 +13,8 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from scmkit.cli import main
-from scmkit.widgets import app
+from scmkit.cli import app
+from scmkit.cli.commands import main
 
 
 def test_without_voila_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from plain_server import PlainServer
 from waiting import wait_for
 
 import scmkit
-from scmkit import records
-from scmkit.errors import PlanError
-from scmkit.journal import Journal
+from scmkit.core.errors import PlanError
+from scmkit.journal import records
+from scmkit.journal.journal import Journal
+from scmkit.uploading.ledger import told
 from scmkit.widgets.board import PATIENCE_S, Line, TaskBoard, Turns, ago, chosen
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -70,7 +71,7 @@ def abandoned(client: scmkit.Client, server: PlainServer) -> scmkit.UploadJob:
 def test_without_a_journal_there_is_nothing_to_show_and_none_is_made(board: TaskBoard) -> None:
     """An empty board says so, and leaves no file behind."""
     assert "0 jobs: none yet" in repr(board)
-    assert not scmkit.journal.place().exists()
+    assert not scmkit.journal.journal.place().exists()
     assert board.cancel.disabled
     assert board.resume.disabled
     assert board.again.disabled
@@ -226,7 +227,7 @@ def test_what_is_told_of_a_job_is_what_it_said(table: pd.DataFrame, client: scmk
     """Rows, calls and counts from the journal equal those of the job itself."""
     job = scmkit.upload(table, client, progress=False)
     with Journal() as book:
-        ledger = records.told(book, job.id)
+        ledger = told(book, job.id)
         pd.testing.assert_frame_equal(ledger.rows(), job.rows)
         assert ledger.counts() == job.counts()
         assert len(records.attempts(book, job.id, 0)) == 1

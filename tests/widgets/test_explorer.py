@@ -11,11 +11,11 @@ from waiting import wait_for
 
 import scmkit
 from scmkit import ServiceTime, capacity
-from scmkit.display import duration, percent
-from scmkit.estimation import Estimate
-from scmkit.playing import play
-from scmkit.population import KeyValues, Service
-from scmkit.widgets.chart import drawn, number
+from scmkit.core.display import duration, percent
+from scmkit.estimation.estimation import Estimate
+from scmkit.planning.playing import play
+from scmkit.plots.chart import drawn, number
+from scmkit.simulation.population import KeyValues, Service
 from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, explore, scaled
 
 UNEVEN = KeyValues.of(

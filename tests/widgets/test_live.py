@@ -12,13 +12,14 @@ from plain_server import PlainServer
 from waiting import wait_for
 
 import scmkit
-from scmkit.display import duration
-from scmkit.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
-from scmkit.models import Fate, Mode, Task
-from scmkit.progress import Lines, Progress, Watcher
-from scmkit.widgets import live, steps
+from scmkit.core.display import duration
+from scmkit.core.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
+from scmkit.core.models import Fate, Mode, Task
+from scmkit.steps import steps
+from scmkit.steps.steps import Service
+from scmkit.uploading.progress import Lines, Progress, Watcher
+from scmkit.widgets import live
 from scmkit.widgets.live import LiveLine, Shown
-from scmkit.widgets.steps import Service
 
 
 def progress(**facts: object) -> Progress:

@@ -23,9 +23,12 @@ from traitlets import Bunch
 from waiting import wait_for
 
 import scmkit
-from scmkit import adapting, contract, display, uploading
-from scmkit.widgets import desk, sections, steps
-from scmkit.widgets.panels import Panel
+from scmkit.core import contract, display
+from scmkit.panels import sections
+from scmkit.panels.panels import Panel
+from scmkit.steps import steps
+from scmkit.uploading import plans, uploading
+from scmkit.widgets import desk
 from scmkit.widgets.surface import Place
 
 module = sys.modules[Panel.__module__]
@@ -189,7 +192,7 @@ def test_nothing_long_runs_on_the_callers_thread(
         monkeypatch.setattr(place, name, watched)
 
     for place, name in (
-        (module, "_looked_at"), (module, "_with_risk"), (module, "_read_content"), (adapting, "plan"),
+        (module, "_looked_at"), (module, "_with_risk"), (module, "_read_content"), (plans, "plan"),
         (uploading, "upload"), (module, "_question"), (module, "_result"), (scmkit.Client, "download_codes"),
     ):  # fmt: skip
         watch(place, name)
@@ -521,7 +524,7 @@ def test_an_account_can_be_given_on_the_page(
     assert trouble(panel) == ""
     assert "someone@example.com" in panel._codes._service.value
     assert not shown(account.box)
-    assert scmkit.client.default_client().me() == {"email": "someone@example.com"}  # the board's, too
+    assert scmkit.wire.client.default_client().me() == {"email": "someone@example.com"}  # the board's, too
     assert panel.submit().result(30).ok
     panel.wait()
     assert f"scmkit.Client({server.url!r})" in panel.code

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit import contract
-from scmkit.display import plural
-from scmkit.exports import NOTES
-from scmkit.progress import seconds_left
-from scmkit.validation import RULES
-from scmkit.widgets import steps
-from scmkit.widgets.steps import FIXES, Source, Steps
+from scmkit.core import contract
+from scmkit.core.display import plural
+from scmkit.steps import steps
+from scmkit.steps.steps import FIXES, Source, Steps
+from scmkit.tables.exports import NOTES
+from scmkit.uploading.progress import seconds_left
+from scmkit.validation.validation import RULES
 
 
 def source(frame: pd.DataFrame, name: str = "df") -> Source:

@@ -6,7 +6,7 @@ import threading
 import ipywidgets
 import pytest
 
-from scmkit.errors import PlanError
+from scmkit.core.errors import PlanError
 from scmkit.widgets.surface import Place, Surface, caused_by, guarded
 
 

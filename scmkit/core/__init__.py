@@ -1,0 +1,1 @@
+"""What every room uses: the contract, errors, cells as text, values, events, checked arguments, escaped HTML."""

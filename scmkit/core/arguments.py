@@ -1,0 +1,371 @@
+"""Arguments, looked at where they come in: what is wrong with one is said in a sentence, before anything is done.
+
+`public` stands on each public function and constructor. What an argument must be is told by its name, in `KINDS`, since
+a name means the same everywhere. Of tables, `scmkit.tables.arguments` knows more.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+
+from scmkit.core.contract import Assumptions
+from scmkit.core.display import shown
+from scmkit.core.errors import ArgumentError, FileAccessError, ScmkitError, SettingError, did_you_mean
+from scmkit.core.token import Token
+
+Anything = TypeVar("Anything", bound=Callable[..., Any])
+
+LARGEST = 10**12  # codes, rows, trials: far beyond what anybody has, far below what an int64 holds
+LONGEST_PATH, LONGEST_NAME = 4_096, 255  # bytes
+LONGEST_TEXT = 1_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an argument must be.
+
+    Parameters
+    ----------
+    words : str
+        What it is, to follow "risk is".
+    accepts : callable
+        Whether a value is of this kind.
+    reads : callable, optional
+        Makes what the function takes of a value that is accepted.
+    hint : callable, optional
+        Says what may have been meant by a value that is not.
+    sentence : str
+        The message.
+    """
+
+    words: str
+    accepts: Callable[[Any], bool]
+    reads: Callable[[Any], Any] | None = None
+    hint: Callable[[Any], str] | None = None
+    sentence: str = "{name} is {words}, not {value}{hint}"
+
+    def wrong(self, name: str, value: Any) -> str:
+        """Say what is wrong with a value; empty when nothing is."""
+        with suppress(Exception):  # what cannot even be asked is not of this kind
+            if self.accepts(value):
+                return ""
+        hint = "" if self.hint is None else self.hint(value)
+        return self.sentence.format(name=name, words=self.words, value=_told(value, name), hint=hint)
+
+    def optional(self) -> Kind:
+        """Return the kind that may also be None."""
+        return Kind(
+            f"{self.words}, or None", lambda v: v is None or self.accepts(v), self.reads, self.hint, self.sentence
+        )
+
+
+def public(
+    *,
+    error: type[ScmkitError] = ArgumentError,
+    depths: bool = True,
+    options_of: Callable[..., Any] | None = None,
+    **kinds: Kind,
+) -> Callable[[Anything], Anything]:
+    """Check the arguments of a function, or of a class's constructor, and say in one sentence what is wrong.
+
+    Parameters
+    ----------
+    error : type
+        What is raised.
+    depths : bool
+        Whether an error from the depths is the arguments' fault, too: not where something was sent before.
+    options_of : callable, optional
+        Whose parameters ``**options`` are.
+    **kinds
+        Kinds of arguments that differ from those in `KINDS`.
+    """
+    rules = _Rules(error, depths, options_of, kinds)
+
+    def decorated(function: Any) -> Any:
+        if not isinstance(function, type):
+            return _checked(function, function.__name__, rules)
+        constructor: Any = function
+        constructor.__init__ = _checked(constructor.__init__, function.__name__, rules)
+        return function
+
+    return decorated
+
+
+@dataclass(frozen=True)
+class _Rules:
+    error: type[ScmkitError]
+    depths: bool
+    options_of: Callable[..., Any] | None
+    kinds: Mapping[str, Kind]
+
+
+def _checked(function: Any, name: str, rules: _Rules) -> Any:
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        call = _Call(signature, args, options)
+        del args, options  # one of them may be a token, and a traceback may show variables
+        try:
+            call.check(rules, name)
+            return call.make(function)
+        except Exception as error:
+            if isinstance(error, ScmkitError | Warning) or (call.begun and not rules.depths):
+                raise
+            kind = FileAccessError if isinstance(error, OSError) else rules.error
+            raise kind(f"{name}: these arguments lead to {type(error).__name__}: {_plain(error)}") from error
+
+    return wrapper
+
+
+class _Call:
+    """Arguments that are about to be used; it does not show them."""
+
+    def __init__(self, signature: inspect.Signature, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+        self._signature, self._unbound, self.begun = signature, "", False
+        self._bound: inspect.BoundArguments | None = None
+        try:
+            self._bound = signature.bind(*args, **options)
+        except TypeError as error:
+            self._unbound = str(error)
+            unknown = [name for name in options if name not in signature.parameters]
+            if unknown:
+                self._unbound += did_you_mean(unknown[0], signature.parameters)
+
+    def _wrong(self, rules: _Rules) -> str:
+        if self._bound is None:
+            return self._unbound
+        arguments = self._bound.arguments
+        for name, value in list(arguments.items()):
+            kind = self._signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                told = self._look(value, rules) or _unknown(value, rules)
+            elif kind is inspect.Parameter.VAR_POSITIONAL:
+                told = ""
+            else:
+                told = self._look(arguments, rules, name)
+            if told:
+                return told
+        return ""
+
+    def check(self, rules: _Rules, name: str) -> None:
+        if wrong := self._wrong(rules):
+            raise rules.error(f"{name}: {wrong}")
+        self.begun = True
+
+    def make(self, function: Callable[..., Any]) -> Any:
+        assert self._bound is not None  # noqa: S101 - it was checked
+        return function(*self._bound.args, **self._bound.kwargs)
+
+    def _look(self, values: dict[str, Any], rules: _Rules, *names: str) -> str:
+        """Check some values, and put in the place of each what the function takes."""
+        for name in names or list(values):
+            kind = rules.kinds.get(name) or KINDS.get(name)
+            if kind is None:
+                continue
+            if told := kind.wrong(name, values[name]):
+                return told
+            if kind.reads is not None and values[name] is not None:
+                values[name] = kind.reads(values[name])
+        return ""
+
+
+def _unknown(options: Mapping[str, Any], rules: _Rules) -> str:
+    known = None if rules.options_of is None else inspect.signature(rules.options_of).parameters
+    strange = [name for name in options if known is not None and name not in known]
+    return f"there is no option {strange[0]!r}{did_you_mean(strange[0], known)}" if known and strange else ""
+
+
+def _plain(error: BaseException) -> str:
+    """Return the words of an error from elsewhere, in one line that any terminal can show."""
+    words = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())
+    return (words or "it says no more")[:200]
+
+
+def _told(value: Any, name: str) -> str:
+    """Show a value in a message, if it is short, and no token."""
+    if isinstance(value, str | bool | Real | None) and name != "token":
+        return shown(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"a {type(value).__name__}"
+
+
+# --- what values may be -----------------------------------------------------------------------------------------
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a finite number; a truth value is none."""
+    try:
+        return isinstance(value, Real) and not is_flag(value) and math.isfinite(value)
+    except OverflowError:  # an int beyond every float
+        return False
+
+
+def is_ours(value: Any, *names: str) -> bool:
+    """Whether a value is of one of our classes, which need not be loaded for that."""
+    return any(c.__name__ in names and c.__module__.startswith("scmkit") for c in type(value).__mro__)
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value is a truth value, of Python or NumPy."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not is_flag(value)
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is text."""
+    return isinstance(value, str)
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value may be the path of a file."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(text := os.fspath(value), str):
+        return False
+    try:
+        name = os.fsencode(text)
+    except UnicodeEncodeError:  # half of a character
+        return False
+    longest = max(map(len, name.replace(b"\\", b"/").split(b"/")))
+    return b"\0" not in name and 0 < len(name) <= LONGEST_PATH and longest <= LONGEST_NAME
+
+
+def is_name(value: Any) -> bool:
+    """Whether a value may be the label of a column."""
+    try:
+        return value is not None and value == value and bool(str(value)) and not isinstance(value, bytes | Mapping)
+    except (TypeError, ValueError):  # an array, a missing value, a number that Python refuses to write
+        return False
+
+
+def _is_key(value: Any) -> bool:
+    if isinstance(value, tuple):  # the name of a column may be one that holds nothing, too
+        return all(v is None or is_name(v) for v in value)
+    if isinstance(value, list) or type(value).__name__ in ("Index", "ndarray"):
+        return all(is_name(v) and not isinstance(v, list | bool) for v in value)
+    return is_name(value) and not is_flag(value) and _is_plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | Real) or type(value).__name__ in ("Timestamp", "date", "datetime")
+
+
+def _is_count(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return len(value) == 2 and all(is_real(v) and 0 <= v <= LARGEST for v in value)
+    return is_real(value) and 0 <= value <= LARGEST
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return hasattr(value, "isoformat") and value == value
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_widths(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(is_name(k) and _is_whole(v) and 0 < v <= 1_000 for k, v in value.items())
+
+
+def _is_numbers(value: Any) -> bool:
+    try:
+        return len(value) > 0 and all(is_real(v) and 0 < v <= LARGEST for v in value)
+    except TypeError:
+        return False
+
+
+def _as_token(value: Any) -> Any:
+    """Return a token that shows itself to nobody: a traceback may show what is called with it."""
+    return Token(value) if value and isinstance(value, str) else value or None
+
+
+def whole(least: int, most: int = LARGEST) -> Kind:
+    """Return the kind of whole numbers from one to another."""
+    end = "or more" if most == LARGEST else f"to {most:,}"
+    return Kind(f"a whole number of {least:,} {end}", lambda v: _is_whole(v) and least <= v <= most)
+
+
+def choice(*words: str) -> Kind:
+    """Return the kind of values that are one of these words."""
+    listed = f"one of {', '.join(map(repr, words))}"
+    return Kind(
+        listed, lambda v: is_text(v) and v in words, hint=lambda v: did_you_mean(v, words) if is_text(v) else ""
+    )
+
+
+def of_class(name: str, words: str, hint: Callable[[Any], str] | None = None) -> Kind:
+    """Return the kind of objects of one of our classes."""
+    return Kind(words, lambda v: is_ours(v, name), hint=hint)
+
+
+FLAG = Kind("True or False", is_flag)
+TEXT = Kind("text", lambda v: is_text(v) and len(v) <= LONGEST_TEXT)
+PATH = Kind("a path", is_path)
+NAMES = Kind("a list of names", lambda v: isinstance(v, Iterable) and not isinstance(v, str | bytes | Mapping))
+POSITIVE = Kind("a number above 0", lambda v: is_real(v) and v > 0)
+DRAWS = Kind("a number of 0 or more, or an array of them", lambda v: np.asarray(v).dtype.kind in "iuf")
+FROM_ZERO = Kind("a number of 0 or more", lambda v: is_real(v) and v >= 0)
+PROBABILITY = Kind("a probability between 0 and 1, such as 0.01", lambda v: is_real(v) and 0 < v < 1)
+CODES = Kind("a number above 0, or an Estimate", lambda v: is_ours(v, "Estimate") or (is_real(v) and 0 < v <= LARGEST))
+JOURNAL = Kind("a path, False for none, or None for the user's own", lambda v: v is None or is_flag(v) or is_path(v))
+KEY = Kind("the name of a column, or a list of names", _is_key)
+CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={shown(v)}?)" if is_text(v) else "")
+
+# What an argument of this name must be, wherever it stands.
+KINDS: dict[str, Kind] = {
+    "key": KEY,
+    "on_conflict": choice("error", "last", "first"),
+    "mode": choice("auto", "sync", "async"),
+    "errors": choice("raise", "reject"),
+    "estimate": of_class("Estimate", "what scmkit.estimate() made").optional(),
+    "service_time": of_class("ServiceTime", "a ServiceTime").optional(),
+    "sample_fraction": Kind("above 0 and at most 1", lambda v: is_real(v) and 0 < v <= 1),
+    "default": Kind("a number of codes, or (low, high)", _is_count).optional(),
+    "level": Kind("above 0 and below 1", lambda v: is_real(v) and 0 < v < 1),
+    "now": Kind("a time", _is_time).optional(),
+    "risk": PROBABILITY,
+    "batch": Kind("1 row or more, with mode='sync'", lambda v: _is_whole(v) and 1 <= v <= LARGEST).optional(),
+    "workers": whole(1, 1_024),
+    "timeout_s": POSITIVE,
+    "assumptions": of_class("Assumptions", "an Assumptions, see scmkit.core.contract"),
+    "trials": whole(1, 10_000_000),
+    "seed": Kind("a whole number of 0 or more", lambda v: _is_whole(v) and v >= 0).optional(),
+    "client": CLIENT.optional(),
+    "wait": FLAG, "verify": FLAG, "progress": FLAG, "anyway": FLAG, "keep_blank": FLAG,
+    "journal": PATH.optional(),
+    "job_id": Kind("the id of a job, as scmkit.jobs() lists it", lambda v: is_text(v) and bool(v)),
+    "path": PATH,
+    "sheet": TEXT.optional(), "encoding": TEXT.optional(), "kind": TEXT.optional(), "base_url": TEXT.optional(),
+    "delimiter": Kind("one character", lambda v: is_text(v) and len(v) == 1 and v not in '\r\n"').optional(),
+    "pad_to": Kind("a dict of column names and widths of 1 to 1,000", _is_widths).optional(),
+    "max_mb": POSITIVE,
+    "clock": Kind("a function without arguments", callable),
+    "codes_per_key": CODES,
+    "base_s": DRAWS, "per_code_s": DRAWS, "per_item_s": DRAWS, "noise": DRAWS,
+    "rows": whole(1),
+    "batches": Kind("a list of numbers above 0", _is_numbers).optional(),
+    "factors": Kind("a list of numbers above 0", _is_numbers),
+    "limits": of_class("Limits", "a Limits").optional(),
+    "token": Kind("text", lambda v: is_text(v) or is_ours(v, "Token"), _as_token).optional(),
+    "ca_file": PATH.optional(),
+}  # fmt: skip
+
+# The ground below knows nothing of this module.
+public(
+    error=SettingError, max_body_bytes=whole(1), parallel_tasks=whole(1), task_overhead_s=FROM_ZERO,
+    missing_field_is_discarded=FLAG, link_field=TEXT, task_path=TEXT,
+    unique_keys=NAMES, document_ready=NAMES, document_failed=NAMES,
+)(Assumptions)  # fmt: skip

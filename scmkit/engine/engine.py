@@ -1,0 +1,610 @@
+"""The engine: decides everything about an upload, and does nothing itself.
+
+A generator of events over a transport that makes the exchanges: what to send next, what an answer means for each row,
+when to wait, split, follow a task or stop. It knows no thread and no clock but the transport's, so that a test can play
+any schedule of faults.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scmkit.core import contract
+from scmkit.core.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    NotSentError,
+    PermissionDeniedError,
+    RedirectError,
+    ServiceError,
+    UnsettledError,
+)
+from scmkit.core.events import Attempted, Ended, Event, Halved, Paused, PollFailed, Sending, Settled, TaskSeen
+from scmkit.core.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
+from scmkit.core.texts import Ints
+from scmkit.engine import evidence, tracking
+from scmkit.engine import policy as policies
+from scmkit.engine.adapting import CallSize
+from scmkit.engine.evidence import FieldFacts, Verdict
+from scmkit.engine.policy import Do
+from scmkit.planning.planning import Plan
+from scmkit.wire.client import Limits
+from scmkit.wire.pacing import Budget, Pace, probe_pause_s
+
+GRACE_S = 5.0  # for calls under way when a job is cancelled
+FAILURES_BEFORE_PROBE = 5  # in a row; then one call at a time until the service answers again
+POLLS_AT_ONCE = 2
+LOOKS = 3  # at the codes of rows, for what they show about fields; a row without codes shows little
+# Of our clock: a service that has never answered is rather misspelt, or out of reach, than away for a moment.
+UNREACHED_S = 10.0
+LOOK_AGAIN_S = 0.5  # while an earlier job is in the way
+# No question about any task will get another answer than these.
+NO_USE_ASKING = (AuthenticationError, PermissionDeniedError, RedirectError, ConfigurationError)
+
+
+@dataclass(eq=False)
+class Call:
+    """A call on its way to an end; only the engine touches it."""
+
+    number: int
+    mode: Mode
+    rows: Ints
+    parent: int | None = None
+    attempts: int = 0
+    throttled: int = 0
+    began: float | None = None
+    maybe_applied: bool = False
+    resent: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A task that has ended, by the codes that it changed for its rows."""
+
+    call: Call
+    rows: Ints
+    codes: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a job begins: with the calls of its plan, or with what an earlier session left.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+        To be made.
+    next_number : int
+        For the next call that is not among them.
+    tasks : dict of str to Call
+        To be followed.
+    counted : sequence of Counted
+        Tasks that have ended, and of which too little is known to say what they did.
+    facts : FieldFacts
+        What answers said about fields.
+    """
+
+    calls: Sequence[Call]
+    next_number: int
+    tasks: Mapping[str, Call] = field(default_factory=dict)
+    counted: Sequence[Counted] = ()
+    facts: FieldFacts = evidence.NOTHING
+
+    @classmethod
+    def of(cls, plan: Plan) -> Start:
+        """Begin at the beginning."""
+        modes = [Mode.ASYNC if is_async else Mode.SYNC for is_async in plan.is_async]
+        return cls([Call(number, mode, plan.rows_of(number)) for number, mode in enumerate(modes)], len(plan))
+
+
+@dataclass(frozen=True, eq=False)
+class Post:
+    """Work for a worker: send this body."""
+
+    call: Call
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Poll:
+    """Work for a worker: ask for this task."""
+
+    watch: tracking.Watch
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What came of a piece of work: an answer, or the error that the client raised."""
+
+    work: Post | Poll
+    answer: SyncAnswer | AsyncAnswer | Task | None
+    error: Exception | None
+    seconds: float
+
+
+class Transport(Protocol):
+    """Makes exchanges side by side, and knows the time."""
+
+    def now(self) -> float:
+        """Give the seconds of a clock that never goes back."""
+
+    def start(self, work: Post | Poll) -> None:
+        """Begin an exchange; its reply comes out of `wait`."""
+
+    def wait(self, seconds: float | None) -> Reply | None:
+        """Wait for the next reply, None when the time is up or somebody called `wake`."""
+
+    def wake(self) -> None:
+        """End a `wait` early, from any thread."""
+
+    def close(self) -> None:
+        """Let the workers go."""
+
+
+class Engine:
+    """Carries a plan to its end: sends, retries, splits, follows tasks, and says what happened.
+
+    Parameters
+    ----------
+    plan : Plan
+    transport : Transport
+        Makes the exchanges.
+    limits : Limits
+        The pace, and the speed of the service's clock.
+    fields_of : callable
+        Asks the service for what it shows about fields at the codes of a row, given whether a call changed them.
+    look : callable
+        Asks the service what the codes of rows hold now: for each row how many were updated lately, whether all of
+        these hold what was sent, and what is known about fields; None when it cannot say.
+    held_until : callable
+        Gives the moment from which no earlier job can put an older value over ours.
+    random : callable
+        Gives numbers between 0 and 1, for jitter.
+    start : Start, optional
+        What is left to do; by default all of the plan.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        transport: Transport,
+        limits: Limits,
+        fields_of: Callable[[int, bool], FieldFacts] = lambda row, changed: evidence.NOTHING,
+        look: Callable[[Ints], tuple[Ints, NDArray[np.bool_], FieldFacts] | None] = lambda rows: None,
+        held_until: Callable[[float], float] = lambda now: now,
+        random: Callable[[], float] = random.random,
+        start: Start | None = None,
+    ) -> None:
+        start = start or Start.of(plan)
+        self.plan, self.transport, self.limits = plan, transport, limits
+        self._fields_of, self._look, self._held_until, self._random = fields_of, look, held_until, random
+        self._pace = Pace(limits.updates_per_second)
+        self._poll_pace = Pace(contract.OTHER_CALLS_PER_MINUTE / 60 * limits.speed)
+        self._numbers = itertools.count(start.next_number)
+        self._sequence = itertools.count()
+        self._ready: list[tuple[float, int, Call]] = []
+        self._polls: list[tuple[float, int, tracking.Watch]] = []
+        self._calls: dict[int, Call] = {}
+        self._posting: set[Call] = set()
+        self._polling: dict[int, tracking.Watch] = {}
+        self._failures = 0
+        self._probing = plan.probes and any(call.number == 0 for call in start.calls)
+        self._budget = Budget()
+        self._unreached_since: float | None = None  # the first attempt, until anything comes back
+        self._reached = False
+        self._slowed_at = float("-inf")
+        self._size = CallSize(plan)
+        self._ceiling = float("inf")  # bytes: a 413 was answered to a body of this size
+        self._error: Exception | None = None
+        self._given_up: Exception | None = None  # about some of the calls; the others go on
+        self._stop_at: float | None = None
+        self._cancel_by = float("inf")
+        self._silence = tracking.Silence()  # about all tasks
+        self._counted = list(start.counted)
+        self._facts, self._asked = start.facts, False
+        for call in start.calls:
+            self._enqueue(call, 0.0)
+        for task_id, call in start.tasks.items():
+            self._calls[call.number] = call
+            self._watch(tracking.Watch.begin(task_id, call.number, transport.now(), limits.speed))
+
+    def cancel(self, grace_s: float = GRACE_S) -> None:
+        """Send nothing more; calls under way have this long to end. May be called from any thread."""
+        self._cancel_by = min(self._cancel_by, self.transport.now() + grace_s)
+        self.transport.wake()
+
+    def halt(self, error: Exception) -> None:
+        """Send nothing more because of an error; calls under way may still end. Called from the job's own thread."""
+        self._error = self._error or error
+        if self._stop_at is None:
+            self._stop_at = self.transport.now() + self.limits.deadline_s
+        self.transport.wake()
+
+    def run(self) -> Iterator[Event]:
+        """Do the work; each event is a fact that will not change."""
+        yield from self._wait_for_earlier()
+        while not self._over():
+            yield from self._send_ready()
+            self._poll_due()
+            reply = self.transport.wait(self._idle_s())
+            if reply is not None:
+                self._note_contact(reply)
+                yield from self._on_post(reply) if isinstance(reply.work, Post) else self._on_poll(reply)
+        yield from self.leftovers()
+        yield from self._look_again()
+        if self._stop_at is None:
+            self._error = self._given_up
+        yield Ended(self._state(), self._error)
+
+    # Feeding
+
+    def _wait_for_earlier(self) -> Iterator[Event]:
+        told = False
+        while not self._over() and (until := self._held_until(self.transport.now())) > self.transport.now():
+            if not told:
+                yield Paused(0.0, "an earlier job may still change the same codes: waiting until it cannot")
+            told = True
+            self.transport.wait(min(until - self.transport.now(), LOOK_AGAIN_S))
+
+    def _enqueue(self, call: Call, due: float) -> None:
+        self._calls[call.number] = call
+        heapq.heappush(self._ready, (due, next(self._sequence), call))
+
+    def _child(self, parent: Call, mode: Mode, rows: Ints, **facts: Any) -> Call:
+        maybe = parent.maybe_applied
+        return Call(next(self._numbers), mode, rows, parent.number, maybe_applied=maybe, **facts)
+
+    def _over(self) -> bool:
+        if self._cancel_by < float("inf"):
+            self._stop_at = self._cancel_by if self._stop_at is None else min(self._stop_at, self._cancel_by)
+        if self._stop_at is not None:
+            return not self._posting or self.transport.now() >= self._stop_at
+        return not (self._ready or self._posting or self._polls or self._polling)
+
+    def _room(self) -> bool:
+        most = 1 if self._probing or self._failures >= FAILURES_BEFORE_PROBE else self.plan.workers
+        return bool(self._ready) and self._stop_at is None and len(self._posting) < most
+
+    def _send_ready(self) -> Iterator[Event]:
+        while self._room():
+            now = self.transport.now()
+            if max(self._ready[0][0], self._pace.ready_at) > now:
+                return
+            call = self._ready[0][2]
+            body = self.plan.body(call.mode, call.rows)
+            too_large = len(body) >= self._ceiling and len(call.rows) > 1
+            slow = not too_large and call.mode is Mode.SYNC and self._size.should_halve(call.rows)
+            if slow:
+                self._size.note_halved()
+                yield Halved(call.number)
+            if too_large or slow:
+                heapq.heappop(self._ready)
+                self._split(call)
+                continue
+            yield Sending(call.number, call.mode, call.rows, body, call.parent, call.resent)
+            if self._stop_at is not None:  # the intent could not be written down
+                return
+            heapq.heappop(self._ready)
+            now = self.transport.now()
+            call.began = now if call.began is None else call.began
+            self._posting.add(call)
+            self._pace.take(now)
+            self.transport.start(Post(call, body))
+
+    def _poll_due(self) -> None:
+        while self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
+            now = self.transport.now()
+            if max(self._polls[0][0], self._poll_pace.ready_at) > now:
+                return
+            watch = heapq.heappop(self._polls)[2]
+            self._polling[watch.call] = watch
+            self._poll_pace.take(now)
+            self.transport.start(Poll(watch))
+
+    def _idle_s(self) -> float | None:
+        """Seconds until there is something to do without a reply; None when only a reply can bring it."""
+        times = []
+        if self._room():
+            times.append(max(self._ready[0][0], self._pace.ready_at))
+        if self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
+            times.append(max(self._polls[0][0], self._poll_pace.ready_at))
+        if self._stop_at is not None:
+            times.append(self._stop_at)
+        return max(0.0, min(times) - self.transport.now()) if times else None
+
+    # Answers to calls
+
+    def _note_contact(self, reply: Reply) -> None:
+        self._reached = self._reached or not isinstance(reply.error, NotSentError)
+        if self._unreached_since is None:
+            self._unreached_since = self.transport.now() - reply.seconds
+
+    def _out_of_reach(self, error: Exception | None, again_at: float) -> NotSentError | None:
+        """Say that the service cannot be reached, where nothing ever came back and trying again would take too long."""
+        assert self._unreached_since is not None  # noqa: S101 - something was tried
+        if self._reached or again_at - self._unreached_since <= UNREACHED_S:
+            return None
+        return NotSentError(f"{error}. Nothing was sent: check the address and the network, then resume the job")
+
+    def _on_post(self, reply: Reply) -> Iterator[Event]:
+        assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
+        call, answer = reply.work.call, reply.answer
+        if call not in self._posting:
+            return
+        self._posting.discard(call)
+        self._probing = False
+        if reply.error is not None:
+            yield from self._on_failure(call, reply)
+            return
+        self._failures = 0
+        self._budget.earn()
+        self._pace.recover()
+        if isinstance(answer, AsyncAnswer):
+            yield self._attempted(call, reply, Outcome.APPLIED, 200, task_id=answer.task_id)
+            self._watch(tracking.Watch.begin(answer.task_id, call.number, self.transport.now(), self.limits.speed))
+        elif isinstance(answer, SyncAnswer):
+            yield self._attempted(call, reply, Outcome.APPLIED, 200, codes=answer.codes_affected)
+            yield self._read_items(call, answer)
+
+    def _on_failure(self, call: Call, reply: Reply) -> Iterator[Event]:
+        error, now = reply.error, self.transport.now()
+        assert error is not None and call.began is not None  # noqa: S101, PT018 - it was sent and it failed
+        throttled = isinstance(error, ServiceError) and error.status == 429
+        call.throttled += throttled
+        call.attempts += not throttled
+        attempt = policies.Attempt(
+            call.mode, len(call.rows), call.attempts, call.throttled, (now - call.began) * self.limits.speed
+        )
+        decision = policies.decide(error, attempt, self._random, self.limits.speed)
+        if decision.do is Do.RETRY and not throttled and not self._budget.spend():
+            decision = replace(decision, do=Do.STOP)
+        infrastructure = decision.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN)
+        self._failures = self._failures + 1 if infrastructure else 0
+        timed_out = isinstance(error, ServiceError) and error.status == 504
+        if decision.outcome is Outcome.UNKNOWN or timed_out:
+            call.maybe_applied = True
+        status = error.status if isinstance(error, ServiceError) else None
+        yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not Do.RETRY)
+        if decision.everybody:
+            self._pace.pause(now, decision.wait_s)
+            if now - reply.seconds >= self._slowed_at:  # else it was sent before the pause: the same storm
+                self._pace.slow_down()
+                self._slowed_at = now
+                yield Paused(decision.wait_s, str(error))
+        if self._failures >= FAILURES_BEFORE_PROBE:
+            pause = probe_pause_s(self._failures - FAILURES_BEFORE_PROBE, self._random, self.limits.speed)
+            self._pace.pause(now, pause)
+            yield Paused(pause, f"{self._failures} failures in a row, one call will probe: {error}")
+        if status == 413:
+            self._ceiling = min(self._ceiling, len(reply.work.body))  # type: ignore[union-attr]
+        again_at = max(now + decision.wait_s, self._pace.ready_at) if decision.do is Do.RETRY else float("inf")
+        if (unreached := self._out_of_reach(error, again_at)) is not None:
+            decision, error = replace(decision, do=Do.STOP), unreached
+        yield from self._carry_out(decision, call, error, now)
+
+    def _carry_out(self, decision: policies.Decision, call: Call, error: Exception, now: float) -> Iterator[Event]:
+        match decision.do:
+            case Do.RETRY:
+                self._enqueue(call, now + decision.wait_s)
+            case Do.SPLIT:
+                self._split(call)
+            case Do.GO_ASYNC:
+                self._enqueue(self._child(call, Mode.ASYNC, call.rows), now)
+            case Do.REJECT:
+                yield from self._reject(call, decision.named, str(error))
+            case Do.GIVE_UP if decision.outcome is Outcome.NOT_SENT:
+                yield from self._stop(call, error)
+            case Do.GIVE_UP:
+                self._given_up = self._given_up or error
+                fate = Fate.UNKNOWN if call.maybe_applied else Fate.CANCELLED
+                yield Settled.alike(call.rows, fate, call.number, f"given up: {error}")
+            case Do.STOP:
+                yield from self._stop(call, error)
+
+    def _split(self, call: Call) -> None:
+        for half in np.array_split(call.rows, 2):
+            self._enqueue(self._child(call, call.mode, half, resent=call.resent), self.transport.now())
+
+    def _reject(self, call: Call, named: Sequence[int], why: str) -> Iterator[Event]:
+        at_fault = call.rows[list(named)] if named else call.rows
+        why += "; an earlier attempt may have been applied" if call.maybe_applied else ""
+        yield Settled.alike(at_fault, Fate.REJECTED, call.number, why)
+        rest = np.delete(call.rows, list(named)) if named else call.rows[:0]
+        if len(rest):
+            self._enqueue(self._child(call, call.mode, rest, resent=call.resent), self.transport.now())
+
+    def _stop(self, call: Call, error: Exception) -> Iterator[Event]:
+        """Stop feeding; calls under way may still end well. What was not sent stays unsent."""
+        self.halt(error)
+        yield self._unsent(call, str(error))
+
+    def _read_items(self, call: Call, answer: SyncAnswer) -> Settled:
+        """Read each row's fate from the fields that the answer lists for its key."""
+        keys = self.plan.keys[0].take(call.rows).tolist()
+        listed = [answer.items.get(key) for key in keys]
+        verdict = evidence.of_answer(
+            listed, self._sent(call.rows), moved=self._may_have_moved(call),
+            missing_is_discarded=self.plan.assumptions.missing_field_is_discarded,
+            whole=answer.items.keys() <= set(keys) and bool(answer.items or not answer.codes_affected),
+        )  # fmt: skip
+        self._facts |= FieldFacts(
+            frozenset().union(*(names for names in listed if names)), frozenset().union(*verdict.lost.values())
+        )
+        return self._settled(call.rows, verdict, call.number)
+
+    def _sent(self, rows: Ints) -> dict[str, NDArray[np.bool_]]:
+        return {f.name: ~f.missing[rows] for f in self.plan.fields}
+
+    def _settled(self, rows: Ints, verdict: Verdict, call: int | None) -> Settled:
+        lost = {int(rows[i]): names for i, names in verdict.lost.items()}
+        return Settled(rows, verdict.fates, call, lost, verdict.why)
+
+    def _may_have_moved(self, call: Call) -> bool:
+        """Whether an earlier attempt may have taken codes to another campaign, where this key does not find them."""
+        return call.maybe_applied and self.plan.moves_codes
+
+    # Tasks
+
+    def _watch(self, watch: tracking.Watch) -> None:
+        heapq.heappush(self._polls, (watch.due, next(self._sequence), watch))
+
+    def _on_poll(self, reply: Reply) -> Iterator[Event]:
+        assert isinstance(reply.work, Poll)  # noqa: S101 - told apart by the caller
+        watch, now, speed = reply.work.watch, self.transport.now(), self.limits.speed
+        self._polling.pop(watch.call, None)
+        if isinstance(reply.error, NO_USE_ASKING):
+            self._watch(watch)
+            self.halt(reply.error)
+            yield Paused(0.0, str(reply.error))
+            return
+        task = reply.answer if isinstance(reply.answer, Task) else None
+        before, wait_s = watch, getattr(reply.error, "retry_after_s", None) or 0.0
+        watch = before.asked(now, task, speed, wait_s, reply.error)
+        if (unreached := self._out_of_reach(reply.error, max(watch.due, self._poll_pace.ready_at))) is not None:
+            self.halt(unreached)
+        if task is not None and (before.last != task or before.silence.why):
+            yield TaskSeen(task, watch.call)
+        elif watch.silence.why != before.silence.why:
+            yield PollFailed(watch.task_id, watch.call, watch.silence.why)
+        self._silence = self._silence.after(now, reply.error)
+        if (why := self._silence.too_long(now, speed)) is not None:  # more tasks could not be followed, either
+            self.halt(UnsettledError(f"tasks were accepted, and {why}"))
+        if task is not None and task.finished:
+            yield from self._on_task_end(self._calls[watch.call], task)
+        elif (why := watch.lost(now, speed)) is not None:
+            self._given_up = self._given_up or UnsettledError(why)
+            yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
+        else:
+            if reply.error is not None and not isinstance(reply.error, NotFoundError):
+                self._poll_pace.pause(now, 1.0 / speed)
+            self._watch(watch)
+
+    def _on_task_end(self, call: Call, task: Task) -> Iterator[Event]:
+        if task.state is contract.TaskState.COMPLETE:
+            yield self._read_count(call, task)
+        elif call.resent:
+            yield Settled.alike(call.rows, Fate.REJECTED, call.number, f"task {task.id} failed, and so did its repeat")
+        else:
+            call.maybe_applied = True
+            self._enqueue(self._child(call, Mode.ASYNC, call.rows, resent=True), self.transport.now())
+
+    def _read_count(self, call: Call, task: Task) -> Settled:
+        """Read the rows' fates from the only thing that a task says: how many codes it changed."""
+        counted = Counted(call, call.rows, task.codes_affected)
+        by_count = self._by_count(counted)
+        applied = call.rows[by_count.fates == Fate.APPLIED]
+        if len(applied) and not self._asked:  # one task is enough to know the fields, and rows need not wait for it
+            self._ask_for_fields(applied, changed=True, looks=1)
+            self._asked = True
+        verdict = self._by_fields(call.rows, by_count)
+        if (verdict.fates == Fate.UNVERIFIED).any():
+            self._counted.append(counted)
+        return self._settled(call.rows, verdict, call.number)
+
+    def _by_count(self, counted: Counted) -> Verdict:
+        return evidence.of_count(
+            counted.codes, len(counted.rows), unique=self.plan.unique_key, moved=self._may_have_moved(counted.call)
+        )
+
+    def _by_fields(self, rows: Ints, by_count: Verdict) -> Verdict:
+        verdict = evidence.of_fields(by_count.fates, self._sent(rows), self._facts)
+        return replace(verdict, why=by_count.why or verdict.why)
+
+    def _ask_for_fields(self, rows: Ints, *, changed: bool, looks: int) -> None:
+        """Look at the codes of a few rows, until all is known about their fields, or the job is to end."""
+        sent = self._sent(rows)
+        for _ in range(looks):
+            known = self._facts | evidence.SPECIAL
+            open_ = [has for name, has in sent.items() if name not in known.seen | known.missed and has.any()]
+            if not open_ or self._stop_at is not None:
+                return
+            at = int(np.argmax(np.sum(open_, axis=0)))
+            self._facts |= self._fields_of(int(rows[at]), changed)
+            for has in sent.values():
+                has[at] = False
+
+    def _look_again(self) -> Iterator[Event]:
+        """Settle at the end what the counts of tasks left open, with what is known by then."""
+        by_codes = self._by_codes([c for c in self._counted if c.codes and len(c.rows) > 1])
+        verdicts = [(c, by_codes.get(c.call.number) or self._by_count(c)) for c in self._counted]
+        for fate in (Fate.APPLIED, Fate.UNMATCHED):
+            rows = np.concatenate([self.plan.order[:0], *(c.rows[by.fates == fate] for c, by in verdicts)])
+            if len(rows):
+                self._ask_for_fields(rows, changed=fate is Fate.APPLIED, looks=LOOKS)
+        for counted, by_count in verdicts:
+            verdict = self._by_fields(counted.rows, by_count)
+            if (verdict.fates != Fate.UNVERIFIED).any():
+                yield self._settled(counted.rows, verdict, counted.call.number)
+
+    def _by_codes(self, shared: Sequence[Counted]) -> dict[int, Verdict]:
+        """Tell the keys of tasks apart by looking at the codes: where there is an inventory, most of them have some."""
+        if not shared or not self.plan.exact or self._stop_at is not None:
+            return {}
+        rows = np.unique(np.concatenate([counted.rows for counted in shared]))
+        seen = self._look(rows)
+        if seen is None:
+            return {}
+        codes, equal, facts = seen
+        self._facts |= facts
+        at = {counted.call.number: np.searchsorted(rows, counted.rows) for counted in shared}
+        return {
+            c.call.number: evidence.of_codes_seen(c.codes or 0, codes[at[c.call.number]], equal[at[c.call.number]])
+            for c in shared
+        }
+
+    # The end
+
+    def leftovers(self) -> Iterator[Event]:
+        """Say of everything that has no end yet what the evidence is."""
+        for call in self._posting:
+            yield Settled.alike(call.rows, Fate.UNKNOWN, call.number, "sent, and the job ended before the answer came")
+        for _, _, call in self._ready:
+            yield self._unsent(call, "")
+        for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
+            word = watch.silence.why or (watch.last.word if watch.last else "not asked yet")
+            message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
+            yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)
+
+    def _unsent(self, call: Call, why: str) -> Settled:
+        if call.maybe_applied:
+            return Settled.alike(
+                call.rows, Fate.UNKNOWN, call.number, why or "an earlier attempt may have been applied"
+            )
+        number = call.number if call.attempts or call.throttled else None
+        return Settled.alike(call.rows, Fate.CANCELLED, number, why or "the job ended before this was sent")
+
+    def _state(self) -> str:
+        if self._error is not None:
+            return "suspended"
+        return "cancelled" if self._stop_at is not None else "complete"
+
+    def _attempted(
+        self, call: Call, reply: Reply, outcome: Outcome, status: int | None, *, final: bool = True,
+        codes: int | None = None, task_id: str | None = None,
+    ) -> Attempted:  # fmt: skip
+        assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
+        seconds = _service_s(reply, self.limits.speed)
+        message = "" if reply.error is None else str(reply.error)
+        if call.mode is Mode.SYNC and (codes is not None or status == 504):
+            self._size.learn(call.rows, codes, seconds, status == 504)
+        return Attempted(
+            call.number, call.mode, call.rows, call.attempts + call.throttled, outcome, status, seconds,
+            len(reply.work.body), codes, task_id, message, final, call.parent,
+        )  # fmt: skip
+
+
+def _service_s(reply: Reply, speed: float) -> float:
+    """Say how long an exchange took on the service's clock; our own delays count once, however fast that clock runs."""
+    told_s = getattr(reply.answer or reply.error, "server_s", None)
+    if told_s is None or speed == 1:
+        return reply.seconds * speed
+    return float(told_s + max(0.0, reply.seconds - told_s / speed))

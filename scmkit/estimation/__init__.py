@@ -1,0 +1,1 @@
+"""Codes per key value and seconds per call: models, and fits to what was seen."""

@@ -1,0 +1,1 @@
+"""What is written down before it happens, in one SQLite file."""

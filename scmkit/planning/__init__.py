@@ -1,0 +1,1 @@
+"""What is sent, in which calls, and when each probably ends."""

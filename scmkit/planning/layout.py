@@ -1,0 +1,411 @@
+"""Which rows go in which call: what the plan chooses from, and how it chooses.
+
+A layout is arrays: row positions call after call, and where each call begins. Candidates differ in the rows that go to
+tasks, in the number of sync calls, and in whether these are of one size or taper off, so that the last ones fill the
+gaps. What cannot win by a bound below its seconds is not looked at; the others are played: pace, workers, tasks and
+lost calls count as they will. The order of the table decides nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scmkit.core import contract
+from scmkit.core.texts import Ints, TextColumn, group
+from scmkit.estimation.fanout import Bounds, Uncertain, sum_counts
+from scmkit.estimation.latency import ServiceTime
+from scmkit.planning import payloads
+from scmkit.planning.playing import INTERVAL_S, Schedule, play
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+# More tasks must save a share of the time: a sync answer names each row's state, a task only counts codes.
+WORTH_TASKS = 0.94
+AS_QUICK = (
+    1.02  # of layouts within 2 % of the quickest, or as far as chance goes, the one with the fewest calls is taken
+)
+WAVES = (1, 2, 3, 4, 6, 8, 12)  # sync calls per worker worth trying
+# The work that tasks may take beside sync calls, in shares of what the service's servers do while the workers do the
+# rest: the heaviest rows first, or the largest sets of equal rows.
+BESIDE = (0.25, 0.5, 0.75, 0.9, 1.0)
+TASK_WAVES = (1, 4)  # tasks per server of the service into which rows with equal values are cut
+TAPERS = (0.4, 0.1)  # what the last of tapering calls holds of the first: it starts later, by the pace at least
+ONE_BY_ONE = 2_000  # the heaviest rows are dealt one by one; the many light ones fill up what is left
+TRIALS = 96  # with the same seed for all candidates, so that they differ by their layout and not by chance
+SAID_TRIALS = 400  # of the one layout that is chosen
+PLAYED_CALLS = 1_500  # a layout of more calls is bound by pace and workers, and predicted from them
+
+
+class Why(IntEnum):
+    """The reason for which a call is what it is."""
+
+    SHARED_SYNC = 0
+    TOO_RISKY = 1
+    EQUAL_ROWS = 2
+    ALONE = 3
+    ASKED_SYNC = 4
+    COMPOUND = 5
+    BESIDE = 6
+    PROBE = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Calls as arrays."""
+
+    order: Ints
+    offsets: Ints
+    is_async: Bools
+    whys: NDArray[np.int8]
+
+
+Packed = tuple[Ints, Ints]  # row positions, call after call, and the rows of each call
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What a plan is chosen from."""
+
+    keys: tuple[TextColumn, ...]
+    fields: tuple[TextColumn, ...]
+    codes: pd.DataFrame
+    live: Ints
+    service_time: ServiceTime
+    risk: float
+    timeout_s: float
+    workers: int
+    assumptions: contract.Assumptions
+    level: float = 0.95
+
+    @cached_property
+    def high(self) -> Floats:
+        """Each row's upper estimate of codes."""
+        return np.asarray(self.codes["high"], dtype=float)
+
+    @cached_property
+    def weight(self) -> Floats:
+        """Each row's upper codes plus what an item costs, in codes."""
+        per_code = max(float(self.service_time.per_code_s.mean()), 1e-12)
+        return np.asarray(self.high + float(self.service_time.per_item_s.mean()) / per_code)
+
+    @cached_property
+    def limit(self) -> float:
+        """The weight that one sync call may have within the risk."""
+        return float(self.service_time.max_codes(self.risk, self.timeout_s, items=0))
+
+    @cached_property
+    def item_bytes(self) -> Ints:
+        """Each row's bytes as an item of a sync call."""
+        return payloads.item_bytes(self.keys[0], self.fields)
+
+    @cached_property
+    def heaviest_first(self) -> Ints:
+        """The live rows by falling weight."""
+        return self.live[np.argsort(-self.weight[self.live], kind="stable")]
+
+    @cached_property
+    def _is_live(self) -> Bools:
+        return np.isin(np.arange(len(self.high)), self.live)
+
+    @cached_property
+    def sharing(self) -> Ints:
+        """Number the sets of rows that one async call can carry: equal values, and equal keys but the first.
+
+        Where a key value selects an unknown number of codes, a task of several could not say which of them
+        matched; then each row has its own.
+        """
+        if not self._can_share:
+            return np.arange(len(self.high))
+        return group([*self.fields, *self.keys[1:]], len(self.high))[0]
+
+    @property
+    def _can_share(self) -> bool:
+        unique = self.assumptions.is_unique(k.name for k in self.keys)
+        return unique or bool((self.codes["source"] == "exact").all())
+
+    def choose(self, mode: str, batch: int | None = None) -> tuple[Layout, str]:
+        """Return the layout for a mode, and in words why it was chosen."""
+        nothing = np.zeros(len(self.high), dtype=bool)
+        if mode == "async" or len(self.keys) > 1:
+            words = "mode='async' was asked for" if mode == "async" else "several key columns need async calls"
+            return self.best([~nothing])[0], words
+        if mode == "sync" and batch is not None:
+            return self._fixed(batch), f"{batch:,} rows a sync call were asked for"
+        if mode == "sync":
+            return self.best([nothing])[0], "mode='sync' was asked for"
+        layout, seconds = self.best(self._ways())
+        layout = self._probing(layout)
+        _, all_async = self.best([~nothing])
+        if layout.is_async.all():
+            return layout, "auto: all async ends first"
+        return layout, f"auto: all async would take {all_async / max(seconds, 1e-9):,.1f} times as long"
+
+    def _probing(self, layout: Layout) -> Layout:
+        """Let a small call go out first where nobody knows yet how fast the service is, and others are not safe.
+
+        It holds the lightest rows, as many as the documentation calls safe: enough to tell a service that is several
+        times slower from one that is not.
+        """
+        heavy = _sum(self.high[layout.order], layout.offsets) > contract.SAFE_CODES
+        if not self.service_time.untested or not np.any(heavy & ~layout.is_async):
+            return layout
+        call = len(layout.whys) - 1  # sync calls come last, the largest first
+        first, last = int(layout.offsets[call]), int(layout.offsets[call + 1])
+        lightest = np.cumsum(self.high[layout.order[first:last]][::-1]) <= contract.SAFE_CODES
+        moved = max(int(lightest.sum()), 1)
+        order = np.concatenate([layout.order[last - moved :], layout.order[: last - moved]])
+        sizes = np.diff(layout.offsets)
+        sizes[call] -= moved
+        left = sizes > 0
+        offsets = np.concatenate([[0], np.cumsum([moved, *sizes[left]])]).astype(np.int64)
+        is_async, whys = np.append(False, layout.is_async[left]), np.append(Why.PROBE, layout.whys[left])
+        return Layout(order, offsets, is_async, whys.astype(np.int8))
+
+    def best(self, ways: list[Bools]) -> tuple[Layout, float]:
+        """Return the layout that is predicted to end first; an earlier way wins unless clearly beaten."""
+        best: tuple[Layout, float] | None = None
+        for to_task in ways:
+            found = self._quickest(to_task, np.inf if best is None else best[1] * WORTH_TASKS)
+            best = best if found is None else found
+        assert best is not None  # noqa: S101 - nothing is slower than for ever
+        return best
+
+    def schedule(self, layout: Layout) -> Schedule:
+        """Return a layout's calls as the simulation plays them."""
+        rows = Uncertain(*(self.codes[name].to_numpy(dtype=float)[layout.order] for name in Uncertain._fields))
+        calls = sum_counts(rows, layout.offsets, self.level)
+        return Schedule(
+            layout.is_async, np.diff(layout.offsets), Bounds(*calls[:3]), self.service_time, self.workers,
+            self.timeout_s, self.assumptions, rows.codes, (calls.shared / np.maximum(calls.sd, 1e-9)) ** 2, self.level,
+            probes=len(layout.whys) > 0 and layout.whys[0] == Why.PROBE,
+        )  # fmt: skip
+
+    def _quickest(self, to_task: Bools, below: float) -> tuple[Layout, float] | None:
+        """Return the best layout with these rows as tasks, if its prediction lies below some seconds."""
+        if np.count_nonzero(np.bincount(self.sharing[to_task & self._is_live])) * INTERVAL_S >= below:
+            return None  # the pace alone takes longer
+        tried: list[tuple[Layout, Floats]] = []
+        least = below
+        for layout in self._layouts(to_task):
+            schedule = self.schedule(layout)
+            if schedule.least_ends().mean() >= least and tried:
+                continue
+            tried.append((layout, _ends(schedule)))
+            least = min(least, float(tried[-1][1].mean()))
+        quickest = min((ends for _, ends in tried), key=np.mean)
+        if quickest.mean() >= below:
+            return None
+        layout, ends = min((pair for pair in tried if _as_quick(pair[1], quickest)), key=lambda pair: len(pair[0].whys))
+        return layout, float(ends.mean())
+
+    def _layouts(self, to_task: Bools) -> Iterator[Layout]:
+        """Lay out these rows as tasks and the others as sync calls, in all ways that are worth trying."""
+        rows = self.heaviest_first
+        tasks = self._task_packings(rows[to_task[rows]])
+        for sync in self._sync_packings(rows[~to_task[rows]]):
+            for task in tasks:
+                yield self._joined(task, sync)
+
+    def _joined(self, tasks: Packed, sync: Packed) -> Layout:
+        """Tasks go out first: the service works on them beside the sync calls."""
+        order, sizes = (np.concatenate(pair) for pair in zip(tasks, sync, strict=True))
+        is_async = np.arange(len(sizes)) < len(tasks[1])
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return Layout(order, offsets, is_async, self._whys(order, offsets, is_async))
+
+    def _fixed(self, batch: int) -> Layout:
+        """So many rows a sync call, in the table's order, whatever the risk."""
+        sizes = np.diff(np.append(np.arange(0, len(self.live), batch), len(self.live)))
+        nothing = np.zeros(0, dtype=np.int64)
+        return self._joined((nothing, nothing), (self.live, sizes))
+
+    def _ways(self) -> list[Bools]:
+        """Which rows go to tasks: those too risky for sync; sets of equal rows from some size on; the heaviest."""
+        rows, weight = self.heaviest_first, self.weight
+        forced = weight > self.limit
+        _, inverse, counts = np.unique(self.sharing[rows], return_inverse=True, return_counts=True)
+        size = np.zeros(len(weight), dtype=np.int64)
+        size[rows] = counts[inverse]
+        ways = [forced | (size >= least) for least in (np.inf, 1000, 100, 10, 2)]
+        by_set = np.lexsort((inverse, -np.bincount(inverse, weight[rows])[inverse])) if len(rows) else rows
+        servers = self.assumptions.parallel_tasks
+        for order in (rows, rows[by_set]):
+            share = np.ones(len(weight))
+            share[order] = np.cumsum(weight[order]) / max(weight[order].sum(), 1e-12)
+            ways += [forced | (share <= part * servers / (servers + self.workers)) for part in BESIDE]
+        distinct = {way[rows].tobytes(): way for way in ways}
+        return sorted(distinct.values(), key=lambda way: int(way[rows].sum()))
+
+    def _task_packings(self, rows: Ints) -> list[Packed]:
+        """Rows that can share a task go together, as many as a body holds, or cut for the service's servers."""
+        total = float(self.weight[rows].sum())
+        shares = [total / (self.assumptions.parallel_tasks * waves) for waves in TASK_WAVES]
+        packed = [self._task_calls(rows, limit) for limit in (np.inf, *shares)]
+        return list({sizes.tobytes(): (order, sizes) for order, sizes in packed}.values())
+
+    def _task_calls(self, rows: Ints, limit: float) -> Packed:
+        """Pack tasks of at most this weight, the one with the most codes first."""
+        order = rows[np.argsort(self.sharing[rows], kind="stable")]
+        envelope = int(np.max(self.item_bytes[self.live], initial=0)) + 200  # one row's values, names and brackets
+        room = float(self.assumptions.max_body_bytes - envelope)
+        key_bytes = payloads.text_bytes(self.keys[0])[order] + 1
+        sizes = _pack([key_bytes, self.weight[order]], [room, limit], self.sharing[order])
+        return self._largest_first(order, sizes)
+
+    def _sync_packings(self, rows: Ints) -> Iterator[Packed]:
+        """As few calls as the risk allows; or as many as suit the workers, of one size or tapering off."""
+        room = float(self.assumptions.max_body_bytes - payloads.sync_envelope_bytes(self.keys[0]))
+        alone = rows[self.weight[rows] > self.limit]
+        rows = rows[len(alone) :]
+        weight, size = self.weight[rows], self.item_bytes[rows]
+        few = _pack([size, weight], [room, self.limit])
+        yield self._largest_first(np.concatenate([alone, rows]), np.concatenate([np.ones_like(alone), few]))
+        for targets in self._targets(len(few), float(weight.sum())) if len(rows) else ():
+            calls = _deal(weight, targets)
+            if np.any(np.bincount(calls, weight) > self.limit) or np.any(np.bincount(calls, size) > room):
+                continue
+            order = rows[np.argsort(calls, kind="stable")]
+            counts = np.bincount(calls)
+            sizes = np.concatenate([np.ones_like(alone), counts[counts > 0]])
+            yield self._largest_first(np.concatenate([alone, order]), sizes)
+
+    def _targets(self, fewest: int, total: float) -> Iterator[Floats]:
+        """The weights of a number of calls, worth trying; no more than pays under the pace."""
+        waves = [self.workers * wave for wave in (*WAVES, -(-fewest // self.workers), 1 - (-fewest // self.workers))]
+        numbers = {*(max(1, self.workers * part // 4) for part in (1, 2, 3)), fewest, *waves}
+        for number in sorted(n for n in numbers if n >= fewest):
+            yield np.full(number, total / number)
+            for last in TAPERS if number > 1 else ():
+                taper = np.linspace(1, last, number)
+                yield total * taper / taper.sum()
+
+    def _largest_first(self, order: Ints, sizes: Ints) -> Packed:
+        """Put the calls with the most work first: the last ones to start should be short."""
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        by_work = np.argsort(-_sum(self.weight[order], offsets), kind="stable")
+        starts = np.repeat(offsets[:-1][by_work], sizes[by_work])
+        ends = np.cumsum(sizes[by_work])
+        within = np.arange(len(order)) - np.repeat(ends - sizes[by_work], sizes[by_work])
+        return order[starts + within], sizes[by_work]
+
+    def _whys(self, order: Ints, offsets: Ints, is_async: Bools) -> NDArray[np.int8]:
+        sizes = np.diff(offsets)
+        first = order[offsets[:-1]]
+        risky = self.weight[first] > self.limit
+        whys = np.select(
+            [
+                ~is_async & risky,
+                ~is_async,
+                np.full(len(sizes), len(self.keys) > 1),
+                (sizes == 1) & risky,
+                sizes > 1,
+                np.full(len(sizes), not is_async.all()),
+            ],
+            [Why.ASKED_SYNC, Why.SHARED_SYNC, Why.COMPOUND, Why.TOO_RISKY, Why.EQUAL_ROWS, Why.BESIDE],
+            default=Why.ALONE,
+        )
+        return whys.astype(np.int8)
+
+
+def said_seconds(schedule: Schedule) -> float:
+    """Predict the seconds from the first call to the last end, as people are told: half of all uploads take longer.
+
+    This is the number of a plan: its simulation, the question before it is sent and the line while it runs say it, too.
+    """
+    if 0 < len(schedule.rows) <= PLAYED_CALLS:
+        return float(np.median(play(schedule, SAID_TRIALS, np.random.default_rng(0)).end))
+    return predict_seconds(schedule)
+
+
+def predict_seconds(schedule: Schedule) -> float:
+    """Predict the mean seconds from the first call to the last end, to compare layouts with."""
+    return float(_ends(schedule).mean())
+
+
+def _ends(schedule: Schedule) -> Floats:
+    """Return the seconds until the end in some trials, the same ones for every layout, so that they can be compared."""
+    if not len(schedule.rows):
+        return np.zeros(1)
+    if len(schedule.rows) <= PLAYED_CALLS:
+        return play(schedule, TRIALS, np.random.default_rng(0)).end
+    return schedule.least_ends()
+
+
+def _as_quick(ends: Floats, quickest: Floats) -> bool:
+    """Whether one layout takes no longer than another, but for little or for chance."""
+    longer = ends - quickest if len(ends) == len(quickest) else ends - quickest.mean()
+    by_chance = float(longer.std()) / np.sqrt(len(longer))
+    return bool(longer.mean() <= (AS_QUICK - 1) * quickest.mean() + by_chance)
+
+
+def _sum(values: Floats, offsets: Ints) -> Floats:
+    """Add up the values of each call."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray(total[offsets[1:]] - total[offsets[:-1]])
+
+
+def _deal(weights: Floats, targets: Floats) -> Ints:
+    """Deal rows to calls of these target weights, and return the call of each row.
+
+    Parameters
+    ----------
+    weights : array of float, shape (rows,)
+        Heaviest first: each goes to the call that is furthest from its target.
+    targets : array of float, shape (calls,)
+    """
+    calls = np.zeros(len(weights), dtype=np.int64)
+    missing = [(-target, call) for call, target in enumerate(targets.tolist())]
+    heapq.heapify(missing)
+    for row, weight in enumerate(weights[:ONE_BY_ONE].tolist()):
+        left, call = missing[0]
+        calls[row] = call
+        heapq.heapreplace(missing, (left + weight, call))
+    light = weights[ONE_BY_ONE:]
+    room = np.zeros(len(targets))
+    for left, call in missing:
+        room[call] = max(-left, 0.0)
+    if len(light):
+        filled = np.cumsum(room) * (light.sum() / max(room.sum(), 1e-12))
+        calls[ONE_BY_ONE:] = np.minimum(np.searchsorted(filled, np.cumsum(light) - light / 2), len(targets) - 1)
+    return calls
+
+
+def _pack(sizes: list[NDArray[np.generic]], limits: list[float], groups: Ints | None = None) -> Ints:
+    """Cut ordered rows into calls, each as full as the limits allow, and return the rows of each call.
+
+    Parameters
+    ----------
+    sizes : list of array, shape (rows,)
+        Bytes, weights.
+    limits : list of float
+        For each of ``sizes``, what a call may hold; a single row is always a call.
+    groups : array of int64, optional
+        Rows of different groups need different calls; those of one lie side by side.
+    """
+    totals = [np.concatenate([[0.0], np.cumsum(np.asarray(each, dtype=float))]) for each in sizes]
+    most = [limit * (1 + 1e-9) for limit in limits]
+    rows = len(sizes[0])
+    first = np.zeros(min(rows, 1), dtype=np.int64) if groups is None else _begins(groups)
+    last = np.append(first[1:], rows)[: len(first)]
+    whole = np.all([t[last] - t[first] <= limit for t, limit in zip(totals, most, strict=True)], axis=0)
+    ends = [last[whole | (last - first == 1)]]
+    for start, end in zip(first[~whole].tolist(), last[~whole].tolist(), strict=True):
+        while start < end:
+            fits = min(int(np.searchsorted(t, t[start] + m, side="right")) for t, m in zip(totals, most, strict=True))
+            start = min(max(start + 1, fits - 1), end)
+            ends.append(np.array([start]))
+    return np.diff(np.unique(np.concatenate(ends)), prepend=0).astype(np.int64)
+
+
+def _begins(groups: Ints) -> Ints:
+    """Return where each run of equal numbers begins."""
+    return np.flatnonzero(np.diff(groups, prepend=-1) != 0)

@@ -1,0 +1,1 @@
+"""Pictures: a result in, axes out."""

@@ -1,0 +1,1 @@
+"""A plan played many times: its risk, its alternatives, and capacity planning."""

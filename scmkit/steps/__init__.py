@@ -1,0 +1,1 @@
+"""What has been chosen on the way to an upload: plain data, without a widget."""

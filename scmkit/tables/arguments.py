@@ -1,0 +1,106 @@
+"""Arguments that are tables: they become DataFrames as they come in, whatever they come as."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from scmkit.core import arguments
+from scmkit.core.arguments import Kind, is_name, is_ours, is_path, is_text, of_class
+from scmkit.core.display import shown
+from scmkit.tables.tables import checked_names, from_arrow, read_table
+
+
+def _is_frame(value: Any) -> bool:
+    return any(c.__name__ == "DataFrame" and c.__module__.startswith("pandas") for c in type(value).__mro__)
+
+
+def _is_stream(value: Any) -> bool:
+    """Whether a value is a table that Arrow can read, as those of Polars, PyArrow and DuckDB are; a Series is none."""
+    return hasattr(type(value), "__arrow_c_stream__") and "Series" not in type(value).__name__
+
+
+def _is_table(value: Any) -> bool:
+    return _is_frame(value) or is_path(value) or _is_stream(value)
+
+
+def _is_fields(value: Any) -> bool:
+    if isinstance(value, str | bytes | os.PathLike):
+        return False
+    if isinstance(value, Iterator) or _is_frame(value) or _is_stream(value):
+        return True
+    return isinstance(value, Iterable) and hasattr(value, "__len__") and all(map(is_name, value))
+
+
+def _is_columns(value: Any) -> bool:
+    return _is_frame(value) or _is_stream(value) or (isinstance(value, Mapping) and all(map(is_text, value)))
+
+
+def _meant_table(value: Any) -> str:
+    """Say how what was given becomes a table, or what is to be called with it."""
+    if value is None:
+        return ": scmkit.read_table('lots.csv') makes one"
+    if is_ours(value, "Plan"):
+        return ": it is made already, see plan.upload(), scmkit.simulate(plan)"
+    if is_ours(value, "Sandbox"):
+        return ": its codes are sandbox.codes()"
+    if isinstance(value, Mapping | list | tuple) or type(value).__name__ == "ndarray":
+        return ": pandas.DataFrame(...) makes one of it"
+    if "Series" in type(value).__name__:
+        return ": to_frame() makes one of it"
+    if hasattr(value, "collect"):
+        return ": collect() makes one of it"
+    return ": its table is .frame" if hasattr(value, "frame") else ""
+
+
+def _meant_fields(value: Any) -> str:
+    return f"; one field is [{shown(value)}]" if is_text(value) else ""
+
+
+def _meant_plan(value: Any) -> str:
+    return ": scmkit.plan(table, key=...) makes one" if _is_table(value) or isinstance(value, list) else ""
+
+
+def _as_frame(value: Any) -> Any:
+    """Return a table as a DataFrame whose columns all have a name that can be sent."""
+    if _is_frame(value):
+        return checked_names(value)
+    return checked_names(read_table(value) if isinstance(value, str | os.PathLike) else from_arrow(value))
+
+
+def _as_given(value: Any) -> Any:
+    """Return an inventory as it was given, and one from Arrow as a DataFrame."""
+    return value if isinstance(value, str | os.PathLike) or is_ours(value, "Plan", "Counts") else _as_frame(value)
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, Iterator):
+        return list(value)
+    return _as_frame(value) if _is_frame(value) or _is_stream(value) else value
+
+
+TABLE = Kind(
+    "a DataFrame, another table that Arrow can read, or the path of a file", _is_table, _as_frame, _meant_table
+)
+TABLE_OR_PLAN = Kind(
+    f"{TABLE.words}, or what plan() made", lambda v: _is_table(v) or is_ours(v, "Plan"), _as_given, _meant_table
+)
+LISTED = Kind(
+    "a DataFrame or a path to CSV or Parquet", lambda v: _is_table(v) or is_ours(v, "Counts"), _as_given, _meant_table
+)
+HISTORY = Kind("what scmkit.history() made", _is_table, _as_frame, _meant_table).optional()
+PLAN = of_class("Plan", "what plan() made", _meant_plan)
+TABLES: dict[str, Kind] = {
+    "df": TABLE,
+    "fields": Kind("a list of names, a dict of kinds, or an inventory", _is_fields, _as_list, _meant_fields).optional(),
+    "inventory": LISTED.optional(),
+    "history": HISTORY,
+    "plan": PLAN,
+    "calls": Kind("a table of calls, such as scmkit.history()", _is_columns, _as_list),
+}
+
+
+def public(**options: Any) -> Callable[[arguments.Anything], arguments.Anything]:
+    """Check the arguments of a function as `scmkit.core.arguments.public` does, tables among them."""
+    return arguments.public(**(TABLES | options))

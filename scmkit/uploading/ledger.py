@@ -1,0 +1,242 @@
+"""The fold of an upload's events into frames: what became of every row, call and task."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scmkit.core.errors import JournalError
+from scmkit.core.events import Attempted, Ended, Event, Halved, Sending, Settled, TaskSeen
+from scmkit.core.models import Fate, Mode, Outcome, Task, state_words
+from scmkit.core.texts import our_name, ours
+from scmkit.journal.journal import Journal
+from scmkit.journal.records import plan_of
+from scmkit.planning.planning import Plan
+
+CALL_COLUMNS = {
+    "mode": "object", "rows": "int64", "items": "int64", "codes": "Int64", "attempts": "int64", "outcome": "object",
+    "status": "Int64", "seconds": "float64", "timed_out": "bool", "bytes": "int64", "task_id": "object",
+    "parent": "Int64", "message": "object",
+}  # fmt: skip
+TASK_COLUMNS = [
+    "call", "state", "codes_affected", "created_at", "started_at", "completed_at", "created_by", "reference",
+]  # fmt: skip
+
+
+UNDER_WAY = "no answer yet"  # the message of a call
+
+
+@dataclass
+class Ledger:
+    """What is known so far; written by the job's thread, read by anybody.
+
+    Parameters
+    ----------
+    plan : Plan
+        Whose rows are told about.
+    """
+
+    plan: Plan
+    state: str = "running"
+    error: Exception | None = None
+    halved: int = 0  # calls that went out as two, since those before them took longer than planned
+    _fates: NDArray[np.int8] = field(init=False)
+    _calls_of_rows: NDArray[np.int64] = field(init=False)
+    _discarded: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    _messages: dict[int, str] = field(default_factory=dict)
+    _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _tasks: dict[str, tuple[Task, int]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._fates = self.plan.fates.copy()
+        self._calls_of_rows = np.full(len(self._fates), -1, dtype=np.int64)
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        with self._lock:
+            match event:
+                case Sending():
+                    self._note_sending(event)
+                case Attempted():
+                    self._note_attempt(event)
+                case Settled():
+                    self._settle(event)
+                case TaskSeen():
+                    self._tasks[event.task.id] = (event.task, event.call)
+                case Halved():
+                    self.halved += 1
+                case Ended():
+                    self.state, self.error = event.state, event.error
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows in each state, ``pending`` included, without making a frame."""
+        counts = np.bincount(self._fates, minlength=len(Fate))
+        return {fate.word: int(counts[fate]) for fate in Fate if counts[fate]}
+
+    @property
+    def settled(self) -> int:
+        """How many rows have reached an end."""
+        return int((self._fates != Fate.PENDING).sum())
+
+    @property
+    def told(self) -> int:
+        """How many rows the service has said something about, or that are not for sending."""
+        return self.settled - int((self._fates == Fate.CANCELLED).sum())
+
+    def open_rows(self) -> NDArray[np.bool_]:
+        """Mark the rows about which the service has said nothing yet."""
+        return np.isin(self._fates, (Fate.PENDING, Fate.CANCELLED))
+
+    @property
+    def words(self) -> str:
+        """How the job stands, in words: its state is no news about its rows."""
+        applied = len(self.positions(Fate.APPLIED))
+        return state_words(self.state, len(self._fates), applied, self.not_applied)
+
+    @property
+    def not_applied(self) -> int:
+        """How many rows are neither applied nor merged into another."""
+        return len(self._fates) - len(self.positions(Fate.APPLIED, Fate.SUPERSEDED))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is applied with all its fields, or merged into one that is."""
+        return not self.not_applied and not self._discarded
+
+    def tally(self) -> tuple[int, int, int, int]:
+        """Count the calls made, those with an answer, the tasks made, and those that have ended, without a frame."""
+        with self._lock:
+            answered = sum(call["status"] is not pd.NA for call in self._calls.values())
+            tasks = sum(call["task_id"] is not None for call in self._calls.values())
+            ended = sum(task.finished for task, _ in self._tasks.values())
+            return len(self._calls), answered, tasks, ended
+
+    def positions(self, *fates: Fate) -> NDArray[np.int64]:
+        """Give the positions of the rows in these states."""
+        return np.flatnonzero(np.isin(self._fates, fates))
+
+    def fates_of(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Return the states of the rows at some positions."""
+        return self._fates[rows]
+
+    def rows_of(self, call: int) -> NDArray[np.int64]:
+        """Give the positions of the rows of which a call was the last to tell something."""
+        return np.flatnonzero(self._calls_of_rows == call)
+
+    def rows(self, which: NDArray[np.int64] | None = None) -> pd.DataFrame:
+        """A line per row of the table, in its order and under its labels; or only of the rows at some positions."""
+        with self._lock:
+            chosen = np.arange(len(self._fates)) if which is None else which
+            positions = chosen.tolist()
+            calls = self._calls_of_rows[chosen]
+            told = {
+                "state": [Fate(f).word for f in self._fates[chosen]],
+                "call": pd.array(np.where(calls < 0, pd.NA, calls.astype(object)), dtype="Int64"),
+                "task_id": [self._calls[c]["task_id"] if c in self._calls else None for c in calls],
+                "discarded_fields": [self._discarded.get(r, ()) for r in positions],
+                "message": [self._messages.get(r) or self._default_message(r) for r in positions],
+            }
+        keys = {k.name: k.take(chosen) for k in self.plan.keys}
+        columns = {our_name("row", keys): chosen} | keys | {our_name(name, keys): told[name] for name in told}
+        return pd.DataFrame(columns, index=self.plan.index if which is None else self.plan.index[which])
+
+    def calls(self) -> pd.DataFrame:
+        """A line per call made; ``codes``, ``items``, ``seconds``, ``timed_out`` are ready for `ServiceTime.fit`."""
+        with self._lock:
+            lines = pd.DataFrame.from_dict(self._calls, orient="index", columns=list(CALL_COLUMNS))
+        return lines.astype(CALL_COLUMNS).rename_axis("call").sort_index()
+
+    def tasks(self) -> pd.DataFrame:
+        """A line per task, as the service last described it."""
+        with self._lock:
+            lines = {
+                task.id: {
+                    **asdict(task),
+                    "call": call,
+                    "state": task.state.value if task.state else task.word,
+                }
+                for task, call in self._tasks.values()
+            }
+        frame = pd.DataFrame.from_dict(lines, orient="index", columns=TASK_COLUMNS)
+        return frame.astype({"call": "int64", "codes_affected": "Int64"}).rename_axis("task_id")
+
+    def _note_sending(self, event: Sending) -> None:
+        """A call that is under way has no known outcome."""
+        under_way = Attempted(event.call, event.mode, event.rows, 0, Outcome.UNKNOWN, None, 0.0, len(event.body))
+        attempts = self._calls.get(event.call, {"attempts": 0})["attempts"]
+        self._note_attempt(replace(under_way, parent=event.parent, message=UNDER_WAY))
+        self._calls[event.call]["attempts"] = attempts
+
+    def _note_attempt(self, event: Attempted) -> None:
+        before = self._calls.get(event.call, {"attempts": 0})
+        self._calls[event.call] = {
+            "mode": event.mode.value,
+            "rows": len(event.rows),
+            "items": len(event.rows) if event.mode is Mode.SYNC else 1,
+            "codes": self._codes_of(event),
+            "attempts": before["attempts"] + (event.outcome is not Outcome.NOT_SENT or event.status is not None),
+            "outcome": "accepted" if event.task_id is not None else event.outcome.value,
+            "status": pd.NA if event.status is None else event.status,
+            "seconds": event.seconds,
+            "timed_out": event.mode is Mode.SYNC and event.status == 504,
+            "bytes": event.bytes,
+            "task_id": event.task_id,
+            "parent": pd.NA if event.parent is None else event.parent,
+            "message": event.message,
+        }
+        self._calls_of_rows[event.rows] = event.call
+
+    def _codes_of(self, event: Attempted) -> Any:
+        """Say how many codes a call changed, or, if the gateway cut it, would have changed by the estimate."""
+        if event.codes is None and event.mode is Mode.SYNC and event.status == 504:
+            return int(self.plan.row_codes["codes"].to_numpy()[event.rows].sum())
+        return pd.NA if event.codes is None else event.codes
+
+    def _settle(self, event: Settled) -> None:
+        self._fates[event.rows] = event.fates
+        if event.call is not None:
+            self._calls_of_rows[event.rows] = event.call
+        for row in event.rows.tolist():
+            self._discarded.pop(row, None)
+            self._messages.pop(row, None)
+        self._discarded.update({r: names for r, names in event.discarded.items() if names})
+        if event.message:
+            self._messages.update(dict.fromkeys(event.rows.tolist(), event.message))
+
+    def _default_message(self, row: int) -> str:
+        fate = Fate(self._fates[row])
+        if fate is Fate.REJECTED and self._calls_of_rows[row] < 0:
+            return self.plan.why_not_sent(row)
+        if fate is Fate.APPLIED and row in self._discarded:
+            return f"the campaign does not define {', '.join(self._discarded[row])}"
+        return _MESSAGES.get(fate, "")
+
+
+def told(book: Journal, job: str) -> Ledger:
+    """Give all that a journal knows about a job: its plan, rows, calls and tasks."""
+    ((state, error),) = book.query("select state, error from jobs where id = ?", job)
+    ledger = Ledger(plan_of(book.parts(job), book.traces(job)))
+    for event in book.events(job):
+        ledger(event)
+    ledger.state, ledger.error = state, JournalError(error) if error else None
+    return ledger
+
+
+def not_wholly_applied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the lines of ``job.rows`` that somebody should look at."""
+    lost = ours(rows, "discarded_fields").str.len() > 0
+    return rows[~ours(rows, "state").isin(["applied", "superseded"]) | lost]
+
+
+_MESSAGES = {
+    Fate.DISCARDED: "the campaign defines none of the row's fields",
+    Fate.UNMATCHED: "no code carries this key",
+    Fate.UNVERIFIED: "the answer does not say whether this was stored",
+    Fate.SUPERSEDED: "another row of the same key is sent for it",
+}

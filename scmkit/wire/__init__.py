@@ -1,0 +1,1 @@
+"""One exchange with the service: client, transport, token, pace."""
