@@ -6,19 +6,19 @@ from scmkit import accessor as _accessor  # noqa: F401 - registers df.scm
 from scmkit import capacity
 from scmkit.core.contract import Assumptions
 from scmkit.core.errors import ScmkitError
-from scmkit.estimation.estimation import Estimate, estimate
-from scmkit.estimation.latency import ServiceTime
-from scmkit.journal.records import history, jobs
+from scmkit.estimation.estimate import Estimate, estimate
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.journal.stored import history, jobs
 from scmkit.panels import panel
-from scmkit.planning.planning import Plan
-from scmkit.plots import plots as _plots  # noqa: F401 - draws results
+from scmkit.planning.plan import Plan
+from scmkit.plots import results as _plots  # noqa: F401 - draws results
 from scmkit.sandbox import Sandbox
-from scmkit.simulation.simulation import Risk, simulate
+from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
-from scmkit.tables.tables import read_table
-from scmkit.uploading.resuming import resume
-from scmkit.uploading.uploading import UploadJob, plan, upload
-from scmkit.validation.validation import Findings, validate
+from scmkit.tables.reading import read_table
+from scmkit.uploading.job import UploadJob, plan, upload
+from scmkit.uploading.resume import resume
+from scmkit.validation.validate import Findings, validate
 from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run
 from scmkit.wire.client import Client, Limits, use
 

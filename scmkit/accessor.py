@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from scmkit import panels
-from scmkit.estimation import estimation
-from scmkit.planning import planning
-from scmkit.simulation import simulation
+from scmkit.estimation import estimate as estimation
+from scmkit.planning import plan as planning
+from scmkit.simulation import simulate as simulation
 from scmkit.tables.arguments import public
-from scmkit.uploading import uploading
-from scmkit.validation import validation
+from scmkit.uploading import job as uploading
+from scmkit.validation import validate as validation
 
 
 def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,24 +13,24 @@ import click
 import pandas as pd
 
 from scmkit import __version__
-from scmkit.cli.shell import in_shell_words
+from scmkit.cli.words import in_shell_words
 from scmkit.core import contract
 from scmkit.core.errors import ScmkitError
 from scmkit.core.lines import numbered
 from scmkit.core.paths import check_destination
 from scmkit.core.texts import ours
 from scmkit.journal.journal import existing
-from scmkit.journal.records import jobs as list_jobs
-from scmkit.planning.planning import Plan
-from scmkit.tables import exports
+from scmkit.journal.stored import jobs as list_jobs
+from scmkit.planning.plan import Plan
+from scmkit.tables import writing as exports
 from scmkit.tables.inventory import columns_in
-from scmkit.tables.tables import read_table
+from scmkit.tables.reading import read_table
+from scmkit.uploading.job import UploadJob, wait_for
+from scmkit.uploading.job import upload as upload_plan
 from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.plans import plan as make_plan
-from scmkit.uploading.resuming import resume as resume_job
-from scmkit.uploading.uploading import UploadJob, wait_for
-from scmkit.uploading.uploading import upload as upload_plan
-from scmkit.validation.validation import validate as find
+from scmkit.uploading.resume import resume as resume_job
+from scmkit.validation.validate import validate as find
 from scmkit.wire.client import Client, current_service
 
 TABLE = click.argument("table", type=click.Path(path_type=Path))

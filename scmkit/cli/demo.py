@@ -12,13 +12,13 @@ import pandas as pd
 
 from scmkit.core import display
 from scmkit.core.errors import GatewayTimeoutError
-from scmkit.planning.planning import Plan, plan
-from scmkit.plots import plots
+from scmkit.planning.plan import Plan, plan
+from scmkit.plots import results as plots
 from scmkit.sandbox import Sandbox, samples
-from scmkit.simulation.simulation import Risk, simulate
+from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
-from scmkit.uploading.uploading import UploadJob, upload
-from scmkit.validation.validation import Findings, validate
+from scmkit.uploading.job import UploadJob, upload
+from scmkit.validation.validate import Findings, validate
 from scmkit.wire.client import Client
 
 SPEED = 30  # a minute of the service's clock is two seconds here, and so are the gateway's 60 s

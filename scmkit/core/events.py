@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scmkit.core.models import Fate, Mode, Outcome, Task
+from scmkit.core.values import Fate, Mode, Outcome, Task
 
 Ints = NDArray[np.int64]
 

@@ -29,14 +29,15 @@ from scmkit.core.errors import (
     UnsettledError,
 )
 from scmkit.core.events import Attempted, Ended, Event, Halved, Paused, PollFailed, Sending, Settled, TaskSeen
-from scmkit.core.models import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
 from scmkit.core.texts import Ints
-from scmkit.engine import evidence, tracking
+from scmkit.core.values import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
+from scmkit.engine import evidence
 from scmkit.engine import policy as policies
-from scmkit.engine.adapting import CallSize
+from scmkit.engine import tasks as tracking
+from scmkit.engine.call_size import CallSize
 from scmkit.engine.evidence import FieldFacts, Verdict
 from scmkit.engine.policy import Do
-from scmkit.planning.planning import Plan
+from scmkit.planning.plan import Plan
 from scmkit.wire.client import Limits
 from scmkit.wire.pacing import Budget, Pace, probe_pause_s
 

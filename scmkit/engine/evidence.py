@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scmkit.core import contract
-from scmkit.core.models import Fate
+from scmkit.core.values import Fate
 
 Bools = NDArray[np.bool_]
 Fates = NDArray[np.int8]

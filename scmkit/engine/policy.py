@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scmkit.core import errors
-from scmkit.core.models import Mode, Outcome
+from scmkit.core.values import Mode, Outcome
 from scmkit.wire.pacing import backoff_s
 
 ATTEMPTS = 8

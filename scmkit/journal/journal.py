@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scmkit.core.contract import TaskState
 from scmkit.core.errors import JournalError, MissingJournalError, did_you_mean
 from scmkit.core.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
-from scmkit.core.models import Fate, Mode, Outcome, Task
 from scmkit.core.paths import expanded, like
+from scmkit.core.values import Fate, Mode, Outcome, Task
 from scmkit.journal import storage
 from scmkit.journal.storage import NoLocksError
-from scmkit.wire import sharing
-from scmkit.wire.sharing import FileLock, is_held, state_folder
+from scmkit.wire import turns as sharing
+from scmkit.wire.turns import FileLock, is_held, state_folder
 
 VARIABLE = "SCMKIT_JOURNAL"
 APPLICATION, SCHEMA = 0x53434D4B, 2  # "SCMK", and the version of the tables below

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scmkit.core.models import Task
+from scmkit.core.values import Task
 from scmkit.journal import storage
 from scmkit.journal.journal import TABLES, Journal, Record
 from scmkit.wire.order import JobOrder

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from scmkit.core.errors import JournalError
-from scmkit.wire.sharing import make_folder
+from scmkit.wire.turns import make_folder
 
 BUSY_S = 5.0  # how long a write waits for another one
 _HEADER = 100  # bytes; the SQLite file format holds the version at 60 and the application at 68

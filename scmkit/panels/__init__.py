@@ -13,7 +13,7 @@ from scmkit.tables.arguments import TABLE, public
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scmkit.panels.panels import Panel
+    from scmkit.panels.panel import Panel
 
 
 @public(depths=False, df=TABLE.optional(), journal=JOURNAL)
@@ -25,13 +25,13 @@ def panel(df: pd.DataFrame | None = None, **options: Any) -> Panel:
     df : DataFrame, optional
         The table; by default one that is chosen on the surface, from the notebook or from a file.
     **options
-        Of `scmkit.panels.panels.Panel`.
+        Of `scmkit.panels.panel.Panel`.
 
     Returns
     -------
     Panel
         Shows itself in a notebook; ``.job`` is the upload once there is one.
     """
-    from scmkit.panels.panels import Panel
+    from scmkit.panels.panel import Panel
 
     return Panel(df, **options)

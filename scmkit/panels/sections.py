@@ -13,8 +13,8 @@ import pandas as pd
 from scmkit.core import contract, display
 from scmkit.core.display import Html, escape, plural
 from scmkit.panels.account import AccountForm
-from scmkit.steps.steps import FIXES, KEYS, SUFFIXES, Column, Service, Source, Steps, ready_fixes
-from scmkit.validation.validation import SEVERITIES, Findings
+from scmkit.steps.choices import FIXES, KEYS, SUFFIXES, Column, Service, Source, Steps, ready_fixes
+from scmkit.validation.validate import SEVERITIES, Findings
 from scmkit.widgets.surface import with_places
 
 SHOWN = 10  # rows of a table

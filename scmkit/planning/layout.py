@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from scmkit.core import contract
 from scmkit.core.texts import Ints, TextColumn, group
-from scmkit.estimation.fanout import Bounds, Uncertain, sum_counts
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning import payloads
-from scmkit.planning.playing import INTERVAL_S, Schedule, play
+from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning import bodies as payloads
+from scmkit.planning.schedule import INTERVAL_S, Schedule, play
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

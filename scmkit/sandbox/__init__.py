@@ -13,7 +13,7 @@ import pandas as pd
 from scmkit.core.arguments import FLAG, FROM_ZERO, NAMES, PATH, POSITIVE, Kind, whole
 from scmkit.core.errors import ConfigurationError, MissingDependencyError, SettingError
 from scmkit.core.paths import expanded
-from scmkit.estimation.latency import ServiceTime
+from scmkit.estimation.service_time import ServiceTime
 from scmkit.sandbox.world import CODE_COLUMNS, SPECIAL_FIELDS, World
 from scmkit.tables.arguments import public
 

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scmkit.core.errors import ConfigurationError, did_you_mean
-from scmkit.estimation.latency import ServiceTime
+from scmkit.estimation.service_time import ServiceTime
 from scmkit.sandbox.world import WHO, Selection, UnreadableError, World
 
 UPLOAD_PERMISSIONS = ("codes_view", "scm_bulk_edit", "scm_code_edit", "product_view")  # [doc]

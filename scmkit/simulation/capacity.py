@@ -21,12 +21,12 @@ from scmkit.core import contract, display, results
 from scmkit.core.arguments import KINDS, POSITIVE, PROBABILITY, Kind, is_ours, is_real, whole
 from scmkit.core.display import duration, percent, plural
 from scmkit.core.errors import PlanError
-from scmkit.estimation.estimation import Estimate, growth_in
-from scmkit.estimation.fanout import Bounds, from_sample
+from scmkit.estimation.estimate import Estimate, growth_in
+from scmkit.estimation.fan_out import Bounds, from_sample
 from scmkit.estimation.fitting import NAMES, Observations, posterior_draws
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning.planning import WORKERS, Plan
-from scmkit.planning.playing import INTERVAL_S, Schedule, play
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning.plan import WORKERS, Plan
+from scmkit.planning.schedule import INTERVAL_S, Schedule, play
 from scmkit.simulation.population import CallRisk, KeyValues, Service, most_rows, play_upload
 from scmkit.tables.arguments import HISTORY, public
 

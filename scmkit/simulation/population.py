@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from scmkit.core import contract
 from scmkit.core.errors import PlanError
-from scmkit.estimation.estimation import Estimate
-from scmkit.estimation.fanout import Bounds, Uncertain, sum_counts
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning.playing import Schedule, play
+from scmkit.estimation.estimate import Estimate
+from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning.schedule import Schedule, play
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -9,7 +9,7 @@ from typing import Any
 from scmkit.core import arguments
 from scmkit.core.arguments import Kind, is_name, is_ours, is_path, is_text, of_class
 from scmkit.core.display import shown
-from scmkit.tables.tables import checked_names, from_arrow, read_table
+from scmkit.tables.reading import checked_names, from_arrow, read_table
 
 
 def _is_frame(value: Any) -> bool:

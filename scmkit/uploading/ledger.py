@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from scmkit.core.errors import JournalError
 from scmkit.core.events import Attempted, Ended, Event, Halved, Sending, Settled, TaskSeen
-from scmkit.core.models import Fate, Mode, Outcome, Task, state_words
 from scmkit.core.texts import our_name, ours
+from scmkit.core.values import Fate, Mode, Outcome, Task, state_words
 from scmkit.journal.journal import Journal
-from scmkit.journal.records import plan_of
-from scmkit.planning.planning import Plan
+from scmkit.journal.stored import plan_of
+from scmkit.planning.plan import Plan
 
 CALL_COLUMNS = {
     "mode": "object", "rows": "int64", "items": "int64", "codes": "Int64", "attempts": "int64", "outcome": "object",

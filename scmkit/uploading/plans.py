@@ -11,10 +11,10 @@ import pandas as pd
 
 from scmkit.core import contract
 from scmkit.core.errors import JournalError, ServiceChangedWarning
-from scmkit.estimation.latency import ServiceTime
-from scmkit.journal.records import Where, recent_calls
-from scmkit.planning import planning
-from scmkit.planning.planning import Plan
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.journal.stored import Where, recent_calls
+from scmkit.planning import plan as planning
+from scmkit.planning.plan import Plan
 
 ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itself
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scmkit.core.display import Html, duration, escape, plural
 
 if TYPE_CHECKING:
-    from scmkit.uploading.uploading import UploadJob
+    from scmkit.uploading.job import UploadJob
 
 EVERY_S = 5.0  # between two lines in a log
 SOON_S = 1.0  # and where there is news

@@ -26,16 +26,16 @@ from scmkit.core.errors import (
     ThrottledError,
 )
 from scmkit.core.lines import numbered
-from scmkit.core.models import Task, state_words
-from scmkit.journal import records
+from scmkit.core.values import Task, state_words
+from scmkit.journal import stored as records
 from scmkit.journal.journal import Journal, place
 from scmkit.tables.arguments import public
+from scmkit.uploading.job import UploadJob, running_jobs, upload
 from scmkit.uploading.ledger import Ledger, told
 from scmkit.uploading.progress import Watcher
-from scmkit.uploading.resuming import check_service, is_of, resume
-from scmkit.uploading.uploading import UploadJob, running_jobs, upload
-from scmkit.widgets.desk import Desk
+from scmkit.uploading.resume import check_service, is_of, resume
 from scmkit.widgets.surface import Surface, guarded
+from scmkit.widgets.worker import Desk
 from scmkit.wire.client import Client, ready_client
 
 SHOWN = 50  # lines of a table
@@ -94,7 +94,7 @@ class Line:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Line:
-        """Read a line of `scmkit.journal.records.overview`."""
+        """Read a line of `scmkit.journal.stored.overview`."""
         facts: dict[str, Any] = {name: record[name] for name in ("id", "state", "key", "service")}
         facts |= {name: int(record[name]) for name in _COUNTS}
         return cls(

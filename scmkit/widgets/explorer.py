@@ -16,12 +16,12 @@ from scmkit.core import contract, display
 from scmkit.core.arguments import Kind, is_ours
 from scmkit.core.display import Html, duration, percent, plural
 from scmkit.core.errors import PlanError
-from scmkit.estimation.estimation import Estimate
-from scmkit.estimation.fanout import Bounds
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning.planning import WORKERS, Plan
-from scmkit.planning.playing import Schedule
-from scmkit.plots.chart import description, drawn, number, ticks
+from scmkit.estimation.estimate import Estimate
+from scmkit.estimation.fan_out import Bounds
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning.plan import WORKERS, Plan
+from scmkit.planning.schedule import Schedule
+from scmkit.plots.svg import description, drawn, number, ticks
 from scmkit.simulation import capacity
 from scmkit.simulation.capacity import Curve
 from scmkit.simulation.population import CallRisk, KeyValues, Service, most_rows, play_upload

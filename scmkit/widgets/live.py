@@ -8,9 +8,9 @@ from typing import Any
 
 from scmkit.core import results
 from scmkit.core.display import Html
+from scmkit.uploading.job import UploadJob
 from scmkit.uploading.progress import Watcher, in_a_kernel
-from scmkit.uploading.uploading import UploadJob
-from scmkit.widgets.desk import SPACING_S, Desk
+from scmkit.widgets.worker import SPACING_S, Desk
 
 
 @dataclass(frozen=True)

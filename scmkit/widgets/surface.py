@@ -12,8 +12,8 @@ import ipywidgets
 
 from scmkit.core import display
 from scmkit.core.display import Html
-from scmkit.widgets.desk import Desk
 from scmkit.widgets.live import Shown
+from scmkit.widgets.worker import Desk
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 # The control that somebody has used last; work that it started on other threads has it, too.

@@ -48,12 +48,12 @@ from scmkit.core.errors import (
     UnreadableAnswerError,
     in_a_line,
 )
-from scmkit.core.models import AsyncAnswer, SyncAnswer, Task
 from scmkit.core.paths import expanded, replacing
 from scmkit.core.token import Token
+from scmkit.core.values import AsyncAnswer, SyncAnswer, Task
 from scmkit.wire.order import JobOrder
 from scmkit.wire.pacing import HEADROOM
-from scmkit.wire.sharing import Turnstile, place_of, state_folder
+from scmkit.wire.turns import Turnstile, place_of, state_folder
 
 _CHUNK = 1 << 16
 _FILE_DEADLINE_S = 3600.0

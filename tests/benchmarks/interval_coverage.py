@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scmkit.estimation.fanout import Uncertain, from_sample, sum_counts, total_from_sample
+from scmkit.estimation.fan_out import Uncertain, from_sample, sum_counts, total_from_sample
 
 LEVEL = 0.95
 SYNC_CODES = 9_000  # about as many as `plan` puts in a sync call

@@ -27,9 +27,9 @@ from pairs import ASYNC, BY_NAME, CODES, DOWNLOAD, ELSEWHERE, FIELDS, ME, PAIRS,
 
 import scmkit
 from scmkit.core import errors
-from scmkit.core.models import Mode, SyncAnswer
+from scmkit.core.values import Mode, SyncAnswer
 from scmkit.engine.engine import Call, Poll, Post
-from scmkit.engine.tracking import Watch
+from scmkit.engine.tasks import Watch
 from scmkit.sandbox.server import UPLOAD_PERMISSIONS
 
 TOKEN = "token-of-the-pairs"

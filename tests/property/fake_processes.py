@@ -19,13 +19,13 @@ from fake_service import FIELDS, Service
 
 import scmkit
 from scmkit.core.contract import CODE_COLUMNS
-from scmkit.core.models import Task
+from scmkit.core.values import Task
 from scmkit.engine import engine
 from scmkit.engine.engine import Poll, Post, Reply
-from scmkit.engine.tracking import Watch
+from scmkit.engine.tasks import Watch
 from scmkit.journal import journal
-from scmkit.uploading import uploading
-from scmkit.wire import sharing
+from scmkit.uploading import job as uploading
+from scmkit.wire import turns as sharing
 
 EPOCH = 1_700_000_000.0
 MOST_S = 5 * 3600.0  # for all jobs; one task can take an hour

@@ -11,7 +11,7 @@ import random
 
 from scmkit.core import errors
 from scmkit.core.contract import TaskState
-from scmkit.core.models import AsyncAnswer, Mode, SyncAnswer, Task
+from scmkit.core.values import AsyncAnswer, Mode, SyncAnswer, Task
 from scmkit.engine.engine import Poll, Post, Reply
 
 FIELDS = ("wine_name", "vintage_year")

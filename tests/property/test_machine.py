@@ -38,12 +38,12 @@ from fake_service import FAULTS, FIELDS, Service
 
 import scmkit
 from scmkit.core import errors
-from scmkit.core.models import Fate, Mode
+from scmkit.core.values import Fate, Mode
 from scmkit.engine.engine import Poll, Post
-from scmkit.engine.tracking import LATE_S
+from scmkit.engine.tasks import LATE_S
 from scmkit.journal.journal import Journal
-from scmkit.planning import planning
-from scmkit.uploading.fences import TRAVEL_S
+from scmkit.planning import plan as planning
+from scmkit.uploading.earlier_jobs import TRAVEL_S
 
 CODES = [f"Code_{i:05d}-" for i in range(12)]
 KEYS = [*CODES[:6], "Code_nobody-"]  # few, so that uploads meet

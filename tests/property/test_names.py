@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import scmkit
 from scmkit.core.texts import our_name, ours
-from scmkit.journal.records import table_of
-from scmkit.steps import steps
-from scmkit.tables import exports
+from scmkit.journal.stored import table_of
+from scmkit.steps import choices as steps
+from scmkit.tables import writing as exports
 from scmkit.tables.inventory import count_codes
 from scmkit.uploading.ledger import CALL_COLUMNS, not_wholly_applied
-from scmkit.uploading.readback import DIFFERENCE_COLUMNS
+from scmkit.uploading.read_back import DIFFERENCE_COLUMNS
 
 OURS = [
     "codes", "low", "high", "source", "row", "state", "call", "task_id", "discarded_fields", "message", "label",
@@ -57,7 +57,7 @@ def test_columns_of_any_name_are_validated_counted_and_planned(labels: list[obje
     assert plan.rows["call"].notna().all()
     assert repr(plan)
     assert plan._repr_html_()
-    assert "".join(plan.body(scmkit.planning.planning.Mode.ASYNC, plan.rows_of(0)).decode().split()).count("K") >= 1
+    assert "".join(plan.body(scmkit.planning.plan.Mode.ASYNC, plan.rows_of(0)).decode().split()).count("K") >= 1
 
 
 def test_a_table_with_several_levels_of_names_can_be_planned() -> None:

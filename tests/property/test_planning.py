@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import scmkit
 from scmkit.core.contract import Assumptions
-from scmkit.core.models import Mode
+from scmkit.core.values import Mode
 
 names = st.sampled_from(["wine_name", "vintage_year", 'über "quoted"'])
 texts = st.one_of(st.none(), st.sampled_from(["", "red", "white", 'rosé "x"\n']))

@@ -30,14 +30,17 @@ import scmkit
 from scmkit.core import errors
 from scmkit.core.contract import TaskState
 from scmkit.core.events import Attempted, Sending, Settled
-from scmkit.core.models import AsyncAnswer, Fate, Outcome, Task
+from scmkit.core.values import AsyncAnswer, Fate, Outcome, Task
 from scmkit.engine import engine, evidence, policy
 from scmkit.engine.policy import Do
 from scmkit.journal import journal
 from scmkit.journal.journal import UNFINISHED
-from scmkit.planning import planning
-from scmkit.uploading import fences, resuming, uploading
-from scmkit.wire import pacing, sharing
+from scmkit.planning import plan as planning
+from scmkit.uploading import earlier_jobs as fences
+from scmkit.uploading import job as uploading
+from scmkit.uploading import resume as resuming
+from scmkit.wire import pacing
+from scmkit.wire import turns as sharing
 
 Decide = Callable[..., policy.Decision]
 SCHEDULE = {

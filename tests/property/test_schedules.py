@@ -20,18 +20,18 @@ import scmkit
 from scmkit.core import errors
 from scmkit.core.contract import GATEWAY_TIMEOUT_S, Assumptions
 from scmkit.core.events import Attempted, Ended, Event, Settled
-from scmkit.core.models import Fate, Mode, Task
+from scmkit.core.values import Fate, Mode, Task
 from scmkit.engine import engine as engines
 from scmkit.engine.engine import Call, Engine, Poll, Post, Reply, Start
 from scmkit.engine.evidence import FieldFacts
 from scmkit.engine.policy import ATTEMPTS
-from scmkit.engine.tracking import LATE_S, Watch
+from scmkit.engine.tasks import LATE_S, Watch
 from scmkit.journal.journal import Journal
 from scmkit.journal.memory import MemoryJournal
-from scmkit.journal.records import begin
-from scmkit.planning.planning import Plan
-from scmkit.uploading.fences import TRAVEL_S, Fence, claim_of
-from scmkit.wire import sharing
+from scmkit.journal.stored import begin
+from scmkit.planning.plan import Plan
+from scmkit.uploading.earlier_jobs import TRAVEL_S, Fence, claim_of
+from scmkit.wire import turns as sharing
 
 URL = "https://api.example.com"
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scmkit.core.texts import group, text_column, text_of
-from scmkit.tables.tables import read_table
+from scmkit.tables.reading import read_table
 
 WORDS = st.text(max_size=6) | st.sampled_from(["a", "a\0b", "a\0c", "nan", "1", "1.0", "true", "\ud800", "'\\ud800'"])
 CELLS = (

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scmkit.core.texts import text_table
-from scmkit.validation.validation import RULES, validate
+from scmkit.validation.validate import RULES, validate
 
 anything = st.one_of(
     st.none(),

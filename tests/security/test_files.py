@@ -25,9 +25,10 @@ import scmkit
 from scmkit.cli.commands import main
 from scmkit.core.errors import JournalError, MissingDependencyError, TableError
 from scmkit.core.texts import text_column, text_of
-from scmkit.tables import exports, tables
-from scmkit.tables.exports import NOTES, with_notes, write_rows
-from scmkit.tables.tables import read_table
+from scmkit.tables import reading as tables
+from scmkit.tables import writing as exports
+from scmkit.tables.reading import read_table
+from scmkit.tables.writing import NOTES, with_notes, write_rows
 
 MB = 1 << 20
 FORMULAS = [

@@ -12,7 +12,7 @@ import pytest
 
 import scmkit
 from scmkit.core import display, errors
-from scmkit.estimation.latency import ServiceTime
+from scmkit.estimation.service_time import ServiceTime
 
 PAYLOADS = [
     "<script>alert(1)</script>", "<ScRiPt src=//evil.example></ScRiPt>", "<img src=x onerror=alert(1)>",

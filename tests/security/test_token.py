@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 
 import scmkit
 from scmkit.core import errors
-from scmkit.uploading import uploading
+from scmkit.uploading import job as uploading
 from scmkit.wire import client as clients
 from scmkit.wire.client import Client, Token
 
@@ -220,7 +220,7 @@ def test_what_a_service_repeats_is_kept_without_the_token(
 ) -> None:
     """Rows, journal, WAL, report and exports of a job that was refused with the token's text do not hold it (S07)."""
     from scmkit.journal.journal import Journal
-    from scmkit.tables.exports import with_notes, write_rows
+    from scmkit.tables.writing import with_notes, write_rows
 
     refused = (400, {"items": [{"wine_name": [f"bad, said {CANARY}"]}]}, {})
     server.answers.extend([refused] * 500)

@@ -13,11 +13,11 @@ from plain_server import PlainServer
 
 import scmkit
 from scmkit.core import errors
-from scmkit.core.models import Mode
+from scmkit.core.values import Mode
 from scmkit.journal.journal import Journal
-from scmkit.uploading import resuming
-from scmkit.uploading.fences import LATE_S, Fence, claim_of
-from scmkit.wire import sharing
+from scmkit.uploading import resume as resuming
+from scmkit.uploading.earlier_jobs import LATE_S, Fence, claim_of
+from scmkit.wire import turns as sharing
 
 YEAR_S = 365 * 86_400.0
 LOST = (200, b"{", {"Content-Length": "100", "Connection": "close"})  # applied or not: nobody knows

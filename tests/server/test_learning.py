@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit.engine.adapting import CallSize
+from scmkit.engine.call_size import CallSize
 from scmkit.uploading.plans import ENOUGH
 
 
@@ -73,7 +73,7 @@ def test_asked_for_batches_stay_as_they_are() -> None:
 class Sluggish(scmkit.Client):
     """A client on a machine that has much else to do."""
 
-    def upload_sync(self, *args: Any, **options: Any) -> scmkit.core.models.SyncAnswer:
+    def upload_sync(self, *args: Any, **options: Any) -> scmkit.core.values.SyncAnswer:
         time.sleep(0.5)
         return super().upload_sync(*args, **options)
 

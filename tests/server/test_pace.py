@@ -12,7 +12,7 @@ import uploader
 from walkers import SimulatedClock, Walk, walk
 
 from scmkit.wire.pacing import CATCH_UP, HEADROOM
-from scmkit.wire.sharing import FURTHEST_TURN_S
+from scmkit.wire.turns import FURTHEST_TURN_S
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="semaphores and kills as on POSIX")
 RATE, PROCESSES = 10, 3

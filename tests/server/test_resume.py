@@ -22,11 +22,11 @@ from plain_server import PlainServer
 import scmkit
 from scmkit.cli.commands import main
 from scmkit.core import errors, events
-from scmkit.core.models import Mode
+from scmkit.core.values import Mode
 from scmkit.journal import journal as journals
 from scmkit.journal.journal import Journal
-from scmkit.uploading import uploading
-from scmkit.wire import sharing
+from scmkit.uploading import job as uploading
+from scmkit.wire import turns as sharing
 
 SMALL = scmkit.Assumptions(max_body_bytes=1_000)  # many calls for few rows
 REFUSED = (401, {"detail": "Token expired."}, {})

@@ -20,7 +20,7 @@ import requests
 
 import scmkit
 from scmkit.core.errors import ConfigurationError, MissingDependencyError
-from scmkit.estimation.latency import ServiceTime
+from scmkit.estimation.service_time import ServiceTime
 from scmkit.sandbox import Sandbox
 
 ME, SYNC, ASYNC = "/api/v2/me/", "/api/v2/scm/upload/", "/api/v2/scm/upload/async/"

@@ -18,9 +18,9 @@ from plain_server import PlainServer
 
 import scmkit
 from scmkit.cli.commands import main
-from scmkit.cli.shell import in_shell_words
+from scmkit.cli.words import in_shell_words
 from scmkit.engine import engine
-from scmkit.uploading import uploading
+from scmkit.uploading import job as uploading
 from scmkit.wire import client as clients
 
 

@@ -12,7 +12,7 @@ from plain_server import PlainServer
 
 import scmkit
 from scmkit.core import errors
-from scmkit.uploading import uploading
+from scmkit.uploading import job as uploading
 
 GATEWAY = (504, b"<html><title>504 Gateway Time-out</title></html>", {})
 

@@ -18,8 +18,8 @@ import scipy.stats  # noqa: F401
 
 import scmkit
 from scmkit.journal import journal
-from scmkit.uploading import uploading
-from scmkit.wire import sharing
+from scmkit.uploading import job as uploading
+from scmkit.wire import turns as sharing
 
 Point = tuple[str, str, int]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scmkit.wire import sharing
+from scmkit.wire import turns as sharing
 
 AWAKE, GONE = -1.0, float("inf")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core.contract import SAFE_CODES, Assumptions
-from scmkit.engine.adapting import MOST_TIMES, CallSize
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning.planning import Plan, plan
+from scmkit.engine.call_size import MOST_TIMES, CallSize
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning.plan import Plan, plan
 
 LOTS, CODES = 400, 200
 TIMEOUT_S = 60.0

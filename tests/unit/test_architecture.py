@@ -125,7 +125,7 @@ def test_imports_go_down_only(module: str) -> None:
     "line",
     [
         "def f():\n    from scmkit.uploading.ledger import Ledger",
-        "if TYPE_CHECKING:\n    from scmkit.plots import plots",
+        "if TYPE_CHECKING:\n    from scmkit.plots import results as plots",
         "def f():\n    import scmkit.cli.commands",
     ],
 )

@@ -21,7 +21,7 @@ import scmkit
 from scmkit import capacity
 from scmkit.core import arguments
 from scmkit.core.errors import ArgumentError, ConfigurationError, FileAccessError, PlanError, ScmkitError, TableError
-from scmkit.tables.tables import from_arrow
+from scmkit.tables.reading import from_arrow
 
 DF = pd.DataFrame(
     {"extended_id": [f"Code_{i:04d}" for i in range(3)], "lot": ["L1", "L1", "L2"], "note": ["x", "y", "z"]}

@@ -13,7 +13,7 @@ from scipy.stats import binom
 import scmkit
 from scmkit.core.errors import ClusteredSampleWarning
 from scmkit.estimation import fitting
-from scmkit.estimation.fanout import Growth, from_sample, total_from_sample
+from scmkit.estimation.fan_out import Growth, from_sample, total_from_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import interval_coverage as coverage

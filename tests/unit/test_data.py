@@ -10,7 +10,7 @@ import pytest
 
 from scmkit.core import contract
 from scmkit.sandbox import samples
-from scmkit.tables.tables import read_table
+from scmkit.tables.reading import read_table
 
 DATA = Path(__file__).parents[2] / "data"
 NAMES = ("inventory", "codes", "lots", "pallets", "damaged")

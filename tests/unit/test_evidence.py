@@ -5,7 +5,7 @@ import pytest
 
 from scmkit.core import contract
 from scmkit.core.contract import CODE_COLUMNS
-from scmkit.core.models import Fate
+from scmkit.core.values import Fate
 from scmkit.engine import evidence
 from scmkit.engine.evidence import NOTHING, SPECIAL, Change, FieldFacts
 

@@ -14,12 +14,12 @@ import pytest
 
 from scmkit.core import contract, events
 from scmkit.core.errors import JournalError
-from scmkit.core.models import Fate, Mode, Outcome, Task
+from scmkit.core.values import Fate, Mode, Outcome, Task
 from scmkit.journal import journal as journals
 from scmkit.journal import storage
 from scmkit.journal.journal import Journal, Record
 from scmkit.journal.storage import NoLocksError
-from scmkit.wire import sharing
+from scmkit.wire import turns as sharing
 
 SERVICE = "https://api.example.com"
 ROWS = np.arange(6)
@@ -244,7 +244,7 @@ def test_a_job_has_one_owner(path: Path) -> None:
 def test_a_killed_process_lets_its_job_go(path: Path) -> None:
     """The lock of a process that was killed is nobody's; what it had written is there."""
     code = (
-        "import os, signal, numpy as np\nfrom scmkit.core.models import Mode\nfrom scmkit.core.events import Sending\n"
+        "import os, signal, numpy as np\nfrom scmkit.core.values import Mode\nfrom scmkit.core.events import Sending\n"
         "record = Journal(path).create('job-1', 'u', 1, {'fates': np.zeros(1, 'i1')}, [(Mode.SYNC, np.arange(1))])\n"
         "record(Sending(0, Mode.SYNC, np.arange(1), b'x'))\nos.kill(os.getpid(), signal.SIGKILL)"
     )

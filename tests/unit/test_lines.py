@@ -13,7 +13,7 @@ import scmkit
 from scmkit.cli.commands import main
 from scmkit.core import errors
 from scmkit.core.lines import lines_of, numbered, place
-from scmkit.tables import exports
+from scmkit.tables import writing as exports
 
 HARD = '\n lot_number,wine_name\r\n000001,"two\nlines"\n\n000002,b\r000003,c\n,\n,\n'
 

@@ -10,7 +10,7 @@ import scmkit
 from scmkit.cli.commands import main
 from scmkit.core.errors import MissingColumnError, ValidationError
 from scmkit.validation.matching import Held
-from scmkit.validation.validation import Findings
+from scmkit.validation.validate import Findings
 
 KEY = "lot_number"
 SHORT = ["22", "42", "53", "102"]

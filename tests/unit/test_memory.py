@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scmkit.core import events
-from scmkit.core.models import Fate, Mode, Outcome, Task
+from scmkit.core.values import Fate, Mode, Outcome, Task
 from scmkit.journal.journal import Journal, Record
 from scmkit.journal.memory import MemoryJournal, elsewhere, in_memory
 from scmkit.wire.order import JobOrder

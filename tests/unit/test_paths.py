@@ -25,8 +25,9 @@ from scmkit.core.errors import (
     TableError,
 )
 from scmkit.journal.journal import Journal
-from scmkit.journal.records import table_of
-from scmkit.tables import exports, tables
+from scmkit.journal.stored import table_of
+from scmkit.tables import reading as tables
+from scmkit.tables import writing as exports
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import scmkit
 from scmkit.core.contract import CODE_COLUMNS, Assumptions
 from scmkit.core.errors import PlanError
-from scmkit.core.models import Mode
+from scmkit.core.values import Mode
 from scmkit.planning import layout
 
 

@@ -12,7 +12,7 @@ from matplotlib import pyplot
 
 import scmkit
 from scmkit import ServiceTime, capacity
-from scmkit.plots import plots
+from scmkit.plots import results as plots
 
 LOTS = pd.DataFrame({"lot_number": ["1", "2"], "wine_name": ["a", "b"]})
 CODES = pd.DataFrame({"lot_number": ["1", "1", "2"]})

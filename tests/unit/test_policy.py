@@ -3,7 +3,7 @@
 import pytest
 
 from scmkit.core import errors
-from scmkit.core.models import Mode, Outcome
+from scmkit.core.values import Mode, Outcome
 from scmkit.engine.policy import ATTEMPTS, Attempt, Decision, Do, decide, named_items
 
 

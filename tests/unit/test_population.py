@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from scmkit import ServiceTime, capacity
-from scmkit.estimation.estimation import Estimate
-from scmkit.planning.playing import INTERVAL_S
+from scmkit.estimation.estimate import Estimate
+from scmkit.planning.schedule import INTERVAL_S
 from scmkit.simulation.population import CallRisk, KeyValues, Service, play_upload
 
 RNG = np.random.default_rng(11)

@@ -12,7 +12,7 @@ import pytest
 import scmkit
 from scmkit.core.errors import GatewayTimeoutError
 from scmkit.core.events import Sending
-from scmkit.core.models import AsyncAnswer, Mode, SyncAnswer, Task, TaskState
+from scmkit.core.values import AsyncAnswer, Mode, SyncAnswer, Task, TaskState
 from scmkit.engine.engine import Engine, Post, Reply
 from scmkit.wire.client import Limits
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import scmkit
-from scmkit.core.models import Mode
-from scmkit.journal import records
+from scmkit.core.values import Mode
+from scmkit.journal import stored as records
 from scmkit.journal.journal import Journal
 
 SERVICE = "https://api.example.com"

@@ -12,9 +12,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from scmkit.core.errors import JournalError
-from scmkit.wire import sharing
+from scmkit.wire import turns as sharing
 from scmkit.wire.pacing import CATCH_UP
-from scmkit.wire.sharing import FileLock, Turnstile, is_held, place_of
+from scmkit.wire.turns import FileLock, Turnstile, is_held, place_of
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows removes no open file")
 
@@ -55,7 +55,7 @@ def test_a_lock_is_held_as_long_as_its_owner_lives(path: Path) -> None:
     """Without a file, with one that a killed process has left, and after asking: the lock is free."""
     assert not is_held(path)
     code = (
-        "import os, pathlib, signal, sys\nfrom scmkit.wire.sharing import FileLock\n"
+        "import os, pathlib, signal, sys\nfrom scmkit.wire.turns import FileLock\n"
         "lock = FileLock(pathlib.Path(sys.argv[1]))\nprint(lock.acquire(), flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(

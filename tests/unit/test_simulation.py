@@ -10,8 +10,8 @@ from scipy import stats
 
 import scmkit
 from scmkit.core.errors import PlanError
-from scmkit.estimation.fanout import Bounds
-from scmkit.planning.playing import ASYNC_ANSWER_S, INTERVAL_S, Schedule, Table, play
+from scmkit.estimation.fan_out import Bounds
+from scmkit.planning.schedule import ASYNC_ANSWER_S, INTERVAL_S, Schedule, Table, play
 
 
 def lots(codes: list[int], **options: object) -> scmkit.Plan:

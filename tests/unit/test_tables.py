@@ -26,7 +26,7 @@ import pytest
 from scmkit.core.contract import TaskState
 from scmkit.core.errors import FileAccessError, MissingColumnError, MissingDependencyError, TableError
 from scmkit.core.texts import MISSING, columns_of, group, text_column, text_of, text_table
-from scmkit.tables.tables import read_codes, read_table
+from scmkit.tables.reading import read_codes, read_table
 
 NS_DAY = pd.Timestamp("2026-11-23")
 

@@ -14,8 +14,8 @@ from scmkit.core.errors import (
     UnavailableError,
     UnreadableAnswerError,
 )
-from scmkit.core.models import Task
-from scmkit.engine.tracking import AWAY, LAST_POLL_S, Watch
+from scmkit.core.values import Task
+from scmkit.engine.tasks import AWAY, LAST_POLL_S, Watch
 
 PENDING = Task("t", TaskState.PENDING, "pending")
 

@@ -9,7 +9,7 @@ import pytest
 
 import scmkit
 from scmkit.core.errors import MissingColumnError, PlanError, ValidationError
-from scmkit.validation.validation import RULES, Findings, validate
+from scmkit.validation.validate import RULES, Findings, validate
 
 KEY = "lot_number"
 

@@ -14,7 +14,7 @@ from waiting import wait_for
 
 import scmkit
 from scmkit.core.errors import PlanError
-from scmkit.journal import records
+from scmkit.journal import stored as records
 from scmkit.journal.journal import Journal
 from scmkit.uploading.ledger import told
 from scmkit.widgets.board import PATIENCE_S, Line, TaskBoard, Turns, ago, chosen

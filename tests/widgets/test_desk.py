@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from scmkit.widgets.desk import Desk
+from scmkit.widgets.worker import Desk
 
 
 def wait_for(condition: Callable[[], object]) -> None:

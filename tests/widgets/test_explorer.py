@@ -12,9 +12,9 @@ from waiting import wait_for
 import scmkit
 from scmkit import ServiceTime, capacity
 from scmkit.core.display import duration, percent
-from scmkit.estimation.estimation import Estimate
-from scmkit.planning.playing import play
-from scmkit.plots.chart import drawn, number
+from scmkit.estimation.estimate import Estimate
+from scmkit.planning.schedule import play
+from scmkit.plots.svg import drawn, number
 from scmkit.simulation.population import KeyValues, Service
 from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, explore, scaled
 

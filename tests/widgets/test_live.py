@@ -14,9 +14,9 @@ from waiting import wait_for
 import scmkit
 from scmkit.core.display import duration
 from scmkit.core.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
-from scmkit.core.models import Fate, Mode, Task
-from scmkit.steps import steps
-from scmkit.steps.steps import Service
+from scmkit.core.values import Fate, Mode, Task
+from scmkit.steps import choices as steps
+from scmkit.steps.choices import Service
 from scmkit.uploading.progress import Lines, Progress, Watcher
 from scmkit.widgets import live
 from scmkit.widgets.live import LiveLine, Shown

@@ -25,10 +25,11 @@ from waiting import wait_for
 import scmkit
 from scmkit.core import contract, display
 from scmkit.panels import sections
-from scmkit.panels.panels import Panel
-from scmkit.steps import steps
-from scmkit.uploading import plans, uploading
-from scmkit.widgets import desk
+from scmkit.panels.panel import Panel
+from scmkit.steps import choices as steps
+from scmkit.uploading import job as uploading
+from scmkit.uploading import plans
+from scmkit.widgets import worker as desk
 from scmkit.widgets.surface import Place
 
 module = sys.modules[Panel.__module__]

@@ -11,11 +11,11 @@ import pytest
 import scmkit
 from scmkit.core import contract
 from scmkit.core.display import plural
-from scmkit.steps import steps
-from scmkit.steps.steps import FIXES, Source, Steps
-from scmkit.tables.exports import NOTES
+from scmkit.steps import choices as steps
+from scmkit.steps.choices import FIXES, Source, Steps
+from scmkit.tables.writing import NOTES
 from scmkit.uploading.progress import seconds_left
-from scmkit.validation.validation import RULES
+from scmkit.validation.validate import RULES
 
 
 def source(frame: pd.DataFrame, name: str = "df") -> Source:

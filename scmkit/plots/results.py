@@ -10,11 +10,11 @@ import numpy as np
 from scmkit.core import contract
 from scmkit.core.display import duration
 from scmkit.core.results import draw
-from scmkit.estimation.estimation import Estimate
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning.planning import Plan
+from scmkit.estimation.estimate import Estimate
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning.plan import Plan
 from scmkit.simulation.capacity import Curve
-from scmkit.simulation.simulation import Risk
+from scmkit.simulation.simulate import Risk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core import contract
-from scmkit.core.models import Fate
 from scmkit.core.texts import Ints, Objects, TextColumn, group, text_column
+from scmkit.core.values import Fate
 from scmkit.engine import evidence
 from scmkit.engine.evidence import Bools, Change, FieldFacts
-from scmkit.planning.planning import Plan
-from scmkit.tables.tables import read_codes
+from scmkit.planning.plan import Plan
+from scmkit.tables.reading import read_codes
 
 DIFFERENCE_COLUMNS = ["row", "extended_id", "field", "sent", "found"]
 

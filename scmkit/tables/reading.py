@@ -37,7 +37,7 @@ from scmkit.core.errors import (
 from scmkit.core.lines import NAMES, index_of, place
 from scmkit.core.paths import expanded, like
 from scmkit.core.texts import text_column, text_of, whole_number
-from scmkit.tables.exports import NOTES, restored
+from scmkit.tables.writing import NOTES, restored
 
 _DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
 _FORMATS = {
@@ -72,7 +72,7 @@ def read_table(
     Text stays text (``000042``, ``12E5``, ``NA``, 30 digits), a blank cell is missing, and nothing else is.
     What cannot be read for certain is an error, never a guess: a row with fewer cells than the header is not
     filled up, because nobody knows which cell is the missing one. Lines without anything in them are skipped;
-    rows of blank cells are dropped at the end and kept elsewhere. Rows that `scmkit.tables.exports` wrote come back
+    rows of blank cells are dropped at the end and kept elsewhere. Rows that `scmkit.tables.writing` wrote come back
     as they were before, without its notes.
 
     Parameters

@@ -20,17 +20,17 @@ from scmkit.core import contract, display, results
 from scmkit.core.display import duration, percent, plural
 from scmkit.core.errors import PlanError, did_you_mean, nearest
 from scmkit.core.lines import place
-from scmkit.core.models import Fate, Mode
 from scmkit.core.texts import Ints, TextColumn, columns_of, group, text_table
-from scmkit.estimation.estimation import Estimate, codes_per_row
-from scmkit.estimation.estimation import estimate as estimate_codes
-from scmkit.estimation.latency import ServiceTime
-from scmkit.planning import payloads
+from scmkit.core.values import Fate, Mode
+from scmkit.estimation.estimate import Estimate, codes_per_row
+from scmkit.estimation.estimate import estimate as estimate_codes
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.planning import bodies as payloads
 from scmkit.planning.layout import Bools, Draft, Layout, Why, said_seconds
-from scmkit.planning.playing import Schedule
+from scmkit.planning.schedule import Schedule
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Counts, Inventory, count_codes
-from scmkit.validation.validation import Findings, validate
+from scmkit.validation.validate import Findings, validate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

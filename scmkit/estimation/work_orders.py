@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scmkit.estimation.fanout import Bounds, Uncertain, from_sample
+from scmkit.estimation.fan_out import Bounds, Uncertain, from_sample
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from scmkit.core.display import Html, escape
-from scmkit.plots.plots import BLUE, ORANGE
+from scmkit.plots.results import BLUE, ORANGE
 from scmkit.simulation.capacity import Curve
 
 WIDTH, HEIGHT = 440, 300

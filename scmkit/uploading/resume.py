@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from scmkit.core.contract import TaskState
 from scmkit.core.errors import ConfigurationError, JournalError
 from scmkit.core.events import Settled
-from scmkit.core.models import Fate, Mode, Task
+from scmkit.core.values import Fate, Mode, Task
 from scmkit.engine.engine import Call, Counted, Start
 from scmkit.engine.evidence import FieldFacts
 from scmkit.journal.journal import UNFINISHED, Record, Trace, known
-from scmkit.journal.records import plan_of
-from scmkit.planning.planning import Plan
+from scmkit.journal.stored import plan_of
+from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
-from scmkit.uploading.fences import later_jobs, overtaken_by
-from scmkit.uploading.uploading import UploadJob, let_go_on_error, wait_for
+from scmkit.uploading.earlier_jobs import later_jobs, overtaken_by
+from scmkit.uploading.job import UploadJob, let_go_on_error, wait_for
 from scmkit.wire.client import Client, default_client
 
 # The answers after which a call is not sent again as it was: its rows are halved, or a single one goes async.

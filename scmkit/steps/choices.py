@@ -23,13 +23,13 @@ from scmkit.core.display import duration, plural, shown
 from scmkit.core.errors import TableError
 from scmkit.core.lines import lines_of, numbered
 from scmkit.core.texts import ours, text_column
-from scmkit.tables.exports import NOTES, with_notes
-from scmkit.tables.tables import read_table
+from scmkit.tables.reading import read_table
+from scmkit.tables.writing import NOTES, with_notes
 from scmkit.validation.dates import is_like_a_date
-from scmkit.validation.validation import Findings, validate
+from scmkit.validation.validate import Findings, validate
 
 if TYPE_CHECKING:
-    from scmkit.planning.planning import Plan
+    from scmkit.planning.plan import Plan
     from scmkit.wire.client import Client
 
 KEYS = ("extended_id", "serial_number")

@@ -14,8 +14,8 @@ from scmkit.core import display, results
 from scmkit.core.arguments import KINDS
 from scmkit.core.display import duration
 from scmkit.core.errors import PlanError
-from scmkit.planning.planning import Plan
-from scmkit.planning.playing import play
+from scmkit.planning.plan import Plan
+from scmkit.planning.schedule import play
 from scmkit.tables import arguments
 from scmkit.tables.arguments import public
 

@@ -28,21 +28,22 @@ from scmkit.core.paths import expanded
 from scmkit.core.texts import ours
 from scmkit.panels import sections
 from scmkit.panels.sections import NOT_SENT, NOTHING, OTHER, change
-from scmkit.planning import planning
-from scmkit.planning.planning import Plan
-from scmkit.simulation.simulation import Risk, simulate
-from scmkit.steps import steps
-from scmkit.steps.steps import Service, Source, Steps
+from scmkit.planning import plan as planning
+from scmkit.planning.plan import Plan
+from scmkit.simulation.simulate import Risk, simulate
+from scmkit.steps import choices as steps
+from scmkit.steps.choices import Service, Source, Steps
 from scmkit.tables.arguments import TABLE, public
-from scmkit.tables.exports import write_rows
-from scmkit.tables.tables import read_table
-from scmkit.uploading import plans, uploading
+from scmkit.tables.reading import read_table
+from scmkit.tables.writing import write_rows
+from scmkit.uploading import job as uploading
+from scmkit.uploading import plans
+from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.progress import Watcher
-from scmkit.uploading.uploading import UploadJob
-from scmkit.validation.validation import Findings, validate
-from scmkit.widgets.desk import SPACING_S, Desk
+from scmkit.validation.validate import Findings, validate
 from scmkit.widgets.surface import Method, Surface, caused_by, guarded
+from scmkit.widgets.worker import SPACING_S, Desk
 from scmkit.wire.client import Client, Token, ready_client, use
 
 TRIALS = 2_000  # of the risk's simulation: quick, and the picture is smooth
@@ -974,7 +975,7 @@ def _with_risk(checked: Checked) -> Checked:
     """Simulate the plan and draw it."""
     from matplotlib.figure import Figure
 
-    from scmkit.plots import plots
+    from scmkit.plots import results as plots
 
     assert checked.plan is not None  # noqa: S101 - the caller has looked
     risk = simulate(checked.plan, trials=TRIALS, seed=1)

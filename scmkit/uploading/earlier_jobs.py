@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scmkit.core.errors import NotFoundError, ScmkitError, UnsettledError
-from scmkit.core.models import Fate, Mode, Outcome, Task
 from scmkit.core.texts import Ints, TextColumn
+from scmkit.core.values import Fate, Mode, Outcome, Task
 from scmkit.engine import evidence
 from scmkit.engine.evidence import Change
-from scmkit.engine.tracking import LATE_S
+from scmkit.engine.tasks import LATE_S
 from scmkit.journal.journal import Journal
 from scmkit.journal.memory import elsewhere
-from scmkit.journal.records import columns_of
-from scmkit.planning.planning import Plan
+from scmkit.journal.stored import columns_of
+from scmkit.planning.plan import Plan
 from scmkit.wire.order import JobOrder
 from scmkit.wire.pacing import Claim
-from scmkit.wire.sharing import age_s, place_of
+from scmkit.wire.turns import age_s, place_of
 
 ASK_BEYOND_S = 180.0  # of the service's clock; nobody should wait for longer without having been asked
 # From a call's note in the journal to its arrival at the gateway: its turn, the connection, the body. [assumed]

@@ -31,23 +31,23 @@ from scmkit.core.display import plural
 from scmkit.core.errors import JournalError, PlanError, UnsettledError
 from scmkit.core.events import Event, Listener, Sending, Settled, Waiting
 from scmkit.core.lines import numbered
-from scmkit.core.models import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.core.paths import check_destination, replacing
 from scmkit.core.texts import Ints
+from scmkit.core.values import AsyncAnswer, Fate, Mode, SyncAnswer, Task
 from scmkit.engine import evidence
 from scmkit.engine.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
 from scmkit.engine.evidence import Change, FieldFacts
 from scmkit.journal.journal import UNFINISHED, Journal, Record, place
 from scmkit.journal.memory import in_memory
-from scmkit.journal.records import begin, begin_in_file
-from scmkit.planning import planning
-from scmkit.planning.planning import Plan
+from scmkit.journal.stored import begin, begin_in_file
+from scmkit.planning import plan as planning
+from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
-from scmkit.uploading.fences import Fence, changes_since, claim_of
+from scmkit.uploading.earlier_jobs import Fence, changes_since, claim_of
 from scmkit.uploading.ledger import Ledger, not_wholly_applied
 from scmkit.uploading.plans import plan as make_plan
 from scmkit.uploading.progress import Lines, can_move
-from scmkit.uploading.readback import ReadBack, codes_of_row, compare
+from scmkit.uploading.read_back import ReadBack, codes_of_row, compare
 from scmkit.wire.client import Client, chosen_client, current_service, default_client
 
 LAST_GRACE_S = 0.5  # for calls under way when the interpreter ends

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scmkit.core import contract
-from scmkit.estimation.fanout import Bounds
-from scmkit.estimation.latency import ServiceTime
+from scmkit.estimation.fan_out import Bounds
+from scmkit.estimation.service_time import ServiceTime
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

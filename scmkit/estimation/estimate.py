@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from scmkit.core import contract, display, results
 from scmkit.core.errors import ClusteredSampleWarning, MissingColumnError, PlanError
 from scmkit.core.texts import TextColumn, columns_of, group, our_name, ours, tallied, text_column, text_table
-from scmkit.estimation.clusters import WorkOrders
-from scmkit.estimation.fanout import Bounds, Growth, Uncertain, from_sample, learn_growth, sum_counts, total_from_sample
+from scmkit.estimation.fan_out import (
+    Bounds,
+    Growth,
+    Uncertain,
+    from_sample,
+    learn_growth,
+    sum_counts,
+    total_from_sample,
+)
+from scmkit.estimation.work_orders import WorkOrders
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory, columns_in, count_codes
 

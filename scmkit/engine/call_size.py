@@ -6,7 +6,7 @@ import numpy as np
 
 from scmkit.core import contract
 from scmkit.core.texts import Ints
-from scmkit.planning.planning import Plan
+from scmkit.planning.plan import Plan
 
 # A waiting call is halved when its predicted risk has become this many times what the plan may bear: the planned calls
 # use up the bearable risk, and small movements of the model are no reason to make more of them.

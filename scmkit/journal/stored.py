@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from scmkit.core import contract
 from scmkit.core.errors import PlanError, did_you_mean
 from scmkit.core.lines import lines_at
-from scmkit.core.models import Fate, Mode, Outcome, Task, state_words
 from scmkit.core.texts import TextColumn, group, our_name
-from scmkit.estimation.estimation import Estimate
-from scmkit.estimation.fanout import Bounds, Uncertain
+from scmkit.core.values import Fate, Mode, Outcome, Task, state_words
+from scmkit.estimation.estimate import Estimate
+from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.fitting import NAMES
-from scmkit.estimation.latency import ServiceTime
+from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.journal import UNFINISHED, Journal, Record, Trace, existing, known, place, task_in
 from scmkit.journal.storage import NoLocksError
-from scmkit.planning.planning import Plan
+from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
-from scmkit.validation.validation import Findings
+from scmkit.validation.validate import Findings
 
 Where = str | os.PathLike[str] | None
 # What a job that has ended may leave behind, and what may come out otherwise when it is sent again.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from scmkit.core.contract import GATEWAY_TIMEOUT_S
 from scmkit.core.errors import GatewayTimeoutError, NotSentError, ThrottledError, UnavailableError
-from scmkit.core.models import Mode, Task
+from scmkit.core.values import Mode, Task
 
 FIRST_POLL_S, LAST_POLL_S, POLL_GROWTH = 1.0, 15.0, 1.4
 # A service that is away or busy comes back, as calls expect it to. One that answers, but with a 404, a page or garbage,
