@@ -22,7 +22,7 @@ from scmkit.core.texts import ours
 from scmkit.journal.journal import existing
 from scmkit.journal.stored import jobs as list_jobs
 from scmkit.planning.plan import Plan
-from scmkit.tables import writing as exports
+from scmkit.tables import writing
 from scmkit.tables.inventory import columns_in
 from scmkit.tables.reading import read_table
 from scmkit.uploading.job import UploadJob, wait_for
@@ -153,7 +153,7 @@ def upload(
     pad_to: tuple[str, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Bring a table's values onto the codes."""
-    for destination, check in ((rejected, exports.check), (report, check_destination)):
+    for destination, check in ((rejected, writing.check), (report, check_destination)):
         if destination is not None:
             check(destination)
     df = _read(table, pad_to)
@@ -164,7 +164,7 @@ def upload(
     if rejected is not None:
         bad = not_wholly_applied(job.rows)
         bad = bad.assign(message=bad["message"].map(in_shell_words))
-        exports.write_rows(exports.with_notes(df, bad), rejected)
+        writing.write_rows(writing.with_notes(df, bad), rejected)
         click.echo(f"rows to look at: {rejected}")
     if report is not None:
         job.report(report)

@@ -31,9 +31,8 @@ from scmkit.core.errors import (
 from scmkit.core.events import Attempted, Ended, Event, Halved, Paused, PollFailed, Sending, Settled, TaskSeen
 from scmkit.core.texts import Ints
 from scmkit.core.values import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
-from scmkit.engine import evidence
+from scmkit.engine import evidence, tasks
 from scmkit.engine import policy as policies
-from scmkit.engine import tasks as tracking
 from scmkit.engine.call_size import CallSize
 from scmkit.engine.evidence import FieldFacts, Verdict
 from scmkit.engine.policy import Do
@@ -119,7 +118,7 @@ class Post:
 class Poll:
     """Work for a worker: ask for this task."""
 
-    watch: tracking.Watch
+    watch: tasks.Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,10 +192,10 @@ class Engine:
         self._numbers = itertools.count(start.next_number)
         self._sequence = itertools.count()
         self._ready: list[tuple[float, int, Call]] = []
-        self._polls: list[tuple[float, int, tracking.Watch]] = []
+        self._polls: list[tuple[float, int, tasks.Watch]] = []
         self._calls: dict[int, Call] = {}
         self._posting: set[Call] = set()
-        self._polling: dict[int, tracking.Watch] = {}
+        self._polling: dict[int, tasks.Watch] = {}
         self._failures = 0
         self._probing = plan.probes and any(call.number == 0 for call in start.calls)
         self._budget = Budget()
@@ -209,14 +208,14 @@ class Engine:
         self._given_up: Exception | None = None  # about some of the calls; the others go on
         self._stop_at: float | None = None
         self._cancel_by = float("inf")
-        self._silence = tracking.Silence()  # about all tasks
+        self._silence = tasks.Silence()  # about all tasks
         self._counted = list(start.counted)
         self._facts, self._asked = start.facts, False
         for call in start.calls:
             self._enqueue(call, 0.0)
         for task_id, call in start.tasks.items():
             self._calls[call.number] = call
-            self._watch(tracking.Watch.begin(task_id, call.number, transport.now(), limits.speed))
+            self._watch(tasks.Watch.begin(task_id, call.number, transport.now(), limits.speed))
 
     def cancel(self, grace_s: float = GRACE_S) -> None:
         """Send nothing more; calls under way have this long to end. May be called from any thread."""
@@ -351,7 +350,7 @@ class Engine:
         self._pace.recover()
         if isinstance(answer, AsyncAnswer):
             yield self._attempted(call, reply, Outcome.APPLIED, 200, task_id=answer.task_id)
-            self._watch(tracking.Watch.begin(answer.task_id, call.number, self.transport.now(), self.limits.speed))
+            self._watch(tasks.Watch.begin(answer.task_id, call.number, self.transport.now(), self.limits.speed))
         elif isinstance(answer, SyncAnswer):
             yield self._attempted(call, reply, Outcome.APPLIED, 200, codes=answer.codes_affected)
             yield self._read_items(call, answer)
@@ -455,7 +454,7 @@ class Engine:
 
     # Tasks
 
-    def _watch(self, watch: tracking.Watch) -> None:
+    def _watch(self, watch: tasks.Watch) -> None:
         heapq.heappush(self._polls, (watch.due, next(self._sequence), watch))
 
     def _on_poll(self, reply: Reply) -> Iterator[Event]:

@@ -27,7 +27,7 @@ from scmkit.core.paths import expanded, like
 from scmkit.core.values import Fate, Mode, Outcome, Task
 from scmkit.journal import storage
 from scmkit.journal.storage import NoLocksError
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 from scmkit.wire.turns import FileLock, is_held, state_folder
 
 VARIABLE = "SCMKIT_JOURNAL"
@@ -378,7 +378,7 @@ class Record:
                 self.job,
                 event.call,
                 time.time(),
-                sharing.clock_s(),
+                turns.clock_s(),
                 len(event.body),
                 hashlib.sha256(event.body).digest(),
             ),
@@ -436,7 +436,7 @@ def _there(path: str | os.PathLike[str] | None) -> Path:
 
 def _upgrade() -> str:
     """Return how schema 2 is made of 1, which noted wall time only: `clock` is what the others order and wait by."""
-    since = f"{sharing.clock_s()} - max(0.0, {time.time()} - at)"
+    since = f"{turns.clock_s()} - max(0.0, {time.time()} - at)"
     return f"alter table attempts add column clock real not null default 0; update attempts set clock = {since}"  # noqa: S608
 
 

@@ -31,7 +31,7 @@ from scmkit.panels.sections import NOT_SENT, NOTHING, OTHER, change
 from scmkit.planning import plan as planning
 from scmkit.planning.plan import Plan
 from scmkit.simulation.simulate import Risk, simulate
-from scmkit.steps import choices as steps
+from scmkit.steps import choices
 from scmkit.steps.choices import Service, Source, Steps
 from scmkit.tables.arguments import TABLE, public
 from scmkit.tables.reading import read_table
@@ -197,7 +197,7 @@ class Panel(Surface):
     @property
     def code(self) -> str:
         """The lines of Python that do the same."""
-        return steps.python(self.steps, self._service, self._journal)
+        return choices.python(self.steps, self._service, self._journal)
 
     def choose(self, **chosen: Any) -> None:
         """Choose by Python what the controls choose: any of the attributes of `Steps`."""
@@ -305,7 +305,7 @@ class Panel(Surface):
 
     def _find_offers(self) -> None:
         """Look for tables; what was read or given stays on offer."""
-        found = [*steps.frames_in(self._namespace), *_files_here()]
+        found = [*choices.frames_in(self._namespace), *_files_here()]
         with self._lock:
             known = {o.identity: o for o in self._offers if o.frame is not None}
             fresh = [known.get(source.identity, source) for source in found]
@@ -423,12 +423,12 @@ class Panel(Surface):
             self._other_name = True
             self._refresh()
         elif event.new is not None:
-            self._change_column(field=event.new if event.new != NOT_SENT else None, why=steps.CHOSEN)
+            self._change_column(field=event.new if event.new != NOT_SENT else None, why=choices.CHOSEN)
 
     @heard
     def _on_name(self, event: Any) -> None:
         if event.new.strip():
-            self._change_column(field=event.new.strip(), why=steps.CHOSEN)
+            self._change_column(field=event.new.strip(), why=choices.CHOSEN)
 
     @heard
     def _on_kind(self, event: Any) -> None:
@@ -441,11 +441,11 @@ class Panel(Surface):
 
     @heard
     def _on_fix(self, name: str, _: Any) -> None:
-        self._choose(lambda before: replace(before, fixes=(*before.fixes, *steps.FIXES[name])))
+        self._choose(lambda before: replace(before, fixes=(*before.fixes, *choices.FIXES[name])))
 
     @heard
     def _on_fix_all(self, _: Any) -> None:
-        self._choose(lambda before: replace(before, fixes=(*before.fixes, *sum(steps.FIXES.values(), ()))))
+        self._choose(lambda before: replace(before, fixes=(*before.fixes, *sum(choices.FIXES.values(), ()))))
 
     @heard
     def _on_undo(self, _: Any) -> None:
@@ -503,14 +503,14 @@ class Panel(Surface):
     def _check(self) -> None:
         """Find out what follows from the steps, as far as it is new."""
         chosen = self.steps
-        if steps.trouble(chosen):
+        if choices.trouble(chosen):
             self._checked = None
             return
         before = self._checked
         if before is None or before.steps.basis != chosen.basis:
             self._checked = before = _looked_at(chosen)
             self._refresh()
-        if not steps.is_fine(chosen, before.findings):
+        if not choices.is_fine(chosen, before.findings):
             self._checked = replace(before, steps=chosen)
             return
         self._doing["check"] = "planning the calls"
@@ -540,7 +540,7 @@ class Panel(Surface):
         return Checked(chosen, before.table, before.findings, made, words=words, changes=before.changes)
 
     def _plan(self, table: pd.DataFrame, chosen: Steps) -> Plan:
-        options = steps.options(chosen)
+        options = choices.options(chosen)
         if self._service is None:
             made = planning.plan(table, **options)
         else:
@@ -548,7 +548,7 @@ class Panel(Surface):
             assumed = self._service.client.assumptions
             made = plans.plan(table, service=service, journal=self._journal, assumptions=assumed, **options)
         # Names that the user alone gave are no evidence of what the campaign defines.
-        return made if steps.fields_of(chosen.codes) is not None else replace(made, defined_fields=None)
+        return made if choices.fields_of(chosen.codes) is not None else replace(made, defined_fields=None)
 
     def _compare(self) -> None:
         checked = self._checked
@@ -609,15 +609,15 @@ class Panel(Surface):
         from scmkit.sandbox import Sandbox
 
         chosen = self.steps.codes
-        known = chosen if chosen is not None and steps.fields_of(chosen) is not None else None
-        codes: Any = steps.SANDBOX_CODES if known is None else known.table
-        sandbox = Sandbox(codes=codes, speed=steps.SANDBOX_SPEED).start()
+        known = chosen if chosen is not None and choices.fields_of(chosen) is not None else None
+        codes: Any = choices.SANDBOX_CODES if known is None else known.table
+        sandbox = Sandbox(codes=codes, speed=choices.SANDBOX_SPEED).start()
         if self._closed.is_set():
             sandbox.stop()
             return
         told = str(codes) if known is None else known.python
         setup = (
-            f"sandbox = scmkit.Sandbox(codes={told}, speed={steps.SANDBOX_SPEED}).start()",
+            f"sandbox = scmkit.Sandbox(codes={told}, speed={choices.SANDBOX_SPEED}).start()",
             "client = sandbox.client()",
         )
         self._sandbox = sandbox
@@ -675,12 +675,12 @@ class Panel(Surface):
 
     def _why_not(self) -> str:
         """Say why nothing can be uploaded now; empty when it can."""
-        if why := steps.trouble(self.steps):
+        if why := choices.trouble(self.steps):
             return why
         if self._service is None:
             return "choose a service in section 2 first"
         checked, plan = self._fresh(), self.plan
-        if checked is not None and not steps.is_fine(self.steps, checked.findings):
+        if checked is not None and not choices.is_fine(self.steps, checked.findings):
             return "there are errors: fix them, or choose to leave these rows out (section 4)"
         if plan is None:
             return "the plan is not ready yet"
@@ -770,7 +770,7 @@ class Panel(Surface):
         if sent is None or result is None:
             return
         path = Path.cwd() / f"rows-to-look-at-{sent.job.id}.csv"
-        write_rows(steps.to_upload_again(sent.checked.steps, sent.checked.table, result.to_look_at), path)
+        write_rows(choices.to_upload_again(sent.checked.steps, sent.checked.table, result.to_look_at), path)
         words = Html(" To upload them again, correct the file and choose it as the table.")
         self._files = Html(f"<div>{sections.link(path)}.{words}</div>")
         self._find_offers()
@@ -810,10 +810,10 @@ class Panel(Surface):
                 self._refresh()
 
     def _show_all(self) -> None:
-        chosen, why = self.steps, steps.trouble(self.steps)
+        chosen, why = self.steps, choices.trouble(self.steps)
         checked = self._fresh()
         self._show_tables(chosen)
-        defined = steps.fields_of(chosen.codes)
+        defined = choices.fields_of(chosen.codes)
         state = "waits" if chosen.table is None else "your turn" if why else "look" if chosen.unknown else "done"
         self._mapping.say(state, why or _fields_line(chosen), is_open=chosen.table is not None)
         self._mapping.show(chosen, defined, self._editing, self._other_name)
@@ -842,15 +842,15 @@ class Panel(Surface):
     def _show_findings(self, chosen: Steps, checked: Checked | None, why: str) -> None:
         findings = None if checked is None else checked.findings
         waiting = "after section 3" if why else "the table is being looked at ..."
-        state = "waits" if findings is None else steps.standing(chosen, findings)
+        state = "waits" if findings is None else choices.standing(chosen, findings)
         words = waiting if findings is None else _findings_line(findings, chosen)
         self._found.say(state, words, is_open=findings is not None)
         self._found.show(chosen, findings, self._looking_at, NO_HTML if checked is None else checked.changes)
 
     def _show_plan(self, chosen: Steps, checked: Checked | None) -> None:
         made = None if checked is None else checked.plan
-        if made is None or checked is None or not steps.is_fine(chosen, checked.findings):
-            ready = checked is not None and steps.is_fine(chosen, checked.findings)
+        if made is None or checked is None or not choices.is_fine(chosen, checked.findings):
+            ready = checked is not None and choices.is_fine(chosen, checked.findings)
             self._planned.say("waits", "the calls are being planned ..." if ready else "after section 4", is_open=False)
             return
         stale = checked.steps != chosen
@@ -927,7 +927,7 @@ class Panel(Surface):
             ("Inventory", "none" if chosen.codes is None else chosen.codes.label),
         ]
         if chosen.table is not None:
-            story.append(("Key and fields", steps.trouble(chosen) or _fields_line(chosen)))
+            story.append(("Key and fields", choices.trouble(chosen) or _fields_line(chosen)))
         if checked is not None:
             story.append(("Findings", _findings_line(checked.findings, chosen)))
         if plan is not None:
@@ -949,14 +949,14 @@ def _namespace() -> dict[str, Any]:
 
 def _files_here() -> list[Source]:
     try:
-        return steps.files_in(Path.cwd())
+        return choices.files_in(Path.cwd())
     except OSError:  # a folder that is gone or may not be read
         return []
 
 
 def _read_content(name: str, content: bytes, max_mb: float) -> Source:
     """Read a file's content with `read_table`, under its own name, and leave nothing behind."""
-    steps.check_size(name, len(content), max_mb)
+    choices.check_size(name, len(content), max_mb)
     with tempfile.TemporaryDirectory(prefix="scmkit-") as folder:
         path = Path(folder) / name
         path.write_bytes(content)
@@ -964,11 +964,11 @@ def _read_content(name: str, content: bytes, max_mb: float) -> Source:
 
 
 def _looked_at(chosen: Steps) -> Checked:
-    table = steps.prepared(chosen)
-    changed = steps.changes(chosen, table) if chosen.fixes else pd.DataFrame()
+    table = choices.prepared(chosen)
+    changed = choices.changes(chosen, table) if chosen.fixes else pd.DataFrame()
     caption = f"The fixes changed {plural(len(changed), 'cell')} of a copy"
     shown = display.table(changed, max_rows=200, caption=caption) if len(changed) else NO_HTML
-    return Checked(chosen, table, validate(table, **steps.checks(chosen)), changes=shown)
+    return Checked(chosen, table, validate(table, **choices.checks(chosen)), changes=shown)
 
 
 def _with_risk(checked: Checked) -> Checked:
@@ -1019,7 +1019,7 @@ def _question(checked: Checked, plan: Plan, service: Service) -> Question:
     """Say what will happen, and to whom."""
     kind = "PRODUCTION" if service.is_production else "the sandbox" if service.sandbox else service.words
     where = escape(service.words)
-    words = escape(steps.will_happen(plan, service)).replace(where, f"<b>{where}</b>", 1)
+    words = escape(choices.will_happen(plan, service)).replace(where, f"<b>{where}</b>", 1)
     return Question(checked, service, Html(words), f"Yes, upload to {kind}")
 
 

@@ -22,7 +22,7 @@ from scmkit.core import contract
 from scmkit.core.texts import Ints, TextColumn, group
 from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning import bodies as payloads
+from scmkit.planning import bodies
 from scmkit.planning.schedule import INTERVAL_S, Schedule, play
 
 Bools = NDArray[np.bool_]
@@ -105,7 +105,7 @@ class Draft:
     @cached_property
     def item_bytes(self) -> Ints:
         """Each row's bytes as an item of a sync call."""
-        return payloads.item_bytes(self.keys[0], self.fields)
+        return bodies.item_bytes(self.keys[0], self.fields)
 
     @cached_property
     def heaviest_first(self) -> Ints:
@@ -257,13 +257,13 @@ class Draft:
         order = rows[np.argsort(self.sharing[rows], kind="stable")]
         envelope = int(np.max(self.item_bytes[self.live], initial=0)) + 200  # one row's values, names and brackets
         room = float(self.assumptions.max_body_bytes - envelope)
-        key_bytes = payloads.text_bytes(self.keys[0])[order] + 1
+        key_bytes = bodies.text_bytes(self.keys[0])[order] + 1
         sizes = _pack([key_bytes, self.weight[order]], [room, limit], self.sharing[order])
         return self._largest_first(order, sizes)
 
     def _sync_packings(self, rows: Ints) -> Iterator[Packed]:
         """As few calls as the risk allows; or as many as suit the workers, of one size or tapering off."""
-        room = float(self.assumptions.max_body_bytes - payloads.sync_envelope_bytes(self.keys[0]))
+        room = float(self.assumptions.max_body_bytes - bodies.sync_envelope_bytes(self.keys[0]))
         alone = rows[self.weight[rows] > self.limit]
         rows = rows[len(alone) :]
         weight, size = self.weight[rows], self.item_bytes[rows]

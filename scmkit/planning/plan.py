@@ -25,7 +25,7 @@ from scmkit.core.values import Fate, Mode
 from scmkit.estimation.estimate import Estimate, codes_per_row
 from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning import bodies as payloads
+from scmkit.planning import bodies
 from scmkit.planning.layout import Bools, Draft, Layout, Why, said_seconds
 from scmkit.planning.schedule import Schedule
 from scmkit.tables.arguments import public
@@ -105,8 +105,8 @@ class Plan:
     def body(self, mode: Mode, rows: Ints) -> bytes:
         """Make the JSON body for these rows."""
         if mode is Mode.ASYNC:
-            return payloads.async_body(self.keys, self.fields, rows)
-        return payloads.sync_body(self.keys[0], self.fields, rows)
+            return bodies.async_body(self.keys, self.fields, rows)
+        return bodies.sync_body(self.keys[0], self.fields, rows)
 
     @property
     def unique_key(self) -> bool:
@@ -266,8 +266,8 @@ class Plan:
         return display.card(f"Plan keyed by {' + '.join(self.key)}", {}, *lines, display.table(self.calls))
 
     def _bytes(self) -> Ints:
-        items = np.concatenate([[0], np.cumsum(payloads.item_bytes(self.keys[0], self.fields)[self.order])])
-        sync = items[self.offsets[1:]] - items[self.offsets[:-1]] + payloads.sync_envelope_bytes(self.keys[0])
+        items = np.concatenate([[0], np.cumsum(bodies.item_bytes(self.keys[0], self.fields)[self.order])])
+        sync = items[self.offsets[1:]] - items[self.offsets[:-1]] + bodies.sync_envelope_bytes(self.keys[0])
         tasks = {c: len(self.body(Mode.ASYNC, self.rows_of(c))) for c in np.flatnonzero(self.is_async).tolist()}
         return np.array([tasks.get(c, size) for c, size in enumerate(sync.tolist())], dtype=np.int64)
 

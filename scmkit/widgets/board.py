@@ -27,7 +27,7 @@ from scmkit.core.errors import (
 )
 from scmkit.core.lines import numbered
 from scmkit.core.values import Task, state_words
-from scmkit.journal import stored as records
+from scmkit.journal import stored
 from scmkit.journal.journal import Journal, place
 from scmkit.tables.arguments import public
 from scmkit.uploading.job import UploadJob, running_jobs, upload
@@ -399,8 +399,8 @@ class TaskBoard(Surface):
     def _send_again(self, line: Line) -> None:
         client = self._client_for(line)
         with Journal(self._journal) as book:
-            plan = records.plan_of(book.parts(line.id), book.traces(line.id))
-        table = records.table_of(line.id, self._journal)
+            plan = stored.plan_of(book.parts(line.id), book.traces(line.id))
+        table = stored.table_of(line.id, self._journal)
         self.add(
             upload(
                 table, client, list(plan.key), wait=False, errors="reject", journal=place(self._journal),
@@ -486,12 +486,12 @@ class TaskBoard(Surface):
             if self._gone() or not path.exists():
                 return pd.DataFrame(columns=["id"])
             self._book = Journal(path)
-        return records.overview(self._book, self._known)
+        return stored.overview(self._book, self._known)
 
     def _open_tasks(self, lines: Sequence[Line]) -> pd.DataFrame:
         if self._book is None or not lines:
             return pd.DataFrame(columns=["task_id", "job", "call", "at", "state"])
-        frame = pd.concat([records.tasks(self._book, line.id) for line in lines], ignore_index=True)
+        frame = pd.concat([stored.tasks(self._book, line.id) for line in lines], ignore_index=True)
         return frame[~frame["finished"]].reset_index(drop=True)
 
     def _ask_for_a_task(self) -> None:
@@ -570,7 +570,7 @@ class TaskBoard(Surface):
             return
         rows = numbered(ledger.rows(ledger.rows_of(call)[: SHOWN + 1]), ledger.plan.index)
         with self._reading:
-            made = None if self._book is None else records.attempts(self._book, self.job.value, call)
+            made = None if self._book is None else stored.attempts(self._book, self.job.value, call)
         tables = [display.table(rows, SHOWN, "Rows of which this call told last")]
         if made is not None and len(made):
             tables.insert(0, display.table(made, SHOWN, "Attempts"))

@@ -25,7 +25,7 @@ from scmkit.engine.engine import Poll, Post, Reply
 from scmkit.engine.tasks import Watch
 from scmkit.journal import journal
 from scmkit.uploading import job as uploading
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 EPOCH = 1_700_000_000.0
 MOST_S = 5 * 3600.0  # for all jobs; one task can take an hour
@@ -118,14 +118,14 @@ class Stage:
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
         """Put the product on this stage."""
-        turnstile = functools.partial(sharing.Turnstile, clock=lambda: self.service.clock, sleep=self._sleep)
+        turnstile = functools.partial(turns.Turnstile, clock=lambda: self.service.clock, sleep=self._sleep)
         with (
             mock.patch("time.time", self._time),
-            mock.patch.object(sharing, "clock_s", self._clock),
+            mock.patch.object(turns, "clock_s", self._clock),
             mock.patch.object(uploading, "Threads", Port),
             mock.patch.object(engine, "LOOK_AGAIN_S", 1.0),  # fewer steps
             mock.patch("scmkit.wire.client.Turnstile", turnstile),
-            mock.patch.dict(os.environ, {sharing.STATE: str(self.folder)}),
+            mock.patch.dict(os.environ, {turns.STATE: str(self.folder)}),
             mock.patch.object(journal.Journal, "transaction", self._transaction(journal.Journal.transaction)),
             mock.patch.object(uploading.UploadJob, "_run", self._run(uploading.UploadJob._run)),
         ):

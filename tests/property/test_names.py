@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import scmkit
 from scmkit.core.texts import our_name, ours
 from scmkit.journal.stored import table_of
-from scmkit.steps import choices as steps
-from scmkit.tables import writing as exports
+from scmkit.steps import choices
+from scmkit.tables import writing
 from scmkit.tables.inventory import count_codes
 from scmkit.uploading.ledger import CALL_COLUMNS, not_wholly_applied
 from scmkit.uploading.read_back import DIFFERENCE_COLUMNS
@@ -123,7 +123,7 @@ def test_rows_report_and_exports_hold_columns_of_any_name(
         assert ours(rows, "row").tolist() == [0, 1, 2]
     assert held[names].to_numpy().tolist() == df[:2].to_numpy().tolist()
     bad = not_wholly_applied(job.rows)
-    exports.write_rows(exports.with_notes(df, bad), tmp_path / "rows.csv")
+    writing.write_rows(writing.with_notes(df, bad), tmp_path / "rows.csv")
     assert scmkit.read_table(tmp_path / "rows.csv").equals(df.iloc[[2]].reset_index(drop=True).astype(object))
     job.report(tmp_path / "report.html")
     assert "K9" in (tmp_path / "report.html").read_text("utf-8")
@@ -132,13 +132,13 @@ def test_rows_report_and_exports_hold_columns_of_any_name(
 
 
 @settings(deadline=None, max_examples=40)
-@given(labels=TABLES.filter(lambda labels: not set(labels) & set(exports.NOTES)))
+@given(labels=TABLES.filter(lambda labels: not set(labels) & set(writing.NOTES)))
 def test_the_panel_sends_and_exports_columns_of_any_name(labels: list[object]) -> None:
     """The rows that the panel saves hold the table's columns under their names; a file's notes are reserved."""
     df = table(labels)
-    chosen = steps.Steps().with_table(steps.Source("df", "df", df)).with_key(str(labels[0]))
-    sent = steps.prepared(chosen)
+    chosen = choices.Steps().with_table(choices.Source("df", "df", df)).with_key(str(labels[0]))
+    sent = choices.prepared(chosen)
     rows = pd.DataFrame({"row": [1], our_name("state", [str(labels[0])]): ["unmatched"], "message": ["no"]})
-    saved = steps.to_upload_again(chosen, sent, rows)
+    saved = choices.to_upload_again(chosen, sent, rows)
     assert saved.columns.tolist()[: len(labels)] == [str(label) for label in labels]
     assert saved.iloc[0].tolist()[: len(labels)] == df.iloc[1].tolist()

@@ -36,11 +36,10 @@ from scmkit.engine.policy import Do
 from scmkit.journal import journal
 from scmkit.journal.journal import UNFINISHED
 from scmkit.planning import plan as planning
-from scmkit.uploading import earlier_jobs as fences
+from scmkit.uploading import earlier_jobs
 from scmkit.uploading import job as uploading
 from scmkit.uploading import resume as resuming
-from scmkit.wire import pacing
-from scmkit.wire import turns as sharing
+from scmkit.wire import pacing, turns
 
 Decide = Callable[..., policy.Decision]
 SCHEDULE = {
@@ -155,13 +154,13 @@ def test_applied_rows_that_are_sent_again(
 
 def test_no_fence_between_the_jobs_of_a_client(plant: Planter) -> None:
     """A lost call of the older job takes effect after the newer one."""
-    plant.put(fences.Fence, "held_s", lambda self: 0.0)
+    plant.put(earlier_jobs.Fence, "held_s", lambda self: 0.0)
     noticed_by_schedules(test_schedules.check_last_word, "reset, applied late")
 
 
 def test_no_fence_between_processes(plant: Planter) -> None:
     """The same, when the older job is another process's or nobody's."""
-    plant.put(fences.Fence, "held_s", lambda self: 0.0)
+    plant.put(earlier_jobs.Fence, "held_s", lambda self: 0.0)
     noticed_by_orders_of_events()
 
 
@@ -169,7 +168,7 @@ def test_a_fence_that_sees_one_journal_only(
     plant: Planter, client: scmkit.Client, server: Any, tmp_path: Path
 ) -> None:  # fmt: skip
     """The older job of the same client is in another journal, or in none."""
-    plant.put(fences, "elsewhere", lambda *_: [])
+    plant.put(earlier_jobs, "elsewhere", lambda *_: [])
     with pytest.raises(AssertionError):
         test_fences.test_jobs_of_a_client_wait_in_any_journal(server, client, tmp_path, False, None)
 
@@ -227,7 +226,7 @@ def test_no_pace(plant: Planter) -> None:
 
 def test_no_pace_between_processes(plant: Planter) -> None:
     """The same, from two processes together."""
-    plant.put(sharing.Turnstile, "wait", lambda self: None)
+    plant.put(turns.Turnstile, "wait", lambda self: None)
     with pytest.raises(AssertionError):
         test_machine.upload_from_two_processes()
 

@@ -31,7 +31,7 @@ from scmkit.journal.memory import MemoryJournal
 from scmkit.journal.stored import begin
 from scmkit.planning.plan import Plan
 from scmkit.uploading.earlier_jobs import TRAVEL_S, Fence, claim_of
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 URL = "https://api.example.com"
 
@@ -80,7 +80,7 @@ def play(case: dict, book: Journal | None = None) -> tuple[Plan, Service, list[E
         service.at.append((service.clock + case["cancel_after"], engine.cancel))
     record = begin("older", plan, URL, book, lambda _: None) if book else None
     events = []
-    with mock.patch.object(sharing, "clock_s", service.now):
+    with mock.patch.object(turns, "clock_s", service.now):
         for event in engine.run():
             events.append(event)
             if record:
@@ -180,7 +180,7 @@ def check_last_word(case: dict) -> None:
             return now + 60.0
 
     longer = mock.patch.object(engines, "LOOK_AGAIN_S", 10.0)  # fewer steps
-    with longer, mock.patch.object(sharing, "clock_s", service.now):
+    with longer, mock.patch.object(turns, "clock_s", service.now):
         second = list(Engine(later, service, scmkit.Limits(), held_until=held_until, random=lambda: 0.5).run())
     assert isinstance(second[-1], Ended)
     assert service.clock - begun <= LATE_S[Mode.ASYNC] + TRAVEL_S + 120.0 + GATEWAY_TIMEOUT_S + case["rows"] * 41

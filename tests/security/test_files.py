@@ -25,8 +25,7 @@ import scmkit
 from scmkit.cli.commands import main
 from scmkit.core.errors import JournalError, MissingDependencyError, TableError
 from scmkit.core.texts import text_column, text_of
-from scmkit.tables import reading as tables
-from scmkit.tables import writing as exports
+from scmkit.tables import reading, writing
 from scmkit.tables.reading import read_table
 from scmkit.tables.writing import NOTES, with_notes, write_rows
 
@@ -157,7 +156,7 @@ def test_what_a_file_cannot_hold_is_refused_before(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     with pytest.raises(MissingDependencyError, match=r"scmkit\[files\]"):
-        exports.check(tmp_path / "rows.xlsx")
+        writing.check(tmp_path / "rows.xlsx")
 
 
 @BOTH
@@ -217,7 +216,7 @@ def test_a_wrong_place_for_rejected_rows_is_said_before_anything_is_sent(
 
 def test_a_compressed_table_is_unpacked_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small .gz that unpacks to more than the limit is an error that takes no more memory than the limit (S16)."""
-    monkeypatch.setattr(tables, "_UNPACKED_BYTES", 8 * MB)
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 8 * MB)
     path = tmp_path / "bomb.csv.gz"
     with gzip.open(path, "wb") as file:
         file.write(b"a\n")
@@ -265,7 +264,7 @@ CELL = '<row r="{row}"><c r="{column}{row}" t="inlineStr"><is><t>{text}</t></is>
 @pytest.mark.parametrize("member", ["sheet", "strings", "more"])
 def test_a_workbook_is_unpacked_up_to_a_limit(member: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A zip bomb is refused by what its directory says, in whatever member it hides, before it is read (S19)."""
-    monkeypatch.setattr(tables, "_UNPACKED_BYTES", 8 * MB)
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 8 * MB)
     path = workbook(tmp_path / "bomb.xlsx", **{member: bytes(100 * MB)})
     assert path.stat().st_size < MB
     with pytest.raises(TableError, match=r"bomb.xlsx: unpacks to more than"):
@@ -274,7 +273,7 @@ def test_a_workbook_is_unpacked_up_to_a_limit(member: str, tmp_path: Path, monke
 
 def test_a_directory_that_lies_does_not_help_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A member that holds more than the zip's directory says is not read beyond that (S19)."""
-    monkeypatch.setattr(tables, "_UNPACKED_BYTES", 8 * MB)
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 8 * MB)
     path = workbook(tmp_path / "bomb.xlsx", sheet=bytes(100 * MB))
     content = path.read_bytes()
     size = (100 * MB).to_bytes(4, "little")
@@ -289,8 +288,8 @@ def test_a_sheet_with_a_cell_far_away_is_refused(
     column: str, row: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two cells do not make a table of billions of empty ones (S19)."""
-    monkeypatch.setattr(tables, "_ROWS", 50_000)
-    monkeypatch.setattr(tables, "_CELLS", 1_000_000)
+    monkeypatch.setattr(reading, "_ROWS", 50_000)
+    monkeypatch.setattr(reading, "_CELLS", 1_000_000)
     cells = CELL.format(column="A", row=1, text="extended_id") + CELL.format(column=column, row=row, text="x")
     path = workbook(tmp_path / "far.xlsx", sheet=SHEET.format(cells))
     with pytest.raises(TableError, match=r"far below or beside|not a readable workbook"):
@@ -314,9 +313,9 @@ def test_entities_of_a_workbook_are_not_expanded(entities: str, tmp_path: Path) 
 
 def test_a_table_of_normal_size_is_far_from_the_limits(tmp_path: Path) -> None:
     """The limits do not refuse what people work with: a million rows are within them (S19)."""
-    assert tables._ROWS == 1_048_576
-    assert tables._CELLS >= 20 * tables._ROWS
-    assert tables._UNPACKED_BYTES >= 1 << 30
+    assert reading._ROWS == 1_048_576
+    assert reading._CELLS >= 20 * reading._ROWS
+    assert reading._UNPACKED_BYTES >= 1 << 30
     frame = pd.DataFrame({"extended_id": [f"Code_{i:06d}" for i in range(2000)], "lot": "000001"})
     frame.to_excel(tmp_path / "t.xlsx", index=False)
     assert read_table(tmp_path / "t.xlsx").equals(frame.astype(object))

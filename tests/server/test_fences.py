@@ -17,7 +17,7 @@ from scmkit.core.values import Mode
 from scmkit.journal.journal import Journal
 from scmkit.uploading import resume as resuming
 from scmkit.uploading.earlier_jobs import LATE_S, Fence, claim_of
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 YEAR_S = 365 * 86_400.0
 LOST = (200, b"{", {"Content-Length": "100", "Connection": "close"})  # applied or not: nobody knows
@@ -317,7 +317,7 @@ def test_after_a_restart_of_the_machine_a_lost_call_counts_for_what_is_left(
         fence = Fence(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 1.0, client.task)
         book.db.execute("update attempts set clock = 90000.0")
         for up_s, held_s in ((1.0, 60.0), (45.0, 30.0), (76.0, 0.0), (1e5, 0.0)):
-            monkeypatch.setattr(sharing, "clock_s", lambda up_s=up_s: up_s)
+            monkeypatch.setattr(turns, "clock_s", lambda up_s=up_s: up_s)
             assert fence.held_s() == held_s
 
 

@@ -26,7 +26,7 @@ from scmkit.core.values import Mode
 from scmkit.journal import journal as journals
 from scmkit.journal.journal import Journal
 from scmkit.uploading import job as uploading
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 SMALL = scmkit.Assumptions(max_body_bytes=1_000)  # many calls for few rows
 REFUSED = (401, {"detail": "Token expired."}, {})
@@ -373,7 +373,7 @@ def test_without_locks_an_upload_goes_on_and_says_so(
     def no_locks(file: int) -> bool:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(sharing, "_locked", no_locks)
+    monkeypatch.setattr(turns, "_locked", no_locks)
     told = pytest.warns(UserWarning, match="cannot share their pace")
     with told, pytest.warns(UserWarning, match="cannot be resumed"):
         assert table.scm.upload(client, progress=False).ok

@@ -19,7 +19,7 @@ import scipy.stats  # noqa: F401
 import scmkit
 from scmkit.journal import journal
 from scmkit.uploading import job as uploading
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 Point = tuple[str, str, int]
 
@@ -40,7 +40,7 @@ def run(
     per_second: float = 60.0,
 ) -> None:  # fmt: skip
     """Upload ``folder/table.csv``, or resume the job that the journal has; die at a point if there is one."""
-    os.environ[sharing.STATE] = str(folder / "state" if path is None else path.parent)
+    os.environ[turns.STATE] = str(folder / "state" if path is None else path.parent)
     faulthandler.dump_traceback_later(60, exit=True)
     note_turns(folder / "turns")
     if path is None:
@@ -62,7 +62,7 @@ def run(
 
 def resume(url: str, token: str, path: Path, job: str, told: Connection) -> None:
     """Resume a job, and tell the error, if any."""
-    os.environ[sharing.STATE] = str(path.parent)
+    os.environ[turns.STATE] = str(path.parent)
     try:
         with scmkit.Client(url, token) as client:
             scmkit.resume(job, client, path, progress=False)
@@ -74,14 +74,14 @@ def resume(url: str, token: str, path: Path, job: str, told: Connection) -> None
 
 def note_turns(file: Path) -> None:
     """Note the moment of each turn that this process takes; when its call arrives is up to the machine."""
-    turnstile, clock, asked = sharing.Turnstile, time.monotonic, [0.0]
+    turnstile, clock, asked = turns.Turnstile, time.monotonic, [0.0]
     begin, wait = turnstile.__init__, turnstile.wait
 
     def ask() -> float:
         asked[0] = clock()
         return asked[0]
 
-    def noted_wait(self: sharing.Turnstile) -> None:
+    def noted_wait(self: turns.Turnstile) -> None:
         wait(self)
         with file.open("a") as lines:
             lines.write(f"{asked[0]!r}\n")
@@ -147,7 +147,7 @@ def fork_with_a_client(url: str, token: str, tasks: int) -> None:
 
 def fork_during_a_job(url: str, token: str, journal: Path, told: Connection) -> None:
     """Fork while a job runs: the child says what it hears of it, and outlives the parent."""
-    os.environ[sharing.STATE] = str(journal.parent)
+    os.environ[turns.STATE] = str(journal.parent)
     with scmkit.Client(url, token) as client:
         table = scmkit.read_table(journal.with_name("table.csv"))
         job = scmkit.upload(table, client, journal=journal, progress=False, wait=False)

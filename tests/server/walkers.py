@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 AWAKE, GONE = -1.0, float("inf")
 
@@ -87,14 +87,14 @@ def walk(clock: SimulatedClock, who: int, turnstile: Path, times: Path, plan: Wa
     passed = 0
 
     def now() -> float:
-        if passed == plan.dies_at and sys._getframe(1).f_code is sharing.Turnstile._try.__code__:  # it holds the lock
+        if passed == plan.dies_at and sys._getframe(1).f_code is turns.Turnstile._try.__code__:  # it holds the lock
             os.kill(os.getpid(), signal.SIGKILL)
         return clock.now()
 
     def sleep(seconds: float) -> None:
         clock.sleep(who, seconds + (luck.expovariate(1 / plan.late_s) if plan.late_s else 0.0))
 
-    gate = sharing.Turnstile(turnstile, plan.interval_s, now, sleep)
+    gate = turns.Turnstile(turnstile, plan.interval_s, now, sleep)
     for passed in range(plan.passages):
         gate.wait()
         arrived[passed] = clock.now() + luck.random() * plan.transit_s

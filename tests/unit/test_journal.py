@@ -19,7 +19,7 @@ from scmkit.journal import journal as journals
 from scmkit.journal import storage
 from scmkit.journal.journal import Journal, Record
 from scmkit.journal.storage import NoLocksError
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 
 SERVICE = "https://api.example.com"
 ROWS = np.arange(6)
@@ -268,7 +268,7 @@ def test_without_locks_there_is_no_journal(path: Path, monkeypatch: pytest.Monke
     def no_locks(file: int) -> bool:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(sharing, "_locked", no_locks)
+    monkeypatch.setattr(turns, "_locked", no_locks)
     with pytest.raises(NoLocksError):
         new_job(path)
 
@@ -321,7 +321,7 @@ def test_a_journal_of_schema_1_is_carried_over(path: Path, noted_ago: float, age
     record.close()
     with Journal(path) as again:
         ((clock,),) = again.query("select clock from attempts")
-        assert sharing.age_s(clock) == pytest.approx(age, abs=2.0)
+        assert turns.age_s(clock) == pytest.approx(age, abs=2.0)
 
 
 def test_the_place_is_the_users_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

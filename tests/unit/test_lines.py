@@ -13,7 +13,7 @@ import scmkit
 from scmkit.cli.commands import main
 from scmkit.core import errors
 from scmkit.core.lines import lines_of, numbered, place
-from scmkit.tables import writing as exports
+from scmkit.tables import writing
 
 HARD = '\n lot_number,wine_name\r\n000001,"two\nlines"\n\n000002,b\r000003,c\n,\n,\n'
 
@@ -108,7 +108,7 @@ def test_the_shell_names_the_line(written: Callable[..., Path], server: Any, mon
     said = shell.invoke(main, [*command, *files]).output.splitlines()
     assert [row.split()[0] for row in said if "rejected  " in row or "unmatched  " in row] == ["4", "5"]
     again = pd.read_csv(folder / "again.csv")
-    assert again.columns.tolist() == ["lot_number", "wine_name", *exports.NOTES]
+    assert again.columns.tolist() == ["lot_number", "wine_name", *writing.NOTES]
     assert again["scmkit_message"][0].startswith("line 4, column")
     report = (folder / "report.html").read_text()
     assert "line 4, column" in report

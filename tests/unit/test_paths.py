@@ -26,8 +26,7 @@ from scmkit.core.errors import (
 )
 from scmkit.journal.journal import Journal
 from scmkit.journal.stored import table_of
-from scmkit.tables import reading as tables
-from scmkit.tables import writing as exports
+from scmkit.tables import reading, writing
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_tilde_is_home_wherever_a_path_is_taken(home: Path) -> None:
     """`~` is expanded by everything that takes a path, also where no shell has done it."""
     df = pd.DataFrame({"extended_id": ["Code_0001"], "note": ["x"]})
-    exports.write_rows(exports.with_notes(df, pd.DataFrame({"row": [0], "state": "x", "message": "y"})), "~/rows.csv")
+    writing.write_rows(writing.with_notes(df, pd.DataFrame({"row": [0], "state": "x", "message": "y"})), "~/rows.csv")
     assert scmkit.read_table("~/rows.csv").equals(df.astype(object))
     df.to_csv(home / "codes.csv", index=False)
     assert scmkit.count_codes("~/codes.csv", "extended_id")["codes"].tolist() == [1]
@@ -150,7 +149,7 @@ def test_a_missing_file_is_one_sentence_of_ours(tmp_path: Path) -> None:
 
 def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small Parquet file that unpacks to more than the limit is not read, whichever way it hides its size."""
-    monkeypatch.setattr(tables, "_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(reading, "_UNPACKED_BYTES", 1 << 20)
     monkeypatch.setattr(pd, "read_parquet", lambda *_, **__: pytest.fail("it was read"))
     long = "x" * 10_000
     bombs = {
@@ -209,5 +208,5 @@ def test_escapes_of_a_workbook_are_the_characters_that_they_stand_for(tmp_path: 
     assert read.to_dict("list") == {"lot": ["L\r\n1", "é"], "a note": ["_x000D_", "_x12_ _y0041_"]}
     df = pd.DataFrame({"lot": ["_x000D_", "_x005F_", "plain"]})
     rows = pd.DataFrame({"row": range(3), "state": "x", "message": "_x0041_"})
-    exports.write_rows(exports.with_notes(df, rows), tmp_path / "rows.xlsx")
+    writing.write_rows(writing.with_notes(df, rows), tmp_path / "rows.xlsx")
     assert scmkit.read_table(tmp_path / "rows.xlsx").equals(df.astype(object))

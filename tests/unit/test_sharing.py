@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from scmkit.core.errors import JournalError
-from scmkit.wire import turns as sharing
+from scmkit.wire import turns
 from scmkit.wire.pacing import CATCH_UP
 from scmkit.wire.turns import FileLock, Turnstile, is_held, place_of
 
@@ -93,7 +93,7 @@ def test_the_file_of_a_lock_is_private_and_may_vanish(path: Path) -> None:
 @pytest.mark.parametrize("made_again", [False, True])
 def test_a_lock_on_a_removed_file_does_not_count(path: Path, monkeypatch: pytest.MonkeyPatch, made_again: bool) -> None:
     """Whoever opens the file while its last owner removes it locks the new one, which all others see."""
-    real, moments = sharing._locked, iter([True])
+    real, moments = turns._locked, iter([True])
 
     def removed_before(file: int) -> bool:
         if next(moments, False):
@@ -102,7 +102,7 @@ def test_a_lock_on_a_removed_file_does_not_count(path: Path, monkeypatch: pytest
                 path.touch()
         return real(file)
 
-    monkeypatch.setattr(sharing, "_locked", removed_before)
+    monkeypatch.setattr(turns, "_locked", removed_before)
     lock = FileLock(path)
     assert lock.acquire()
     assert is_held(path)
@@ -116,7 +116,7 @@ def test_a_removed_file_says_nothing_about_a_new_one(
     path: Path, monkeypatch: pytest.MonkeyPatch, made_again: bool
 ) -> None:
     """Whoever opens the file while its owner removes it asks the one that is there now, if there is one."""
-    real, moments, owner = sharing._locked, iter([True]), FileLock(path)
+    real, moments, owner = turns._locked, iter([True]), FileLock(path)
     path.touch()
 
     def removed_before(file: int) -> bool:
@@ -126,7 +126,7 @@ def test_a_removed_file_says_nothing_about_a_new_one(
                 assert owner.acquire()
         return real(file)
 
-    monkeypatch.setattr(sharing, "_locked", removed_before)
+    monkeypatch.setattr(turns, "_locked", removed_before)
     assert is_held(path) is made_again
     owner.release()
 
@@ -153,7 +153,7 @@ def test_a_forked_process_keeps_no_lock(path: Path) -> None:
     assert lock.acquire()
     parents = os.dup(lock._file)  # as after a fork: two descriptors of one lock
     for _ in range(2):
-        sharing.leave_locks()
+        turns.leave_locks()
     assert is_held(path)
     lock.release()
     assert is_held(path)
@@ -169,7 +169,7 @@ def test_without_locks_nothing_stays_open(path: Path, monkeypatch: pytest.Monkey
         opened.append(file)
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(sharing, "_locked", no_locks)
+    monkeypatch.setattr(turns, "_locked", no_locks)
     for ask in (FileLock(path).acquire, lambda: is_held(path), Turnstile(path, 0.1)._try):
         with pytest.raises(OSError, match="not supported"):
             ask()
@@ -187,14 +187,14 @@ class Clock:
         self.naps.append(seconds)
         self.now += seconds
 
-    def turnstile(self, path: Path, module: ModuleType = sharing) -> Turnstile:
+    def turnstile(self, path: Path, module: ModuleType = turns) -> Turnstile:
         return module.Turnstile(path, 0.1, lambda: self.now, self.sleep)
 
 
 def test_a_moment_is_never_said_to_be_older_than_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a restart of the machine a moment before it counts from the restart (F54)."""
-    monkeypatch.setattr(sharing, "clock_s", lambda: 50.0)
-    assert [sharing.age_s(moment) for moment in (20.0, 50.0, 80.0)] == [30.0, 0.0, 50.0]
+    monkeypatch.setattr(turns, "clock_s", lambda: 50.0)
+    assert [turns.age_s(moment) for moment in (20.0, 50.0, 80.0)] == [30.0, 0.0, 50.0]
 
 
 def test_turns_are_spaced_whoever_asks(path: Path) -> None:
@@ -319,7 +319,7 @@ def on_windows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
-    spec = importlib.util.spec_from_file_location("sharing_on_windows", sharing.__file__)
+    spec = importlib.util.spec_from_file_location("sharing_on_windows", turns.__file__)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

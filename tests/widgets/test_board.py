@@ -14,7 +14,7 @@ from waiting import wait_for
 
 import scmkit
 from scmkit.core.errors import PlanError
-from scmkit.journal import stored as records
+from scmkit.journal import stored
 from scmkit.journal.journal import Journal
 from scmkit.uploading.ledger import told
 from scmkit.widgets.board import PATIENCE_S, Line, TaskBoard, Turns, ago, chosen
@@ -117,7 +117,7 @@ def test_the_notebook_counts_the_codes_that_the_board_counts(table: pd.DataFrame
         exec("\n".join(begin), names)
         said = eval(last, names)
     with Journal() as book:
-        (codes,) = records.overview(book, {})["codes"]
+        (codes,) = stored.overview(book, {})["codes"]
     assert said == f"{codes} codes changed" == "50 codes changed"
 
 
@@ -196,17 +196,17 @@ def test_table_of_gives_rows_as_they_were(client: scmkit.Client, server: PlainSe
         index=["p", "q", "r", "s"],
     )  # fmt: skip
     job = scmkit.upload(table, client, errors="reject", progress=False)
-    again = records.table_of(job.id)
+    again = stored.table_of(job.id)
     assert again.index.tolist() == ["p", "q"]
     assert again["extended_id"].tolist() == ["Code_none_1", "Code_none_2"]
     assert again["vintage_year"].tolist() == ["1990", "1991"]
     assert pd.isna(again["wine_name"].iloc[0])
     assert again["wine_name"].iloc[1] == ""
-    assert records.table_of(job.id, states=["applied"]).index.tolist() == ["r"]
+    assert stored.table_of(job.id, states=["applied"]).index.tolist() == ["r"]
     with pytest.raises(PlanError, match="did you mean 'applied'"):
-        records.table_of(job.id, states=["aplied"])
+        stored.table_of(job.id, states=["aplied"])
     with pytest.raises(scmkit.ScmkitError, match="knows no job"):
-        records.table_of("nonsense")
+        stored.table_of("nonsense")
 
 
 def test_details_of_one_call(board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
@@ -230,7 +230,7 @@ def test_what_is_told_of_a_job_is_what_it_said(table: pd.DataFrame, client: scmk
         ledger = told(book, job.id)
         pd.testing.assert_frame_equal(ledger.rows(), job.rows)
         assert ledger.counts() == job.counts()
-        assert len(records.attempts(book, job.id, 0)) == 1
+        assert len(stored.attempts(book, job.id, 0)) == 1
     pd.testing.assert_frame_equal(job._ledger.rows(ledger.rows_of(0)), job.rows[job.rows["call"] == 0])
 
 
@@ -339,9 +339,9 @@ def test_ended_jobs_are_read_once(
         scmkit.upload(table, client, progress=False)
     known: dict = {}
     with Journal() as book:
-        first = records.overview(book, known)
+        first = stored.overview(book, known)
         monkeypatch.setattr(Journal, "fates", lambda *_: pytest.fail("read again"))
-        pd.testing.assert_frame_equal(records.overview(book, known), first)
+        pd.testing.assert_frame_equal(stored.overview(book, known), first)
     assert first["codes"].tolist() == [50, 50, 50]
     assert (first["seconds"] > 0).all()
 

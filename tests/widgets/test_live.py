@@ -15,7 +15,7 @@ import scmkit
 from scmkit.core.display import duration
 from scmkit.core.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
 from scmkit.core.values import Fate, Mode, Task
-from scmkit.steps import choices as steps
+from scmkit.steps import choices
 from scmkit.steps.choices import Service
 from scmkit.uploading.progress import Lines, Progress, Watcher
 from scmkit.widgets import live
@@ -212,7 +212,7 @@ def test_one_upload_has_one_predicted_duration(speed: float, data: Path, server:
     labels = [text.get_text() for text in risk.plot().get_legend().get_texts()]
     assert f"predicted: {duration(plan.seconds)}" in labels
     with scmkit.Client(server.url, server.token, limits=scmkit.Limits(speed=speed)) as client:
-        asked = steps.will_happen(plan, Service(client, "client"))
+        asked = choices.will_happen(plan, Service(client, "client"))
         assert said in asked
         assert ("the clock there runs 30 times faster" in asked) == (speed != 1)
         _, answer = server.hold(99)

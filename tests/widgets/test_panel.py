@@ -26,10 +26,10 @@ import scmkit
 from scmkit.core import contract, display
 from scmkit.panels import sections
 from scmkit.panels.panel import Panel
-from scmkit.steps import choices as steps
+from scmkit.steps import choices
 from scmkit.uploading import job as uploading
 from scmkit.uploading import plans
-from scmkit.widgets import worker as desk
+from scmkit.widgets import worker
 from scmkit.widgets.surface import Place
 
 module = sys.modules[Panel.__module__]
@@ -167,8 +167,8 @@ def test_the_first_view_waits_for_nothing(monkeypatch: pytest.MonkeyPatch, table
         go.wait(30)
         return suggest(*args, **options)
 
-    suggest = steps.suggest
-    monkeypatch.setattr(steps, "suggest", slow)
+    suggest = choices.suggest
+    monkeypatch.setattr(choices, "suggest", slow)
     panel = scmkit.panel(table)
     assert "application/vnd.jupyter.widget-view+json" in panel._repr_mimebundle_()
     go.set()
@@ -212,7 +212,7 @@ def test_a_widget_gets_one_message_each_time_the_panel_shows_itself(
     panel_of: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame, client: scmkit.Client
 ) -> None:
     """One showing sends at most one message to a widget, and showings are a quarter of a second apart."""
-    monkeypatch.setattr(module, "SPACING_S", desk.SPACING_S)
+    monkeypatch.setattr(module, "SPACING_S", worker.SPACING_S)
     sent: list[tuple[int, str]] = []
     times: list[float] = []
     send, show = ipywidgets.Widget._send, Panel._show_once

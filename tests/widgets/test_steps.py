@@ -11,7 +11,7 @@ import pytest
 import scmkit
 from scmkit.core import contract
 from scmkit.core.display import plural
-from scmkit.steps import choices as steps
+from scmkit.steps import choices
 from scmkit.steps.choices import FIXES, Source, Steps
 from scmkit.tables.writing import NOTES
 from scmkit.uploading.progress import seconds_left
@@ -23,7 +23,7 @@ def source(frame: pd.DataFrame, name: str = "df") -> Source:
 
 
 def columns_of(names: list[str], defined: list[str] | None) -> dict[str, str | None]:
-    return {c.name: c.field for c in steps.suggest(pd.DataFrame(columns=names), defined)}
+    return {c.name: c.field for c in choices.suggest(pd.DataFrame(columns=names), defined)}
 
 
 DEFINED = ["lot_number", "wine_name", "vintage_year", "harvest_date"]
@@ -61,7 +61,7 @@ def test_kinds_are_suggested() -> None:
     frame = pd.DataFrame(
         {"extended_id": ["a"], "harvest_date": ["x"], "when": ["24/09/2023"], "pallet": ["P"], "n": [1]}
     )
-    kinds = {c.name: c.kind for c in steps.suggest(frame, None)}
+    kinds = {c.name: c.kind for c in choices.suggest(frame, None)}
     assert kinds == {
         "extended_id": "text", "harvest_date": "date", "when": "date", "pallet": "logistic_unit", "n": "text",
     }  # fmt: skip
@@ -73,22 +73,22 @@ def test_kinds_are_suggested() -> None:
 )
 def test_the_key_is_suggested(names: list[str], key: str) -> None:
     """A code's own name if there is one, else the first column."""
-    assert steps.likely_key(steps.suggest(pd.DataFrame(columns=names), None)) == key
+    assert choices.likely_key(choices.suggest(pd.DataFrame(columns=names), None)) == key
 
 
 def test_what_is_missing_is_said() -> None:
     """Each state that cannot be checked is named; a fine one gives nothing."""
-    assert steps.trouble(Steps()) == "choose a table first"
+    assert choices.trouble(Steps()) == "choose a table first"
     fine = Steps().with_table(source(pd.DataFrame({"extended_id": ["a"], "b": ["c"], "d": ["e"]})))
-    assert steps.trouble(fine) == ""
+    assert choices.trouble(fine) == ""
     b, d = fine.column("b"), fine.column("d")
     assert b is not None
     assert d is not None
-    assert "two columns are sent as 'd'" in steps.trouble(fine.with_column(replace(b, field="d")))
+    assert "two columns are sent as 'd'" in choices.trouble(fine.with_column(replace(b, field="d")))
     alone = fine.with_column(replace(b, field=None)).with_column(replace(d, field=None))
-    assert "no column beside the key" in steps.trouble(alone)
+    assert "no column beside the key" in choices.trouble(alone)
     twice = pd.DataFrame([["a", "b", "c"]], columns=["extended_id", "x", "x"])
-    assert "'x' is there more than once" in steps.trouble(Steps().with_table(source(twice)))
+    assert "'x' is there more than once" in choices.trouble(Steps().with_table(source(twice)))
 
 
 def test_the_table_is_never_changed() -> None:
@@ -99,7 +99,7 @@ def test_the_table_is_never_changed() -> None:
     )
     before = frame.copy()
     chosen = Steps().with_table(source(frame)).with_codes(source(pd.DataFrame(columns=["extended_id", "harvest_date"])))
-    made = steps.prepared(replace(chosen, fixes=("date_format", "duplicate_equal")))
+    made = choices.prepared(replace(chosen, fixes=("date_format", "duplicate_equal")))
     pd.testing.assert_frame_equal(frame, before)
     assert made.to_dict("list") == {
         "extended_id": ["Code_0001", "Code_0002"], "harvest_date": ["2023-09-24", "2023-09-24"],
@@ -109,17 +109,17 @@ def test_the_table_is_never_changed() -> None:
 
 def test_all_ready_fixes_have_a_button(data: Path) -> None:
     """Every fix that validation has ready for the damaged sample is behind one of the buttons, and works."""
-    chosen = Steps().with_table(steps.file_source(data / "damaged.csv").opened(50))
-    found = scmkit.validate(steps.prepared(chosen), **steps.checks(chosen))
+    chosen = Steps().with_table(choices.file_source(data / "damaged.csv").opened(50))
+    found = scmkit.validate(choices.prepared(chosen), **choices.checks(chosen))
     behind = {rule for rules in FIXES.values() for rule in rules}
     assert behind <= set(RULES)
     assert set(found.frame.loc[found.frame["fix"].notna(), "rule"]) <= behind
-    assert steps.ready_fixes(found) == {
+    assert choices.ready_fixes(found) == {
         "dates": 7, "blanks": 5, "damaged numbers": 2, "zeros in front of keys": 0, "words for numbers": 1,
     }  # fmt: skip
     fixed = replace(chosen, fixes=tuple(behind))
-    again = scmkit.validate(steps.prepared(fixed), **steps.checks(fixed))
-    assert set(steps.ready_fixes(again).values()) == {0}
+    again = scmkit.validate(choices.prepared(fixed), **choices.checks(fixed))
+    assert set(choices.ready_fixes(again).values()) == {0}
 
 
 def test_what_people_chose_survives_a_new_inventory() -> None:
@@ -128,7 +128,7 @@ def test_what_people_chose_survives_a_new_inventory() -> None:
     chosen = replace(Steps().with_table(source(frame)), fixes=("date_format",))
     column = chosen.column("Lot Number")
     assert column is not None
-    chosen = chosen.with_column(replace(column, field="my_lot", why=steps.CHOSEN))
+    chosen = chosen.with_column(replace(column, field="my_lot", why=choices.CHOSEN))
     after = chosen.with_codes(source(pd.DataFrame(columns=["extended_id", "wine_name", "lot_number"])))
     assert [c.field for c in after.columns] == ["extended_id", "wine_name", "my_lot"]
     assert after.fixes == ("date_format",)
@@ -138,9 +138,9 @@ def test_kinds_reach_validation() -> None:
     """A column that is said to be a date is judged as one, and names without evidence are not called defined."""
     frame = pd.DataFrame({"extended_id": ["Code_0001"], "when": ["24/09/2023"], "note": ["x"]})
     chosen = Steps().with_table(source(frame))
-    assert steps.fields(chosen) == {"when": "date", "note": "text"}
-    assert scmkit.validate(steps.prepared(chosen), **steps.checks(chosen)).frame["rule"].tolist() == ["date_format"]
-    assert steps.fields(Steps().with_table(source(frame[["extended_id", "note"]]))) is None
+    assert choices.fields(chosen) == {"when": "date", "note": "text"}
+    assert scmkit.validate(choices.prepared(chosen), **choices.checks(chosen)).frame["rule"].tolist() == ["date_format"]
+    assert choices.fields(Steps().with_table(source(frame[["extended_id", "note"]]))) is None
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
@@ -148,18 +148,18 @@ def test_large_files_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
     path.write_bytes(b"a,b\n" * 300_000)
     with pytest.raises(scmkit.ScmkitError, match=r"1\.2 MB.*takes 1.*read_table"):
-        steps.file_source(path).opened(1)
+        choices.file_source(path).opened(1)
 
 
 def test_frames_and_files_are_found(tmp_path: Path) -> None:
     """DataFrames under public names, and the files that can be read; nothing else."""
     frame = pd.DataFrame({"a": [1]})
     names = {"df": frame, "_": frame, "_1": frame, "not a name": frame, "class": frame, "n": 1, "s": frame["a"]}
-    assert [s.python for s in steps.frames_in(names)] == ["df"]
+    assert [s.python for s in choices.frames_in(names)] == ["df"]
     for name in ("b.csv", "a.XLSX", "c.csv.gz", "d.txt", "e.ipynb"):
         (tmp_path / name).write_text("x")
     (tmp_path / "folder.csv").mkdir()
-    assert [s.name for s in steps.files_in(tmp_path)] == ["a.XLSX", "b.csv", "c.csv.gz"]
+    assert [s.name for s in choices.files_in(tmp_path)] == ["a.XLSX", "b.csv", "c.csv.gz"]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_frames_and_files_are_found(tmp_path: Path) -> None:
 def test_services_are_named(url: str, words: str) -> None:
     """Production is called so wherever it is named."""
     with scmkit.Client(url, "token-of-a-test") as client:
-        assert steps.Service(client, "client").words == words
-        assert steps.Service(client, "client").is_production == (url == contract.PRODUCTION_URL)
+        assert choices.Service(client, "client").words == words
+        assert choices.Service(client, "client").is_production == (url == contract.PRODUCTION_URL)
 
 
 def test_what_will_happen_is_counted(inventory: pd.DataFrame) -> None:
@@ -182,7 +182,7 @@ def test_what_will_happen_is_counted(inventory: pd.DataFrame) -> None:
     lots = pd.DataFrame({"lot_number": ["000000", "000001", "000002", "000002"], "wine_name": ["", "A", "B", "C"]})
     plan = scmkit.plan(lots, key="lot_number", inventory=inventory, errors="reject")
     with scmkit.Client(contract.PRODUCTION_URL, "token-of-a-test") as client:
-        words = steps.will_happen(plan, steps.Service(client, "client"))
+        words = choices.will_happen(plan, choices.Service(client, "client"))
     where = rf"{plural(len(plan), 'call')} to PRODUCTION \(api\.scantrust\.com\)"
     assert re.match(rf"This sends 2 rows in {where}; 200 codes change; ", words)
     assert "1 value is cleared; 2 rows are not sent (errors or duplicates); about " in words
@@ -202,7 +202,7 @@ def test_rows_to_upload_again_have_the_tables_own_columns() -> None:
     codes = source(pd.DataFrame(columns=["extended_id", "harvest_date"]))
     chosen = replace(Steps().with_table(source(frame)).with_codes(codes), fixes=("date_format",))
     rows = pd.DataFrame({"row": [1], "state": ["unmatched"], "message": ["no code carries this key"]})
-    written = steps.to_upload_again(chosen, steps.prepared(chosen), rows)
+    written = choices.to_upload_again(chosen, choices.prepared(chosen), rows)
     assert written.to_dict("list") == {
         "Extended ID": ["Code_0002"], "harvest date": ["2023-09-24"], "mine": ["y"],
         NOTES[0]: ["unmatched"], NOTES[1]: ["no code carries this key"],
@@ -221,7 +221,7 @@ def test_the_shown_lines_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     chosen = chosen.with_column(replace(column, field="vintage_year", kind="date", told=True))
     told: list[tuple[pd.DataFrame, dict[str, object]]] = []
     monkeypatch.setattr(scmkit, "upload", lambda table, **options: told.append((table, options)))
-    exec(steps.python(chosen, None, journal=False), {"table_of_mine": frame})
+    exec(choices.python(chosen, None, journal=False), {"table_of_mine": frame})
     [(table, options)] = told
     assert table.columns.tolist() == ["extended_id", 'it\'s "so"', "vintage_year"]
     assert options == {
@@ -232,4 +232,4 @@ def test_the_shown_lines_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_without_a_table_there_is_little_to_show() -> None:
     """The code grows with the choices."""
-    assert textwrap.dedent(steps.python(Steps(), None)).strip() == "import scmkit"
+    assert textwrap.dedent(choices.python(Steps(), None)).strip() == "import scmkit"
