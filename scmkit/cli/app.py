@@ -67,7 +67,7 @@ def _redirect(address: str, folder: Path) -> str:
 
 
 def _arguments(notebook: Path, port: int, browser: bool) -> list[str]:
-    """Give Voilà's options as arguments, which count more than what its configuration files say."""
+    """Return Voilà's options as arguments, which count more than what its configuration files say."""
     return [
         str(notebook),
         "--Voila.ip=127.0.0.1",
@@ -84,7 +84,7 @@ def _arguments(notebook: Path, port: int, browser: bool) -> list[str]:
 
 
 def _notebook(folder: Path) -> dict[str, Any]:
-    """Give the app as a notebook; files are saved in the folder, not beside a notebook that nobody sees."""
+    """Return the app as a notebook; files are saved in the folder, not beside a notebook that nobody sees."""
     enter = f"import os, scmkit\nos.chdir({str(folder)!r})\n"
     cells = [
         _cell("markdown", INTRODUCTION),
@@ -102,7 +102,7 @@ def _cell(kind: str, source: str) -> dict[str, Any]:
 
 
 def _free(port: int) -> int:
-    """Give the port, or a free one for 0."""
+    """Return the port, or a free one for 0."""
     try:
         with socket.create_server(("127.0.0.1", port)) as listener:
             return int(listener.getsockname()[1])

@@ -42,7 +42,7 @@ class Html(str):
 
 
 def escape(value: object) -> Html:
-    """Give any value as HTML text, quotes and half characters included."""
+    """Return any value as HTML text, quotes and half characters included."""
     text = str(value).encode("utf-8", "replace").decode()  # a lone surrogate would break saving the notebook
     return Html(html.escape(text, quote=True))
 
@@ -158,7 +158,7 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
 
 
 def percent(probability: float) -> str:
-    """Give a probability as a person reads it: never more digits than say something."""
+    """Return a probability as a person reads it: never more digits than say something."""
     if 0 < probability < 0.0001:
         return "below 0.01%"
     return f"{probability:.0%}" if probability >= 0.1 or probability == 0 else f"{probability:.2%}"

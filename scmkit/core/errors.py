@@ -242,7 +242,7 @@ def in_a_line(text: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Give ``" (did you mean 'x'?)"`` for the nearest known name, or nothing."""
+    """Return ``" (did you mean 'x'?)"`` for the nearest known name, or nothing."""
     near = nearest(name, known)
     return f" (did you mean {near!r}?)" if near is not None else ""
 

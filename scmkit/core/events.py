@@ -9,11 +9,9 @@ from datetime import datetime
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scmkit.core.values import Fate, Mode, Outcome, Task
-
-Ints = NDArray[np.int64]
+from scmkit.core.arrays import Ints, RowStates
+from scmkit.core.values import Mode, Outcome, RowState, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +50,15 @@ class Settled:
     """Rows have reached a state; ``discarded`` names, for each row, the fields that the service did not store."""
 
     rows: Ints
-    fates: NDArray[np.int8]
+    row_states: RowStates
     call: int | None = None
     discarded: dict[int, tuple[str, ...]] = field(default_factory=dict)
     message: str = ""
 
     @classmethod
-    def alike(cls, rows: Ints, fate: Fate, call: int | None = None, message: str = "") -> Settled:
+    def alike(cls, rows: Ints, row_state: RowState, call: int | None = None, message: str = "") -> Settled:
         """All rows share one state."""
-        return cls(rows, np.full(len(rows), fate, dtype=np.int8), call, {}, message)
+        return cls(rows, np.full(len(rows), row_state, dtype=np.int8), call, {}, message)
 
 
 @dataclass(frozen=True)

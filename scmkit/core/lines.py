@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Ints
 from scmkit.core.display import shown
 from scmkit.core.texts import ours
 
@@ -30,7 +30,7 @@ def index_of(lines: Sequence[int], name: str) -> pd.Index:
     return pd.Index([line - NAMES[name] for line in lines], name=name)
 
 
-def lines_of(index: pd.Index) -> NDArray[np.int64] | None:
+def lines_of(index: pd.Index) -> Ints | None:
     """Return the line of each row; None where the index does not tell, or rows of several files have one label."""
     if index.name not in NAMES or not pd.api.types.is_integer_dtype(index.dtype) or not index.is_unique:
         return None
@@ -47,7 +47,7 @@ def lines_at(index: pd.Index, rows: Any) -> Any:
     return found
 
 
-def places(index: pd.Index, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
+def places(index: pd.Index, rows: Sequence[int] | Ints) -> list[str]:
     """Say for messages where rows are: by their file's line, else by position, and by label where that differs."""
     known = lines_of(index)
     if known is not None:

@@ -29,16 +29,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Bools, Floats, Ints, Objects
 from scmkit.core.errors import MissingColumnError
 
 MISSING = -1
 OURS = "scmkit_"
 LONGEST_NUMBER = 100  # digits; beyond, a number is a mistake, and Python itself refuses to print some
 _EXACT_BELOW = {np.float16: 2**11, np.float32: 2**24}  # from there on, whole numbers share a float (else 2**53)
-Ints = NDArray[np.int64]
-Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,14 @@ class TextColumn:
     problems: dict[int, str]
 
     def take(self, rows: Ints) -> Objects:
-        """Give the texts of these rows, None where missing."""
+        """Return the texts of these rows, None where missing."""
         codes = self.codes[rows]
         taken = np.full(len(codes), None, dtype=object)
         taken[codes != MISSING] = self.texts[codes[codes != MISSING]]
         return taken
 
     @property
-    def missing(self) -> NDArray[np.bool_]:
+    def missing(self) -> Bools:
         """Rows without a text."""
         return np.asarray(self.codes == MISSING)
 
@@ -109,7 +107,7 @@ def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
     return _of_values(name, column.to_numpy(dtype=object).tolist())  # a hash takes 1, True and 1.0 for equal
 
 
-def tallied(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+def tallied(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Floats]:
     """Return a column's distinct cells by first appearance, and how often each is there; unless it holds texts, all."""
     column = frame.iloc[:, [str(label) for label in frame.columns].index(name)]
     if not (_holds_texts(column) or isinstance(column.dtype, pd.CategoricalDtype)):
@@ -167,7 +165,7 @@ def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -
 
 
 def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
-    """Give the key as a list of column names, after checking that the frame has them; a tuple may be one name."""
+    """Return the key as a list of column names, after checking that the frame has them; a tuple may be one name."""
     names = [str(c) for c in frame.columns]
     one = pd.api.types.is_scalar(key) or (isinstance(key, tuple) and str(key) in names)
     keys = [str(key)] if one else [str(k) for k in key]
@@ -180,7 +178,7 @@ def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
 
 
 def group(columns: Sequence[TextColumn], rows: int) -> tuple[Ints, int]:
-    """Give each distinct combination of these columns a number, by first appearance.
+    """Return each distinct combination of these columns a number, by first appearance.
 
     Returns
     -------
@@ -212,7 +210,7 @@ def _of_values(name: str, values: Iterable[Any]) -> TextColumn:
 
 
 def _spread(distinct: TextColumn, at: Ints) -> TextColumn:
-    """Give each row the text of the distinct value it points at; -1 is missing."""
+    """Return each row the text of the distinct value it points at; -1 is missing."""
     codes = np.append(distinct.codes, MISSING)[at]
     rows = np.flatnonzero(np.isin(at, list(distinct.problems))) if distinct.problems else ()
     problems = {int(row): distinct.problems[int(at[row])] for row in rows}
@@ -220,7 +218,7 @@ def _spread(distinct: TextColumn, at: Ints) -> TextColumn:
 
 
 def _scalars(distinct: Any, dtype: Any) -> list[Any]:
-    """Give the values of an index, narrow floats in their own type: widened, 0.1 would be 0.10000000149."""
+    """Return the values of an index, narrow floats in their own type: widened, 0.1 would be 0.10000000149."""
     values: list[Any] = distinct.tolist()
     narrow = _numpy_dtype(dtype)
     if narrow in (np.float16, np.float32):
@@ -248,7 +246,7 @@ def whole_number(text: str) -> str | None:
 
 
 def text_of(value: Any) -> tuple[str | None, str | None]:
-    """Give a cell's text and what is wrong with it; a missing cell has neither."""
+    """Return a cell's text and what is wrong with it; a missing cell has neither."""
     if isinstance(value, str):
         return _checked(value if type(value) is str else str.__str__(value))  # an Enum's str() is its name
     if isinstance(value, np.generic):

@@ -16,11 +16,11 @@ class Token:
         self.__value = str(value).strip()
 
     def reveal(self) -> str:
-        """Give the secret itself."""
+        """Return the secret itself."""
         return self.__value
 
     def checked(self) -> Token:
-        """Give the token itself if it can be one; not in ``__init__``, where a traceback would show the argument."""
+        """Return the token itself if it can be one; not in ``__init__``, where a traceback would show the argument."""
         if not self.__value or not self.__value.isascii() or not self.__value.isprintable() or " " in self.__value:
             raise ConfigurationError("the token is empty or holds characters that no token has")
         return self

@@ -15,7 +15,7 @@ class Mode(StrEnum):
     ASYNC = "async"
 
 
-class Fate(IntEnum):
+class RowState(IntEnum):
     """What became of a row. A row ends in exactly one; ``PENDING`` is not an end."""
 
     PENDING = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scmkit.core import contract
-from scmkit.core.texts import Ints
+from scmkit.core.arrays import Ints
 from scmkit.planning.plan import Plan
 
 # A waiting call is halved when its predicted risk has become this many times what the plan may bear: the planned calls

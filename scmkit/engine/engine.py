@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmkit.core import contract
+from scmkit.core.arrays import Bools, Ints
 from scmkit.core.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -29,13 +29,12 @@ from scmkit.core.errors import (
     UnsettledError,
 )
 from scmkit.core.events import Attempted, Ended, Event, Halved, Paused, PollFailed, Sending, Settled, TaskSeen
-from scmkit.core.texts import Ints
-from scmkit.core.values import AsyncAnswer, Fate, Mode, Outcome, SyncAnswer, Task
+from scmkit.core.values import AsyncAnswer, Mode, Outcome, RowState, SyncAnswer, Task
 from scmkit.engine import evidence, tasks
 from scmkit.engine import policy as policies
 from scmkit.engine.call_size import CallSize
 from scmkit.engine.evidence import FieldFacts, Verdict
-from scmkit.engine.policy import Do
+from scmkit.engine.policy import NextStep
 from scmkit.planning.plan import Plan
 from scmkit.wire.client import Limits
 from scmkit.wire.pacing import Budget, Pace, probe_pause_s
@@ -135,7 +134,7 @@ class Transport(Protocol):
     """Makes exchanges side by side, and knows the time."""
 
     def now(self) -> float:
-        """Give the seconds of a clock that never goes back."""
+        """Return the seconds of a clock that never goes back."""
 
     def start(self, work: Post | Poll) -> None:
         """Begin an exchange; its reply comes out of `wait`."""
@@ -179,7 +178,7 @@ class Engine:
         transport: Transport,
         limits: Limits,
         fields_of: Callable[[int, bool], FieldFacts] = lambda row, changed: evidence.NOTHING,
-        look: Callable[[Ints], tuple[Ints, NDArray[np.bool_], FieldFacts] | None] = lambda rows: None,
+        look: Callable[[Ints], tuple[Ints, Bools, FieldFacts] | None] = lambda rows: None,
         held_until: Callable[[float], float] = lambda now: now,
         random: Callable[[], float] = random.random,
         start: Start | None = None,
@@ -365,15 +364,15 @@ class Engine:
             call.mode, len(call.rows), call.attempts, call.throttled, (now - call.began) * self.limits.speed
         )
         decision = policies.decide(error, attempt, self._random, self.limits.speed)
-        if decision.do is Do.RETRY and not throttled and not self._budget.spend():
-            decision = replace(decision, do=Do.STOP)
+        if decision.do is NextStep.RETRY and not throttled and not self._budget.spend():
+            decision = replace(decision, do=NextStep.STOP)
         infrastructure = decision.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN)
         self._failures = self._failures + 1 if infrastructure else 0
         timed_out = isinstance(error, ServiceError) and error.status == 504
         if decision.outcome is Outcome.UNKNOWN or timed_out:
             call.maybe_applied = True
         status = error.status if isinstance(error, ServiceError) else None
-        yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not Do.RETRY)
+        yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not NextStep.RETRY)
         if decision.everybody:
             self._pace.pause(now, decision.wait_s)
             if now - reply.seconds >= self._slowed_at:  # else it was sent before the pause: the same storm
@@ -386,28 +385,28 @@ class Engine:
             yield Paused(pause, f"{self._failures} failures in a row, one call will probe: {error}")
         if status == 413:
             self._ceiling = min(self._ceiling, len(reply.work.body))  # type: ignore[union-attr]
-        again_at = max(now + decision.wait_s, self._pace.ready_at) if decision.do is Do.RETRY else float("inf")
+        again_at = max(now + decision.wait_s, self._pace.ready_at) if decision.do is NextStep.RETRY else float("inf")
         if (unreached := self._out_of_reach(error, again_at)) is not None:
-            decision, error = replace(decision, do=Do.STOP), unreached
+            decision, error = replace(decision, do=NextStep.STOP), unreached
         yield from self._carry_out(decision, call, error, now)
 
     def _carry_out(self, decision: policies.Decision, call: Call, error: Exception, now: float) -> Iterator[Event]:
         match decision.do:
-            case Do.RETRY:
+            case NextStep.RETRY:
                 self._enqueue(call, now + decision.wait_s)
-            case Do.SPLIT:
+            case NextStep.SPLIT:
                 self._split(call)
-            case Do.GO_ASYNC:
+            case NextStep.GO_ASYNC:
                 self._enqueue(self._child(call, Mode.ASYNC, call.rows), now)
-            case Do.REJECT:
+            case NextStep.REJECT:
                 yield from self._reject(call, decision.named, str(error))
-            case Do.GIVE_UP if decision.outcome is Outcome.NOT_SENT:
+            case NextStep.GIVE_UP if decision.outcome is Outcome.NOT_SENT:
                 yield from self._stop(call, error)
-            case Do.GIVE_UP:
+            case NextStep.GIVE_UP:
                 self._given_up = self._given_up or error
-                fate = Fate.UNKNOWN if call.maybe_applied else Fate.CANCELLED
-                yield Settled.alike(call.rows, fate, call.number, f"given up: {error}")
-            case Do.STOP:
+                row_state = RowState.UNKNOWN if call.maybe_applied else RowState.CANCELLED
+                yield Settled.alike(call.rows, row_state, call.number, f"given up: {error}")
+            case NextStep.STOP:
                 yield from self._stop(call, error)
 
     def _split(self, call: Call) -> None:
@@ -417,7 +416,7 @@ class Engine:
     def _reject(self, call: Call, named: Sequence[int], why: str) -> Iterator[Event]:
         at_fault = call.rows[list(named)] if named else call.rows
         why += "; an earlier attempt may have been applied" if call.maybe_applied else ""
-        yield Settled.alike(at_fault, Fate.REJECTED, call.number, why)
+        yield Settled.alike(at_fault, RowState.REJECTED, call.number, why)
         rest = np.delete(call.rows, list(named)) if named else call.rows[:0]
         if len(rest):
             self._enqueue(self._child(call, call.mode, rest, resent=call.resent), self.transport.now())
@@ -428,7 +427,7 @@ class Engine:
         yield self._unsent(call, str(error))
 
     def _read_items(self, call: Call, answer: SyncAnswer) -> Settled:
-        """Read each row's fate from the fields that the answer lists for its key."""
+        """Read each row's row_state from the fields that the answer lists for its key."""
         keys = self.plan.keys[0].take(call.rows).tolist()
         listed = [answer.items.get(key) for key in keys]
         verdict = evidence.of_answer(
@@ -441,12 +440,12 @@ class Engine:
         )
         return self._settled(call.rows, verdict, call.number)
 
-    def _sent(self, rows: Ints) -> dict[str, NDArray[np.bool_]]:
+    def _sent(self, rows: Ints) -> dict[str, Bools]:
         return {f.name: ~f.missing[rows] for f in self.plan.fields}
 
     def _settled(self, rows: Ints, verdict: Verdict, call: int | None) -> Settled:
         lost = {int(rows[i]): names for i, names in verdict.lost.items()}
-        return Settled(rows, verdict.fates, call, lost, verdict.why)
+        return Settled(rows, verdict.row_states, call, lost, verdict.why)
 
     def _may_have_moved(self, call: Call) -> bool:
         """Whether an earlier attempt may have taken codes to another campaign, where this key does not find them."""
@@ -482,7 +481,7 @@ class Engine:
             yield from self._on_task_end(self._calls[watch.call], task)
         elif (why := watch.lost(now, speed)) is not None:
             self._given_up = self._given_up or UnsettledError(why)
-            yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, why)
+            yield Settled.alike(self._calls[watch.call].rows, RowState.UNKNOWN, watch.call, why)
         else:
             if reply.error is not None and not isinstance(reply.error, NotFoundError):
                 self._poll_pace.pause(now, 1.0 / speed)
@@ -492,21 +491,23 @@ class Engine:
         if task.state is contract.TaskState.COMPLETE:
             yield self._read_count(call, task)
         elif call.resent:
-            yield Settled.alike(call.rows, Fate.REJECTED, call.number, f"task {task.id} failed, and so did its repeat")
+            yield Settled.alike(
+                call.rows, RowState.REJECTED, call.number, f"task {task.id} failed, and so did its repeat"
+            )
         else:
             call.maybe_applied = True
             self._enqueue(self._child(call, Mode.ASYNC, call.rows, resent=True), self.transport.now())
 
     def _read_count(self, call: Call, task: Task) -> Settled:
-        """Read the rows' fates from the only thing that a task says: how many codes it changed."""
+        """Read the rows' row_states from the only thing that a task says: how many codes it changed."""
         counted = Counted(call, call.rows, task.codes_affected)
         by_count = self._by_count(counted)
-        applied = call.rows[by_count.fates == Fate.APPLIED]
+        applied = call.rows[by_count.row_states == RowState.APPLIED]
         if len(applied) and not self._asked:  # one task is enough to know the fields, and rows need not wait for it
             self._ask_for_fields(applied, changed=True, looks=1)
             self._asked = True
         verdict = self._by_fields(call.rows, by_count)
-        if (verdict.fates == Fate.UNVERIFIED).any():
+        if (verdict.row_states == RowState.UNVERIFIED).any():
             self._counted.append(counted)
         return self._settled(call.rows, verdict, call.number)
 
@@ -516,7 +517,7 @@ class Engine:
         )
 
     def _by_fields(self, rows: Ints, by_count: Verdict) -> Verdict:
-        verdict = evidence.of_fields(by_count.fates, self._sent(rows), self._facts)
+        verdict = evidence.of_fields(by_count.row_states, self._sent(rows), self._facts)
         return replace(verdict, why=by_count.why or verdict.why)
 
     def _ask_for_fields(self, rows: Ints, *, changed: bool, looks: int) -> None:
@@ -536,13 +537,13 @@ class Engine:
         """Settle at the end what the counts of tasks left open, with what is known by then."""
         by_codes = self._by_codes([c for c in self._counted if c.codes and len(c.rows) > 1])
         verdicts = [(c, by_codes.get(c.call.number) or self._by_count(c)) for c in self._counted]
-        for fate in (Fate.APPLIED, Fate.UNMATCHED):
-            rows = np.concatenate([self.plan.order[:0], *(c.rows[by.fates == fate] for c, by in verdicts)])
+        for row_state in (RowState.APPLIED, RowState.UNMATCHED):
+            rows = np.concatenate([self.plan.order[:0], *(c.rows[by.row_states == row_state] for c, by in verdicts)])
             if len(rows):
-                self._ask_for_fields(rows, changed=fate is Fate.APPLIED, looks=LOOKS)
+                self._ask_for_fields(rows, changed=row_state is RowState.APPLIED, looks=LOOKS)
         for counted, by_count in verdicts:
             verdict = self._by_fields(counted.rows, by_count)
-            if (verdict.fates != Fate.UNVERIFIED).any():
+            if (verdict.row_states != RowState.UNVERIFIED).any():
                 yield self._settled(counted.rows, verdict, counted.call.number)
 
     def _by_codes(self, shared: Sequence[Counted]) -> dict[int, Verdict]:
@@ -566,21 +567,23 @@ class Engine:
     def leftovers(self) -> Iterator[Event]:
         """Say of everything that has no end yet what the evidence is."""
         for call in self._posting:
-            yield Settled.alike(call.rows, Fate.UNKNOWN, call.number, "sent, and the job ended before the answer came")
+            yield Settled.alike(
+                call.rows, RowState.UNKNOWN, call.number, "sent, and the job ended before the answer came"
+            )
         for _, _, call in self._ready:
             yield self._unsent(call, "")
         for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
             word = watch.silence.why or (watch.last.word if watch.last else "not asked yet")
             message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
-            yield Settled.alike(self._calls[watch.call].rows, Fate.UNKNOWN, watch.call, message)
+            yield Settled.alike(self._calls[watch.call].rows, RowState.UNKNOWN, watch.call, message)
 
     def _unsent(self, call: Call, why: str) -> Settled:
         if call.maybe_applied:
             return Settled.alike(
-                call.rows, Fate.UNKNOWN, call.number, why or "an earlier attempt may have been applied"
+                call.rows, RowState.UNKNOWN, call.number, why or "an earlier attempt may have been applied"
             )
         number = call.number if call.attempts or call.throttled else None
-        return Settled.alike(call.rows, Fate.CANCELLED, number, why or "the job ended before this was sent")
+        return Settled.alike(call.rows, RowState.CANCELLED, number, why or "the job ended before this was sent")
 
     def _state(self) -> str:
         if self._error is not None:

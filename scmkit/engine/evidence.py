@@ -26,25 +26,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmkit.core import contract
-from scmkit.core.values import Fate
-
-Bools = NDArray[np.bool_]
-Fates = NDArray[np.int8]
-Ints = NDArray[np.int64]
-Texts = NDArray[np.object_]
+from scmkit.core.arrays import Bools, Ints, Objects, RowStates
+from scmkit.core.values import RowState
 
 NO_COUNT = "the task does not say how many codes it changed"
 MAYBE_BEFORE = "the task changed no code, but an attempt before it may have"
 NOT_WHICH = "the task changed {codes:,} codes for {keys:,} keys and does not say which"
 NOT_WHICH_FIELDS = "nothing is known about the campaign's fields, so it is not proven that the values were stored"
-CHANGED_NOTHING = (Fate.DISCARDED, Fate.UNMATCHED, Fate.CANCELLED)  # of rows that were to be sent
+CHANGED_NOTHING = (RowState.DISCARDED, RowState.UNMATCHED, RowState.CANCELLED)  # of rows that were to be sent
 READ_BACK = {
-    Fate.APPLIED: "read back",
-    Fate.DISCARDED: "read back: the campaign defines none of the row's fields",
-    Fate.UNMATCHED: "read back: no such code",
+    RowState.APPLIED: "read back",
+    RowState.DISCARDED: "read back: the campaign defines none of the row's fields",
+    RowState.UNMATCHED: "read back: no such code",
 }
 
 
@@ -81,7 +76,7 @@ SPECIAL = FieldFacts(frozenset(contract.SPECIAL_FIELDS))  # every campaign has t
 class Verdict:
     """What is proven about rows: a state each, by position the fields that were not stored, and why nothing more."""
 
-    fates: Fates
+    row_states: RowStates
     lost: dict[int, tuple[str, ...]] = field(default_factory=dict)
     why: str = ""
 
@@ -117,20 +112,20 @@ def of_answer(
         Whether a key that is not listed has no code: not where the answer counts codes and lists no key for them, or
         lists a key that was not sent, which may be one of ours in another spelling.
     """
-    fates = np.full(len(listed), Fate.APPLIED, dtype=np.int8)
+    row_states = np.full(len(listed), RowState.APPLIED, dtype=np.int8)
     lost: dict[int, tuple[str, ...]] = {}
     for i, stored in enumerate(listed):
         if stored is None:
-            fates[i] = Fate.UNKNOWN if moved else Fate.UNMATCHED if whole else Fate.UNVERIFIED
+            row_states[i] = RowState.UNKNOWN if moved else RowState.UNMATCHED if whole else RowState.UNVERIFIED
             continue
         asked = [name for name, present in sent.items() if present[i]]
         missing = tuple(name for name in asked if name not in stored)
         if missing and not missing_is_discarded:
-            fates[i] = Fate.UNVERIFIED
+            row_states[i] = RowState.UNVERIFIED
         elif missing:
             lost[i] = missing
-            fates[i] = Fate.DISCARDED if len(missing) == len(asked) else Fate.APPLIED
-    return Verdict(fates, lost)
+            row_states[i] = RowState.DISCARDED if len(missing) == len(asked) else RowState.APPLIED
+    return Verdict(row_states, lost)
 
 
 def of_count(codes: int | None, keys: int, *, unique: bool, moved: bool) -> Verdict:
@@ -139,12 +134,12 @@ def of_count(codes: int | None, keys: int, *, unique: bool, moved: bool) -> Verd
     An inventory is no help: it is older than the task, and a sum that comes out right may be another sum.
     """
     if codes is None or (codes == 0 and moved):
-        return _alike(keys, Fate.UNVERIFIED, NO_COUNT if codes is None else MAYBE_BEFORE)
+        return _alike(keys, RowState.UNVERIFIED, NO_COUNT if codes is None else MAYBE_BEFORE)
     if codes == 0:
-        return _alike(keys, Fate.UNMATCHED)
+        return _alike(keys, RowState.UNMATCHED)
     if keys == 1 or (unique and codes == keys):
-        return _alike(keys, Fate.APPLIED)
-    return _alike(keys, Fate.UNVERIFIED, NOT_WHICH.format(codes=codes, keys=keys))
+        return _alike(keys, RowState.APPLIED)
+    return _alike(keys, RowState.UNVERIFIED, NOT_WHICH.format(codes=codes, keys=keys))
 
 
 def of_codes_seen(codes: int, seen: Ints, equal: Bools) -> Verdict:
@@ -160,29 +155,29 @@ def of_codes_seen(codes: int, seen: Ints, equal: Bools) -> Verdict:
         For each key, whether all of these hold what was sent.
     """
     if (seen >= 0).all() and seen.sum() == codes and equal[seen > 0].all():
-        return Verdict(np.where(seen > 0, Fate.APPLIED, Fate.UNMATCHED).astype(np.int8))
-    return _alike(len(seen), Fate.UNVERIFIED, NOT_WHICH.format(codes=codes, keys=len(seen)))
+        return Verdict(np.where(seen > 0, RowState.APPLIED, RowState.UNMATCHED).astype(np.int8))
+    return _alike(len(seen), RowState.UNVERIFIED, NOT_WHICH.format(codes=codes, keys=len(seen)))
 
 
-def of_fields(fates: Fates, sent: Mapping[str, Bools], facts: FieldFacts) -> Verdict:
+def of_fields(row_states: RowStates, sent: Mapping[str, Bools], facts: FieldFacts) -> Verdict:
     """Take back what is not proven about fields from what a count proves: a task does not name what it stored.
 
     A task that changed no code may just have had no field to store.
     """
     known = facts | SPECIAL
-    kept, gone = (_any(sent, names, len(fates)) for names in (known.defined, known.undefined))
-    open_ = _any(sent, sent.keys() - known.defined - known.undefined, len(fates))
-    applied, unmatched = fates == Fate.APPLIED, fates == Fate.UNMATCHED
-    after = fates.copy()
-    after[(applied | unmatched) & ~kept & gone] = Fate.DISCARDED
-    after[(applied & open_) | (unmatched & ~kept & open_)] = Fate.UNVERIFIED
-    told = np.flatnonzero(gone & ((after == Fate.DISCARDED) | (after == Fate.APPLIED)))
+    kept, gone = (_any(sent, names, len(row_states)) for names in (known.defined, known.undefined))
+    open_ = _any(sent, sent.keys() - known.defined - known.undefined, len(row_states))
+    applied, unmatched = row_states == RowState.APPLIED, row_states == RowState.UNMATCHED
+    after = row_states.copy()
+    after[(applied | unmatched) & ~kept & gone] = RowState.DISCARDED
+    after[(applied & open_) | (unmatched & ~kept & open_)] = RowState.UNVERIFIED
+    told = np.flatnonzero(gone & ((after == RowState.DISCARDED) | (after == RowState.APPLIED)))
     lost = {int(i): tuple(name for name in sent if name in known.undefined and sent[name][i]) for i in told}
-    return Verdict(after, lost, NOT_WHICH_FIELDS if (after != fates)[after == Fate.UNVERIFIED].any() else "")
+    return Verdict(after, lost, NOT_WHICH_FIELDS if (after != row_states)[after == RowState.UNVERIFIED].any() else "")
 
 
-def _alike(rows: int, fate: Fate, why: str = "") -> Verdict:
-    return Verdict(np.full(rows, fate, dtype=np.int8), why=why)
+def _alike(rows: int, row_state: RowState, why: str = "") -> Verdict:
+    return Verdict(np.full(rows, row_state, dtype=np.int8), why=why)
 
 
 def _any(sent: Mapping[str, Bools], names: Collection[str], rows: int) -> Bools:
@@ -227,7 +222,7 @@ def of_header(
 # Reading back
 
 
-def of_read_back(before: Fates, codes: Ints, equal: Bools, discarded: Bools, *, lasting: bool) -> Verdict:
+def of_read_back(before: RowStates, codes: Ints, equal: Bools, discarded: Bools, *, lasting: bool) -> Verdict:
     """Settle rows that are open by what a download of all codes shows; nothing that was proven before is taken back.
 
     A code keeps its ``extended_id``. What carried another key when the row was sent may carry another value of it
@@ -244,16 +239,16 @@ def of_read_back(before: Fates, codes: Ints, equal: Bools, discarded: Bools, *, 
     lasting : bool
         Whether codes keep this key for ever.
     """
-    is_open = np.isin(before, (Fate.UNVERIFIED, Fate.UNKNOWN))
+    is_open = np.isin(before, (RowState.UNVERIFIED, RowState.UNKNOWN))
     after = before.copy()
-    after[is_open & (codes > 0) & equal] = Fate.APPLIED
-    after[is_open & (codes > 0) & discarded] = Fate.DISCARDED
+    after[is_open & (codes > 0) & equal] = RowState.APPLIED
+    after[is_open & (codes > 0) & discarded] = RowState.DISCARDED
     if lasting:
-        after[is_open & (codes == 0)] = Fate.UNMATCHED
+        after[is_open & (codes == 0)] = RowState.UNMATCHED
     return Verdict(after)
 
 
-def selected(change: Change, rows: Mapping[str, Texts], codes: Mapping[str, Texts]) -> Bools:
+def selected(change: Change, rows: Mapping[str, Objects], codes: Mapping[str, Objects]) -> Bools:
     """Mark what a later job may have selected.
 
     Parameters
@@ -273,14 +268,14 @@ def selected(change: Change, rows: Mapping[str, Texts], codes: Mapping[str, Text
     return marked
 
 
-def overwritten(change: Change, name: str, rows: Mapping[str, Texts], codes: Mapping[str, Texts]) -> Bools:
+def overwritten(change: Change, name: str, rows: Mapping[str, Objects], codes: Mapping[str, Objects]) -> Bools:
     """Mark the codes of which a later job may have changed a field; a move to another product may change any."""
     if change.values.keys().isdisjoint((name, "product")):
         return np.zeros(len(next(iter(rows.values()))), dtype=bool)
     return selected(change, rows, codes)
 
 
-def moved(change: Change, rows: Mapping[str, Texts]) -> Bools:
+def moved(change: Change, rows: Mapping[str, Objects]) -> Bools:
     """Mark the rows whose key a later job may have taken from codes, or given to others."""
     marked = np.zeros(len(next(iter(rows.values()))), dtype=bool)
     for name in rows.keys() & change.values.keys():
@@ -288,5 +283,5 @@ def moved(change: Change, rows: Mapping[str, Texts]) -> Bools:
     return marked
 
 
-def _is_in(texts: Texts, values: Collection[str]) -> Bools:
+def _is_in(texts: Objects, values: Collection[str]) -> Bools:
     return np.fromiter((text in values for text in texts), dtype=bool, count=len(texts))

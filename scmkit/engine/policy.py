@@ -17,7 +17,7 @@ ATTEMPTS_BEFORE_BISECTION = 4
 THROTTLED_WAITS_S = (1.0, 2.0, 4.0)  # when a 429 does not say how long
 
 
-class Do(StrEnum):
+class NextStep(StrEnum):
     """The next step for a call."""
 
     RETRY = "retry"
@@ -67,7 +67,7 @@ class Decision:
     """
 
     outcome: Outcome
-    do: Do
+    do: NextStep
     wait_s: float = 0.0
     everybody: bool = False
     named: tuple[int, ...] = ()
@@ -89,38 +89,38 @@ def decide(error: Exception, attempt: Attempt, random: Callable[[], float], spee
     """
     match error:
         case errors.GatewayTimeoutError() if attempt.mode is Mode.SYNC:
-            return Decision(Outcome.NOT_APPLIED, Do.SPLIT if attempt.rows > 1 else Do.GO_ASYNC)
+            return Decision(Outcome.NOT_APPLIED, NextStep.SPLIT if attempt.rows > 1 else NextStep.GO_ASYNC)
         case errors.ThrottledError():
             asked = error.retry_after_s
             wait = THROTTLED_WAITS_S[min(attempt.throttled, 3) - 1] / speed if asked is None else asked
-            do = Do.RETRY if attempt.elapsed_s < PATIENCE_S else Do.GIVE_UP
+            do = NextStep.RETRY if attempt.elapsed_s < PATIENCE_S else NextStep.GIVE_UP
             return Decision(Outcome.NOT_APPLIED, do, wait + 0.25 * random() / speed, everybody=True)
         case errors.BadRequestError():
             named = named_items(error.body, attempt.rows) if attempt.mode is Mode.SYNC else ()
-            do = Do.REJECT if named or attempt.rows == 1 else Do.SPLIT
+            do = NextStep.REJECT if named or attempt.rows == 1 else NextStep.SPLIT
             return Decision(Outcome.NOT_APPLIED, do, named=named)
         case errors.TooLargeError():
-            return Decision(Outcome.NOT_APPLIED, Do.SPLIT if attempt.rows > 1 else Do.REJECT)
+            return Decision(Outcome.NOT_APPLIED, NextStep.SPLIT if attempt.rows > 1 else NextStep.REJECT)
         case errors.NotSentError():
             return _again(Outcome.NOT_SENT, attempt, random, speed, None)
         case errors.UnavailableError() | errors.GatewayTimeoutError():
             if error.status == 500 and attempt.rows > 1 and attempt.number >= ATTEMPTS_BEFORE_BISECTION:
-                return Decision(Outcome.UNKNOWN, Do.SPLIT)
+                return Decision(Outcome.UNKNOWN, NextStep.SPLIT)
             return _again(Outcome.UNKNOWN, attempt, random, speed, getattr(error, "retry_after_s", None))
         case errors.AnswerLostError() | errors.UnreadableAnswerError():
             return _again(Outcome.UNKNOWN, attempt, random, speed, None)
         case errors.ServiceError() | errors.ConfigurationError():
             # 401, 403, 404, redirects, a bad certificate: nothing that we repeat will be better.
-            return Decision(Outcome.NOT_APPLIED, Do.STOP)
-    return Decision(Outcome.UNKNOWN, Do.STOP)
+            return Decision(Outcome.NOT_APPLIED, NextStep.STOP)
+    return Decision(Outcome.UNKNOWN, NextStep.STOP)
 
 
 def _again(
     outcome: Outcome, attempt: Attempt, random: Callable[[], float], speed: float, asked_s: float | None
 ) -> Decision:
     if attempt.number >= ATTEMPTS or attempt.elapsed_s >= PATIENCE_S:
-        return Decision(outcome, Do.GIVE_UP)
-    return Decision(outcome, Do.RETRY, max(backoff_s(attempt.number, random, speed), asked_s or 0.0))
+        return Decision(outcome, NextStep.GIVE_UP)
+    return Decision(outcome, NextStep.RETRY, max(backoff_s(attempt.number, random, speed), asked_s or 0.0))
 
 
 def named_items(body: object, rows: int) -> tuple[int, ...]:

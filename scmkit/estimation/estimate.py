@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import contract, display, results
+from scmkit.core.arrays import Floats
 from scmkit.core.errors import ClusteredSampleWarning, MissingColumnError, PlanError
 from scmkit.core.texts import TextColumn, columns_of, group, our_name, ours, tallied, text_column, text_table
 from scmkit.estimation.fan_out import (
@@ -42,8 +42,6 @@ WHOLE_ORDERS = (
     "the sample holds whole work orders, not single codes drawn at random: the intervals allow for it; a sample of "
     "single codes would say more"
 )
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -291,7 +289,7 @@ def _growth(calls: pd.DataFrame) -> Growth:
 
 
 def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.DataFrame:
-    """Give each row's ``codes``, ``low``, ``high`` and ``source`` from an estimate; unknown values get the prior."""
+    """Return each row's ``codes``, ``low``, ``high`` and ``source`` from an estimate; unknown values get the prior."""
     if tuple(k.name for k in keys) != known.key:
         raise PlanError(f"the estimate is for key {known.key}, the plan for {tuple(k.name for k in keys)}")
     table = pd.DataFrame(known.counts._asdict()).assign(source=known.column("source").to_numpy())

@@ -18,10 +18,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from scmkit.core.arrays import Bools, Floats, Ints
 
 KNOWN = 0.015  # a count that the sample tells to 1.5 % is left alone, and teaches nothing about smaller ones
 BLOCK = 500  # posteriors that are computed at a time
@@ -70,12 +68,12 @@ class Uncertain(NamedTuple):
     shared: Floats
 
     @classmethod
-    def between(cls, bounds: Bounds, level: float, shared: NDArray[np.bool_] | float) -> Uncertain:
+    def between(cls, bounds: Bounds, level: float, shared: Bools | float) -> Uncertain:
         """Return counts of which only mean and bounds are known, and the share of their sd that is common."""
         sd = np.asarray((bounds.high - bounds.low) / (2 * _z(level)))
         return cls(*bounds, sd, sd * shared)
 
-    def where(self, mask: NDArray[np.bool_], others: Uncertain) -> Uncertain:
+    def where(self, mask: Bools, others: Uncertain) -> Uncertain:
         """Return these counts where the mask holds, and others elsewhere."""
         return Uncertain(*(np.where(mask, mine, theirs) for mine, theirs in zip(self, others, strict=True)))
 

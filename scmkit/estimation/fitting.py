@@ -18,12 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmkit.core import contract
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from scmkit.core.arrays import Bools, Floats, Ints
 
 # In the order of a parameter set. The median seconds of a call are ``base + per_code * AT * (codes / AT) ** power +
 # per_item * items``: work grows with a power of the codes near 1; ``per_code`` is what a code takes in a call of AT.
@@ -170,7 +167,7 @@ def updated_draws(draws: Floats, observed: Observations) -> Floats:
     return draws[_resampled(log_weight, len(draws), 0.5)]
 
 
-def _resampled(log_weight: Floats, count: int, offset: float) -> NDArray[np.int64]:
+def _resampled(log_weight: Floats, count: int, offset: float) -> Ints:
     """Choose numbers in proportion to their weights, evenly."""
     weight = np.cumsum(np.exp(log_weight - log_weight.max()))
     chosen = np.searchsorted(weight / weight[-1], (np.arange(count) + offset) / count)

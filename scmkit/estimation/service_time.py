@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scmkit.core import results
 from scmkit.core.arguments import DRAWS, PROBABILITY
+from scmkit.core.arrays import Bools, Floats, Ints
 from scmkit.core.errors import PlanError, ServiceChangedWarning
 from scmkit.estimation.fitting import NAMES, from_normal, median_s, to_normal
 from scmkit.tables.arguments import public
@@ -27,7 +28,6 @@ from scmkit.tables.arguments import public
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 
 _NO_NOISE = 1e-12  # stands for 0 where a division by it, or its logarithm, must not fail
 _FAR = 30.0  # e-foldings
@@ -254,7 +254,7 @@ class ServiceTime:
 
     @public(codes=DRAWS, items=DRAWS)
     def timeout_risk(self, codes: ArrayLike, items: ArrayLike = 1, timeout_s: float = 60.0) -> Any:
-        """Give the probability that a sync call takes longer than the gateway waits.
+        """Return the probability that a sync call takes longer than the gateway waits.
 
         Parameters
         ----------
@@ -303,7 +303,7 @@ class ServiceTime:
 
     @public(items=DRAWS)
     def max_codes(self, risk: float, timeout_s: float = 60.0, items: int = 1) -> int:
-        """Give the most codes that one sync call may affect with at most this risk of a timeout."""
+        """Return the most codes that one sync call may affect with at most this risk of a timeout."""
         if self.timeout_risk(0, items, timeout_s) > risk:
             return 0
         low, high = 0, 1
@@ -321,7 +321,7 @@ class ServiceTime:
         codes = _counts(codes, "codes")
         return self.draw_with(rng.integers(self.draws, size=codes.shape), codes, _counts(items, "items"), rng)
 
-    def draw_with(self, which: NDArray[np.int64], codes: Floats, items: Any, rng: np.random.Generator) -> Floats:
+    def draw_with(self, which: Ints, codes: Floats, items: Any, rng: np.random.Generator) -> Floats:
         """Draw seconds for calls under the parameter sets with these numbers, which broadcast against the calls."""
         base, per_code, per_item, noise, power, skew, slow, times = (p[which] for p in self._parameters)
         disturbance = rng.standard_normal(np.shape(codes))
@@ -382,7 +382,7 @@ def _observed(calls: Any, kind: str | None) -> dict[str, NDArray[Any]]:
     return {**columns, "timed_out": timed_out[use]}
 
 
-def _numbers(values: Any, name: str, use: NDArray[np.bool_]) -> Floats:
+def _numbers(values: Any, name: str, use: Bools) -> Floats:
     chosen = [value for value, used in zip(values, use, strict=True) if used]
     numbers = np.array([math.nan if value is None or value != value else float(value) for value in map(_plain, chosen)])
     least = 0.0 if name != "seconds" else np.nextafter(0, 1)

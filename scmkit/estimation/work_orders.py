@@ -13,12 +13,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Floats, Ints
 from scmkit.estimation.fan_out import Bounds, Uncertain, from_sample
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 ALIKE = 1e-4  # the probability with which work orders may be this much alike by chance
 ERRORS = 3.0  # so many standard errors apart, two shares may still be the same

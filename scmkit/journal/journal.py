@@ -20,11 +20,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from scmkit.core.arrays import Ints, RowStates
 from scmkit.core.contract import TaskState
 from scmkit.core.errors import JournalError, MissingJournalError, did_you_mean
-from scmkit.core.events import Attempted, Ended, Event, Ints, Sending, Settled, TaskSeen
+from scmkit.core.events import Attempted, Ended, Event, Sending, Settled, TaskSeen
 from scmkit.core.paths import expanded, like
-from scmkit.core.values import Fate, Mode, Outcome, Task
+from scmkit.core.values import Mode, Outcome, RowState, Task
 from scmkit.journal import storage
 from scmkit.journal.storage import NoLocksError
 from scmkit.wire import turns
@@ -32,7 +33,7 @@ from scmkit.wire.turns import FileLock, is_held, state_folder
 
 VARIABLE = "SCMKIT_JOURNAL"
 APPLICATION, SCHEMA = 0x53434D4B, 2  # "SCMK", and the version of the tables below
-UNFINISHED = (Fate.PENDING, Fate.CANCELLED, Fate.UNKNOWN)  # of a job that is not complete
+UNFINISHED = (RowState.PENDING, RowState.CANCELLED, RowState.UNKNOWN)  # of a job that is not complete
 TABLES = """
 create table jobs (id text primary key, created real, service text, state text, error text, rows integer) strict;
 create table parts (job text, name text, kind text, data blob, primary key (job, name)) strict;
@@ -50,7 +51,7 @@ create index settled_of on settled (job);
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class StoredCall:
     """A call as the journal knows it, its attempts folded into what is known about it.
 
     Attributes
@@ -155,13 +156,13 @@ class Journal:
             yield from lines
 
     def parts(self, job: str, name: str = "%") -> dict[str, Any]:
-        """Give what was stored with the job: all of it, or one part."""
+        """Return what was stored with the job: all of it, or one part."""
         lines = self.query("select name, kind, data from parts where job = ? and name like ?", job, name)
         with storage.translated(self.path):
             return {name: _unpacked(kind, data) for name, kind, data in lines}
 
-    def traces(self, job: str) -> list[Trace]:
-        """Give the job's calls, by number."""
+    def stored_calls(self, job: str) -> list[StoredCall]:
+        """Return the job's calls, by number."""
         attempts: dict[int, list[Any]] = {}
         for call, *facts in self.query(
             "select call, outcome, status, final, task, body from attempts where job = ? order by id", job
@@ -169,7 +170,7 @@ class Journal:
             attempts.setdefault(call, []).append(facts)
         lines = self.query("select number, mode, rows, parent, resent from calls where job = ? order by number", job)
         with storage.translated(self.path):
-            return [_trace(line, attempts.get(line[0], [])) for line in lines]
+            return [_stored_call(line, attempts.get(line[0], [])) for line in lines]
 
     def answered(self, job: str, latest: int = -1) -> list[tuple[Any, ...]]:
         """Return the latest attempts that have a result, oldest first; by default all of them.
@@ -186,22 +187,22 @@ class Journal:
 
     def events(self, job: str) -> Iterator[Event]:
         """Tell again what happened so far: all attempts, then the tasks, then what became of rows."""
-        calls = {trace.number: trace for trace in self.traces(job)}
+        calls = {stored.number: stored for stored in self.stored_calls(job)}
         sql = "select call, outcome, status, seconds, bytes, codes, task, final, message from attempts"
         for call, outcome, status, seconds, size, codes, task, final, message in self.query(
             f"{sql} where job = ? order by id", job
         ):
-            trace = calls[call]
+            stored = calls[call]
             yield Attempted(
-                call, trace.mode, trace.rows, 0, Outcome(outcome or Outcome.UNKNOWN), status, seconds or 0.0, size,
-                codes, task, message or ("" if outcome else "no answer is on record"), bool(final), trace.parent,
+                call, stored.mode, stored.rows, 0, Outcome(outcome or Outcome.UNKNOWN), status, seconds or 0.0, size,
+                codes, task, message or ("" if outcome else "no answer is on record"), bool(final), stored.parent,
             )  # fmt: skip
         for call, seen in self.query("select call, seen from tasks where job = ? order by rowid", job):
             yield TaskSeen(task_in(seen), call)
         yield from self.settled(job)
 
     def tasks(self, job: str) -> dict[str, Task]:
-        """Give the job's tasks by their ids, as the service last described them."""
+        """Return the job's tasks by their ids, as the service last described them."""
         return {task: task_in(seen) for task, seen in self.query("select id, seen from tasks where job = ?", job)}
 
     def see(self, job: str, call: int, task: Task) -> None:
@@ -214,21 +215,21 @@ class Journal:
 
     def settled(self, job: str) -> Iterator[Settled]:
         """Tell again what became of rows, in the order in which it was learned."""
-        for call, rows, fates, discarded, message in self.query(
+        for call, rows, row_states, discarded, message in self.query(
             "select call, rows, fates, discarded, message from settled where job = ? order by id", job
         ):
             with storage.translated(self.path):
                 lost = {int(row): tuple(names) for row, names in msgspec.json.decode(discarded).items()}
-                yield Settled(_spread(rows), _spread(fates, "|i1"), call, lost, message)
+                yield Settled(_spread(rows), _spread(row_states, "|i1"), call, lost, message)
 
-    def fates(self, job: str) -> NDArray[np.int8]:
-        """Give what is known to have become of each row."""
-        fates: NDArray[np.int8] = self.parts(job, "fates")["fates"]
+    def row_states(self, job: str) -> RowStates:
+        """Return what is known to have become of each row."""
+        row_states: RowStates = self.parts(job, "fates")["fates"]
         lines = self.query("select rows, fates from settled where job = ? order by id", job)
         with storage.translated(self.path):
             for rows, became in lines:
-                fates[_spread(rows)] = _spread(became, "|i1")
-        return fates
+                row_states[_spread(rows)] = _spread(became, "|i1")
+        return row_states
 
     def is_running(self, job: str) -> bool:
         """Tell whether a living process works on the job."""
@@ -354,7 +355,7 @@ class Record:
                 lost = {str(row): names for row, names in event.discarded.items()}
                 self._db.execute(
                     "insert into settled (job, call, rows, fates, discarded, message) values (?, ?, ?, ?, ?, ?)",
-                    (self.job, event.call, _squeezed(event.rows), _squeezed(event.fates, "|i1"),
+                    (self.job, event.call, _squeezed(event.rows), _squeezed(event.row_states, "|i1"),
                      msgspec.json.encode(lost), _plain(event.message)),
                 )  # fmt: skip
             case TaskSeen():
@@ -446,21 +447,21 @@ def _can_wait(event: Event) -> bool:
         case Attempted(mode=Mode.SYNC, outcome=Outcome.APPLIED):
             return True
         case Settled():
-            return bool(np.isin(event.fates, UNFINISHED).all())
+            return bool(np.isin(event.row_states, UNFINISHED).all())
         case Sending() | Attempted() | TaskSeen() | Ended():
             return False
     return True
 
 
-def _trace(line: Sequence[Any], attempts: list[Any]) -> Trace:
+def _stored_call(line: Sequence[Any], attempts: list[Any]) -> StoredCall:
     number, mode, rows, parent, resent = line
     call = (number, Mode(mode), _spread(rows), parent, bool(resent))
     if not attempts:
-        return Trace(*call)
+        return StoredCall(*call)
     open_ended = (None, Outcome.UNKNOWN.value)
     maybe = any(outcome in open_ended or status == 504 for outcome, status, *_ in attempts)
     _, status, final, task, body = attempts[-1]
-    return Trace(*call, maybe, status if final else None, task, body)
+    return StoredCall(*call, maybe, status if final else None, task, body)
 
 
 def task_in(seen: bytes) -> Task:

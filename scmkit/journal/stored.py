@@ -12,18 +12,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import contract
+from scmkit.core.arrays import Objects, RowStates
 from scmkit.core.errors import PlanError, did_you_mean
 from scmkit.core.lines import lines_at
 from scmkit.core.texts import TextColumn, group, our_name
-from scmkit.core.values import Fate, Mode, Outcome, Task, state_words
+from scmkit.core.values import Mode, Outcome, RowState, Task, state_words
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.fitting import NAMES
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.journal.journal import UNFINISHED, Journal, Record, Trace, existing, known, place, task_in
+from scmkit.journal.journal import UNFINISHED, Journal, Record, StoredCall, existing, known, place, task_in
 from scmkit.journal.storage import NoLocksError
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
@@ -31,7 +31,7 @@ from scmkit.validation.validate import Findings
 
 Where = str | os.PathLike[str] | None
 # What a job that has ended may leave behind, and what may come out otherwise when it is sent again.
-FAILED = (Fate.REJECTED, Fate.UNMATCHED, Fate.UNVERIFIED, Fate.UNKNOWN, Fate.CANCELLED)
+FAILED = (RowState.REJECTED, RowState.UNMATCHED, RowState.UNVERIFIED, RowState.UNKNOWN, RowState.CANCELLED)
 _JOBS = {
     "id": "object", "created": "datetime64[us, UTC]", "state": "object", "rows": "int64", "applied": "int64",
     "not_applied": "int64", "result": "object", "unfinished": "int64", "key": "object", "service": "object",
@@ -69,7 +69,7 @@ def jobs(journal: Where = None) -> pd.DataFrame:
     """
     with existing(journal) as book:
         sql = "select id, created, service, state, error, rows from jobs order by rowid"
-        lines = [] if book is None else [_job_line(book, book.fates(line[0]), *line) for line in book.query(sql)]
+        lines = [] if book is None else [_job_line(book, book.row_states(line[0]), *line) for line in book.query(sql)]
     frame = pd.DataFrame(lines, columns=list(_JOBS))
     frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
     return frame.astype(_JOBS)
@@ -119,8 +119,8 @@ def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
     for job, *facts, noted in book.query(f"{sql} order by rowid"):
         mark = (facts[2:4], noted)  # state and error
         if facts[2] == "running" or job not in known or known[job][0] != mark:
-            fates = book.fates(job)
-            known[job] = mark, _job_line(book, fates, job, *facts) | _totals(book, fates, job)
+            row_states = book.row_states(job)
+            known[job] = mark, _job_line(book, row_states, job, *facts) | _totals(book, row_states, job)
         lines.append(known[job][1])
     frame = pd.DataFrame(lines, columns=[*_JOBS, *_TOTALS])
     frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
@@ -144,7 +144,7 @@ def attempts(book: Journal, job: str, call: int) -> pd.DataFrame:
 
 
 def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = None) -> pd.DataFrame:
-    """Give rows of an earlier upload as a table again, to be uploaded anew.
+    """Return rows of an earlier upload as a table again, to be uploaded anew.
 
     Parameters
     ----------
@@ -162,15 +162,15 @@ def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = 
         The key and the fields as text, under the rows' own labels. Rows that validation rejected are left out: what
         was wrong with them is not in the journal.
     """
-    words = {fate.word: fate for fate in Fate}
+    words = {row_state.word: row_state for row_state in RowState}
     wrong = [word for word in states or () if word not in words]
     if wrong:
         raise PlanError(f"rows are never {wrong[0]!r}{did_you_mean(wrong[0], list(words))}")
     with known(job_id, journal) as book:
-        plan = plan_of(book.parts(job_id), book.traces(job_id))
-        fates = book.fates(job_id)
+        plan = plan_of(book.parts(job_id), book.stored_calls(job_id))
+        row_states = book.row_states(job_id)
     wanted = FAILED if states is None else tuple(words[word] for word in states)
-    rows = np.flatnonzero(np.isin(fates, wanted) & (plan.fates != Fate.REJECTED))
+    rows = np.flatnonzero(np.isin(row_states, wanted) & (plan.row_states != RowState.REJECTED))
     columns = {column.name: column.take(rows) for column in (*plan.keys, *plan.fields)}
     return pd.DataFrame(columns, index=plan.index[rows])
 
@@ -225,7 +225,7 @@ def begin_in_file(
 def parts_of(plan: Plan) -> dict[str, Any]:
     """Take a plan apart into arrays and plain values."""
     columns = [*plan.keys, *plan.fields]
-    parts: dict[str, Any] = {"fates": plan.fates, "whys": plan.whys}
+    parts: dict[str, Any] = {"fates": plan.row_states, "whys": plan.whys}
     for number, column in enumerate(columns):
         parts[f"codes {number}"] = column.codes.astype(np.int32)
         parts[f"texts {number}"] = column.texts.tolist()
@@ -239,16 +239,16 @@ def parts_of(plan: Plan) -> dict[str, Any]:
         "timeout_s": plan.timeout_s, "workers": plan.workers, "mode": plan.mode, "choice": plan.choice,
         "assumptions": asdict(plan.assumptions), "index": _labels_of(plan.index),
         "defined_fields": None if plan.defined_fields is None else sorted(plan.defined_fields),
-        "reasons": {str(r): plan.findings.message_of(int(r)) for r in np.flatnonzero(plan.fates != Fate.PENDING)},
+        "reasons": {str(r): plan.findings.message_of(r) for r in np.flatnonzero(plan.row_states).tolist()},
     }  # fmt: skip
     return parts
 
 
-def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
+def plan_of(parts: dict[str, Any], stored_calls: Sequence[StoredCall]) -> Plan:
     """Put a plan together again, from its parts and the calls that it planned."""
     facts = parts["plan"]
     keys, fields = columns_of(parts)
-    planned = [t for t in traces if t.parent is None]
+    planned = [t for t in stored_calls if t.parent is None]
     codes = _row_codes(parts, np.array([*facts["sources"], None], dtype=object)[parts["row source"]], facts["level"])
     index = _index(facts["index"], len(codes))
     return Plan(
@@ -261,7 +261,7 @@ def plan_of(parts: dict[str, Any], traces: Sequence[Trace]) -> Plan:
         is_async=np.array([t.mode is Mode.ASYNC for t in planned], dtype=bool),
         whys=parts["whys"],
         row_codes=codes,
-        fates=parts["fates"],
+        row_states=parts["fates"],
         findings=_findings(facts["reasons"], parts["fates"], index),
         estimate=_estimate(keys, codes, facts["level"]),
         service_time=_service_time(parts),
@@ -282,7 +282,7 @@ def _service_time(parts: dict[str, Any]) -> ServiceTime:
 
 
 def columns_of(parts: dict[str, Any]) -> tuple[tuple[TextColumn, ...], tuple[TextColumn, ...]]:
-    """Give the keys and the fields of a stored plan."""
+    """Return the keys and the fields of a stored plan."""
     names, keys = parts["plan"]["columns"], parts["plan"]["keys"]
     columns = tuple(_column(parts, number, name) for number, name in enumerate(names))
     return columns[:keys], columns[keys:]
@@ -294,10 +294,10 @@ def _column(parts: dict[str, Any], number: int, name: str) -> TextColumn:
     return TextColumn(name, parts[f"codes {number}"].astype(np.int64), texts, {})
 
 
-def _findings(reasons: dict[str, str], fates: NDArray[np.int8], index: pd.Index) -> Findings:
+def _findings(reasons: dict[str, str], row_states: RowStates, index: pd.Index) -> Findings:
     """Say again why rows are in no call; the findings about the others are not kept."""
     told = {int(row): why for row, why in reasons.items() if why}
-    lost = fates[list(told)] == Fate.SUPERSEDED
+    lost = row_states[list(told)] == RowState.SUPERSEDED
     frame = pd.DataFrame(
         {
             "row": pd.array(list(told), dtype="Int64"),
@@ -311,10 +311,10 @@ def _findings(reasons: dict[str, str], fates: NDArray[np.int8], index: pd.Index)
         }
     )
     frame["line"] = lines_at(index, frame["row"].array)
-    return Findings(frame, len(fates), fates == Fate.REJECTED, fates == Fate.SUPERSEDED)
+    return Findings(frame, len(row_states), row_states == RowState.REJECTED, row_states == RowState.SUPERSEDED)
 
 
-def _row_codes(parts: dict[str, Any], source: NDArray[np.object_], level: float) -> pd.DataFrame:
+def _row_codes(parts: dict[str, Any], source: Objects, level: float) -> pd.DataFrame:
     """Return what is known of each row's codes; a journal from before 2026-11-24 holds their bounds only."""
     bounds = Bounds(*(parts[f"row {name}"] for name in Bounds._fields))
     assumed = Uncertain.between(bounds, level, source == "prior")._asdict()
@@ -332,7 +332,7 @@ def _estimate(keys: tuple[TextColumn, ...], codes: pd.DataFrame, level: float) -
 
 
 def _labels_of(index: pd.Index) -> dict[str, Any] | None:
-    """Give an index as plain values; None for positions, which need not be stored."""
+    """Return an index as plain values; None for positions, which need not be stored."""
     names = [None if name is None else str(name) for name in index.names]
     if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1 and names == [None]:
         return None
@@ -355,8 +355,8 @@ def _index(stored: dict[str, Any] | None, rows: int) -> pd.Index:
     return pd.Index(stored["labels"], name=stored["names"][0])
 
 
-def _totals(book: Journal, fates: NDArray[np.int8], job: str) -> dict[str, Any]:
-    sent = book.parts(job, "fates")["fates"] != Fate.REJECTED
+def _totals(book: Journal, row_states: RowStates, job: str) -> dict[str, Any]:
+    sent = book.parts(job, "fates")["fates"] != RowState.REJECTED
     ((codes, began, ended),) = book.query(
         "select sum(codes), min(at), max(at + coalesce(seconds, 0)) from attempts where job = ?", job
     )
@@ -364,7 +364,7 @@ def _totals(book: Journal, fates: NDArray[np.int8], job: str) -> dict[str, Any]:
     known = [codes, *(task["codes_affected"] for task in made)]
     ends = [ended, *(task["at"] + task["seconds"] for task in made if task["seconds"] == task["seconds"])]
     return {
-        "failed": (np.isin(fates, FAILED) & sent).sum(),
+        "failed": (np.isin(row_states, FAILED) & sent).sum(),
         "codes": sum(n for n in known if n is not None) if any(n is not None for n in known) else pd.NA,
         "seconds": np.nan if began is None else max(ends) - began,
         "open_tasks": sum(not task["finished"] for task in made),
@@ -385,7 +385,7 @@ def _task_lines(book: Journal, job: str) -> Iterator[dict[str, Any]]:
 
 
 def _between(begun: str | None, ended: str | None) -> float:
-    """Give the seconds between two times of the service, NaN where it did not say both."""
+    """Return the seconds between two times of the service, NaN where it did not say both."""
     try:
         return (datetime.fromisoformat(str(ended)) - datetime.fromisoformat(str(begun))).total_seconds()
     except (ValueError, TypeError):
@@ -393,17 +393,18 @@ def _between(begun: str | None, ended: str | None) -> float:
 
 
 def _job_line(
-    book: Journal, fates: NDArray[np.int8], job: str, created: float, service: str, state: str, error: str | None,
+    book: Journal, row_states: RowStates, job: str, created: float, service: str, state: str, error: str | None,
     rows: int,
 ) -> dict[str, Any]:  # fmt: skip
     if state == "running" and not book.is_running(job):
         state = "interrupted"
     facts = book.parts(job, "plan")["plan"]
-    applied, not_applied = (fates == Fate.APPLIED).sum(), (~np.isin(fates, (Fate.APPLIED, Fate.SUPERSEDED))).sum()
+    applied = (row_states == RowState.APPLIED).sum()
+    not_applied = rows - applied - (row_states == RowState.SUPERSEDED).sum()
     return {
         "id": job, "created": created, "state": state, "rows": rows, "applied": applied, "not_applied": not_applied,
         "result": state_words(state, rows, applied, not_applied),
-        "unfinished": 0 if state == "complete" else np.isin(fates, UNFINISHED).sum(),
+        "unfinished": 0 if state == "complete" else np.isin(row_states, UNFINISHED).sum(),
         "key": " + ".join(facts["columns"][: facts["keys"]]), "service": service, "error": error,
     }  # fmt: skip
 
@@ -440,7 +441,7 @@ def _keys(book: Journal, job: str) -> list[TextColumn]:
 
 
 def _of_task(task: Task | None) -> tuple[int | None, float, str]:
-    """Give the codes, the seconds of work and the outcome of a task, as far as the service said."""
+    """Return the codes, the seconds of work and the outcome of a task, as far as the service said."""
     if task is None or task.state is not contract.TaskState.COMPLETE:
         return None, np.nan, Outcome.UNKNOWN.value
     return task.codes_affected, _between(task.started_at, task.completed_at), Outcome.APPLIED.value

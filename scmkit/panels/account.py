@@ -10,7 +10,8 @@ import traitlets
 
 from scmkit.core import contract
 from scmkit.core.errors import ConfigurationError
-from scmkit.wire.client import Token, current_service
+from scmkit.core.token import Token
+from scmkit.wire.client import current_service
 
 _EMPTY, _TAKEN = "made in the Scantrust portal", "taken, and not shown again"
 

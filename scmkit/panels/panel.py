@@ -26,6 +26,7 @@ from scmkit.core.events import Event, Paused
 from scmkit.core.lines import numbered
 from scmkit.core.paths import expanded
 from scmkit.core.texts import ours
+from scmkit.core.token import Token
 from scmkit.panels import sections
 from scmkit.panels.sections import NOT_SENT, NOTHING, OTHER, change
 from scmkit.planning import plan as planning
@@ -43,8 +44,8 @@ from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.progress import Watcher
 from scmkit.validation.validate import Findings, validate
 from scmkit.widgets.surface import Method, Surface, caused_by, guarded
-from scmkit.widgets.worker import SPACING_S, Desk
-from scmkit.wire.client import Client, Token, ready_client, use
+from scmkit.widgets.worker import SPACING_S, Worker
+from scmkit.wire.client import Client, ready_client, use
 
 TRIALS = 2_000  # of the risk's simulation: quick, and the picture is smooth
 COMPARED_BELOW = 1_000  # rows; a larger plan is compared with others when somebody asks
@@ -154,7 +155,7 @@ class Panel(Surface):
         super().__init__("panel")
         self.steps = Steps()
         self._client, self._journal, self._max_mb = client, journal, max_mb
-        self._wire = Desk("scmkit-panel-wire", self.fail)
+        self._wire = Worker("scmkit-panel-wire", self.fail)
         self._lock = threading.RLock()
         self._showing = threading.local()
         self._closed = threading.Event()
@@ -294,7 +295,7 @@ class Panel(Surface):
             self._open(table, "table")
 
     def _known(self, frame: pd.DataFrame, name: str) -> Source:
-        """Give a DataFrame under the name that it has in the notebook."""
+        """Return a DataFrame under the name that it has in the notebook."""
         found = next((o for o in self._offers if o.frame is frame), None)
         return found or self._offer(Source(name, name, frame))
 
@@ -477,7 +478,7 @@ class Panel(Surface):
         self._code_section.turn()
         self._refresh()
 
-    # What follows, on the work desk
+    # What follows, off the kernel's thread
 
     def _errand(self, name: str, words: str, work: Callable[[], object], after_s: float = 0.0) -> None:
         """Do something on the panel's own thread, and say so meanwhile."""
@@ -487,8 +488,8 @@ class Panel(Surface):
         """Do something that waits for the service."""
         self._do(self._wire, name, words, work)
 
-    def _do(self, desk: Desk, name: str, words: str, work: Callable[[], object], after_s: float = 0.0) -> None:
-        def errand() -> None:
+    def _do(self, worker: Worker, name: str, words: str, work: Callable[[], object], after_s: float = 0.0) -> None:
+        def done_in_words() -> None:
             self._doing[name] = words
             self._refresh()
             try:
@@ -497,7 +498,7 @@ class Panel(Surface):
                 self._doing.pop(name, None)
                 self._refresh()
 
-        desk.do(name, errand, after_s)
+        worker.do(name, done_in_words, after_s)
         self._refresh()
 
     def _check(self) -> None:
@@ -571,11 +572,11 @@ class Panel(Surface):
         self._errand("compare", "simulating other ways", self._compare)
 
     def _fresh(self) -> Checked | None:
-        """Give what follows, unless the steps have changed since."""
+        """Return what follows, unless the steps have changed since."""
         checked = self._checked
         return checked if checked is not None and checked.steps.basis == self.steps.basis else None
 
-    # The service, on the wire desk
+    # The service, on its own worker
 
     @heard
     def _on_other(self, _: Any) -> None:
@@ -898,9 +899,9 @@ class Panel(Surface):
         return Html(f"<span>{escape(words)}</span>")
 
     def _at_rest(self) -> bool:
-        desks = (self._work, self._wire, self._view)
+        workers = (self._work, self._wire, self._view)
         followed = self._sent is None or self._result is not None
-        return all(desk.idle() for desk in desks) and (self._closed.is_set() or followed)
+        return all(worker.idle() for worker in workers) and (self._closed.is_set() or followed)
 
     # Without widgets
 
@@ -940,7 +941,7 @@ class Panel(Surface):
 
 
 def _namespace() -> dict[str, Any]:
-    """Give the names of the notebook; none outside of one."""
+    """Return the names of the notebook; none outside of one."""
     from IPython import get_ipython
 
     shell = get_ipython()
@@ -1024,7 +1025,7 @@ def _question(checked: Checked, plan: Plan, service: Service) -> Question:
 
 
 def _bar(job: UploadJob) -> tuple[int, str]:
-    """Give the rows that a bar shows as done, and its style: of an ended upload, those that are applied."""
+    """Return the rows that a bar shows as done, and its style: of an ended upload, those that are applied."""
     if not job.done():
         return job._ledger.told, ""
     done = len(job.plan.index) - job._ledger.not_applied

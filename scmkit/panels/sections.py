@@ -281,7 +281,7 @@ def _mapping(steps: Steps) -> str:
 
 
 def _scrolled(body: Html) -> Html:
-    """Give a table a height that leaves room for what comes next; the keyboard can scroll it."""
+    """Return a table a height that leaves room for what comes next; the keyboard can scroll it."""
     return Html(f'<div tabindex="0" style="max-height:22em;overflow:auto">{body}</div>')
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scmkit.core.texts import Ints, TextColumn
+from scmkit.core.arrays import Ints
+from scmkit.core.texts import TextColumn
 
 _encode = msgspec.json.Encoder().encode
 

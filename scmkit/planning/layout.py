@@ -19,14 +19,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit.core import contract
-from scmkit.core.texts import Ints, TextColumn, group
+from scmkit.core.arrays import Bools, Floats, Ints, RowStates
+from scmkit.core.texts import TextColumn, group
 from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning import bodies
 from scmkit.planning.schedule import INTERVAL_S, Schedule, play
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 # More tasks must save a share of the time: a sync answer names each row's state, a task only counts codes.
 WORTH_TASKS = 0.94
@@ -65,7 +63,7 @@ class Layout:
     order: Ints
     offsets: Ints
     is_async: Bools
-    whys: NDArray[np.int8]
+    whys: RowStates
 
 
 Packed = tuple[Ints, Ints]  # row positions, call after call, and the rows of each call
@@ -297,7 +295,7 @@ class Draft:
         within = np.arange(len(order)) - np.repeat(ends - sizes[by_work], sizes[by_work])
         return order[starts + within], sizes[by_work]
 
-    def _whys(self, order: Ints, offsets: Ints, is_async: Bools) -> NDArray[np.int8]:
+    def _whys(self, order: Ints, offsets: Ints, is_async: Bools) -> RowStates:
         sizes = np.diff(offsets)
         first = order[offsets[:-1]]
         risky = self.weight[first] > self.limit

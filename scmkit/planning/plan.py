@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import contract, display, results
+from scmkit.core.arrays import Bools, Ints, RowStates
 from scmkit.core.display import duration, percent, plural
 from scmkit.core.errors import PlanError, did_you_mean, nearest
 from scmkit.core.lines import place
-from scmkit.core.texts import Ints, TextColumn, columns_of, group, text_table
-from scmkit.core.values import Fate, Mode
+from scmkit.core.texts import TextColumn, columns_of, group, text_table
+from scmkit.core.values import Mode, RowState
 from scmkit.estimation.estimate import Estimate, codes_per_row
 from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning import bodies
-from scmkit.planning.layout import Bools, Draft, Layout, Why, said_seconds
+from scmkit.planning.layout import Draft, Layout, Why, said_seconds
 from scmkit.planning.schedule import Schedule
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Counts, Inventory, count_codes
@@ -77,9 +77,9 @@ class Plan:
     order: Ints
     offsets: Ints
     is_async: Bools
-    whys: NDArray[np.int8]
+    whys: RowStates
     row_codes: pd.DataFrame
-    fates: NDArray[np.int8]
+    row_states: RowStates
     findings: Findings
     estimate: Estimate
     service_time: ServiceTime
@@ -95,7 +95,7 @@ class Plan:
         return len(self.is_async)
 
     def rows_of(self, call: int) -> Ints:
-        """Give the row positions of a call."""
+        """Return the row positions of a call."""
         return self.order[self.offsets[call] : self.offsets[call + 1]]
 
     def why_not_sent(self, row: int) -> str:
@@ -162,7 +162,7 @@ class Plan:
         frame = pd.DataFrame({"row": np.arange(len(self.index))}, index=self.index)
         frame["call"] = pd.array(np.where(calls < 0, 0, calls), dtype="Int64")
         frame.loc[calls < 0, "call"] = pd.NA
-        frame["state"] = [Fate(f).word if f != Fate.PENDING else "planned" for f in self.fates]
+        frame["state"] = [RowState(f).word if f != RowState.PENDING else "planned" for f in self.row_states]
         return frame
 
     @cached_property
@@ -217,7 +217,7 @@ class Plan:
         clears = sum(int((f.take(self.order) == "").sum()) for f in self.fields)
         empty = int(((sent["source"] == "exact") & (sent["codes"] == 0)).sum())
         guessed = int(((sent["source"] == "prior") & (sent["high"] > 1)).sum())
-        rejected = np.flatnonzero(self.fates == Fate.REJECTED)
+        rejected = np.flatnonzero(self.row_states == RowState.REJECTED)
         if len(rejected):
             found.append(f"rejected, first: {self.why_not_sent(int(rejected[0]))}")
         if clears:
@@ -366,29 +366,29 @@ def plan(
     selectors = tuple(columns[k] for k in keys)
     values = tuple(c for name, c in columns.items() if name not in keys)
     known = estimate or estimate_codes(df, keys, counted, sample_fraction, history, default, assumptions=assumptions)
-    fates = _fates(findings, selectors, values, len(df))
+    row_states = _row_states(findings, selectors, values, len(df))
     draft = Draft(
-        selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(fates == Fate.PENDING),
+        selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(row_states == RowState.PENDING),
         service_time or ServiceTime.documented(), risk, timeout_s, workers, assumptions, known.level,
     )  # fmt: skip
     layout, choice = draft.choose(mode, batch)
     return Plan(
         tuple(keys), selectors, values, df.index, layout.order, layout.offsets, layout.is_async, layout.whys,
-        draft.codes, fates, findings, known, draft.service_time, risk, timeout_s, workers, mode, choice, assumptions,
-        _defined_fields(fields, inventory, values),
+        draft.codes, row_states, findings, known, draft.service_time, risk, timeout_s, workers, mode, choice,
+        assumptions, _defined_fields(fields, inventory, values),
     )  # fmt: skip
 
 
-def _fates(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> NDArray[np.int8]:
-    fates = np.full(rows, Fate.PENDING, dtype=np.int8)
-    fates[np.all([f.missing for f in fields], axis=0)] = Fate.REJECTED  # nothing to send
-    fates[findings.rejected] = Fate.REJECTED
+def _row_states(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> RowStates:
+    row_states = np.full(rows, RowState.PENDING, dtype=np.int8)
+    row_states[np.all([f.missing for f in fields], axis=0)] = RowState.REJECTED  # nothing to send
+    row_states[findings.rejected] = RowState.REJECTED
     if not findings.superseded.any():
-        return fates
+        return row_states
     groups, _ = group(keys, rows)
-    sent = np.isin(groups, groups[(fates == Fate.PENDING) & ~findings.superseded])
-    fates[findings.superseded] = np.where(sent[findings.superseded], Fate.SUPERSEDED, Fate.REJECTED)
-    return fates
+    sent = np.isin(groups, groups[(row_states == RowState.PENDING) & ~findings.superseded])
+    row_states[findings.superseded] = np.where(sent[findings.superseded], RowState.SUPERSEDED, RowState.REJECTED)
+    return row_states
 
 
 def _defined_fields(fields: Any, inventory: Any, sent: Sequence[TextColumn]) -> frozenset[str] | None:

@@ -16,14 +16,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmkit.core import contract
+from scmkit.core.arrays import Bools, Floats, Ints
 from scmkit.estimation.fan_out import Bounds
 from scmkit.estimation.service_time import ServiceTime
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 ASYNC_ANSWER_S = 0.1  # an async call is answered at once [seed]; what "at once" is, is assumed
 INTERVAL_S = 1 / (contract.UPDATES_PER_SECOND * contract.PACE_HEADROOM)  # between two calls, as the client keeps it
@@ -60,7 +57,7 @@ class Schedule:
         Whether all others wait for the first call, which tells how fast the service is.
     """
 
-    is_async: NDArray[np.bool_]
+    is_async: Bools
     rows: Ints
     codes: Bounds
     model: ServiceTime
@@ -114,7 +111,7 @@ class Schedule:
         pace = (len(self.rows) - 1) * INTERVAL_S
         return np.maximum(np.maximum(sync / self.workers, longest), np.maximum(done + overhead, pace))
 
-    def _work(self, chosen: NDArray[np.bool_], most_s: float) -> tuple[Floats, Floats]:
+    def _work(self, chosen: Bools, most_s: float) -> tuple[Floats, Floats]:
         """Return the mean seconds of some calls together and of the longest, shape (draws,) each."""
         if not chosen.any():
             return np.zeros(self.model.draws), np.zeros(self.model.draws)

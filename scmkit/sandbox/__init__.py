@@ -173,7 +173,7 @@ class Sandbox:
         return self._service.grant(names, math.inf if expires is None else expires.timestamp())
 
     def client(self, **options: Any) -> Client:
-        """Give a client of this sandbox, at its pace; ``options`` are those of `scmkit.Client`."""
+        """Return a client of this sandbox, at its pace; ``options`` are those of `scmkit.Client`."""
         from scmkit.wire.client import Client, Limits
 
         options.setdefault("limits", Limits(updates_per_second=self.rate * self.speed, speed=self.speed))
@@ -181,11 +181,11 @@ class Sandbox:
         return Client(self.url, **options)
 
     def codes(self) -> pd.DataFrame:
-        """Give all codes as they are now: the columns of a code download, all text, missing where nothing is set."""
+        """Return all codes as they are now: the columns of a code download, all text, missing where nothing is set."""
         return pd.DataFrame(self._world.rows(), columns=list(self._world.columns), dtype=object)
 
     def requests(self) -> pd.DataFrame:
-        """Give a line per request received.
+        """Return a line per request received.
 
         Returns
         -------
@@ -255,7 +255,7 @@ def _texts(column: pd.Series) -> list[str | None]:
 
 
 def _text(value: Any) -> str | None:
-    """Give a cell as the text that a code holds; a blank one holds nothing."""
+    """Return a cell as the text that a code holds; a blank one holds nothing."""
     if pd.isna(value) or value == "":
         return None
     if isinstance(value, float) and value.is_integer():

@@ -217,7 +217,7 @@ def _frame(columns: Mapping[str, Iterable[Any]]) -> pd.DataFrame:
 
 
 def _lots(codes: int, lots: int, rng: np.random.Generator) -> tuple[NDArray[np.object_], Ints]:
-    """Give the lot numbers in order, and how many codes each has: one has most, many have hardly any."""
+    """Return the lot numbers in order, and how many codes each has: one has most, many have hardly any."""
     sizes = _sizes(codes, lots, rng)
     others = rng.permutation(max(9_999, 2 * lots)) + 1
     drawn = np.append(int(LARGEST_LOT), others[others != int(LARGEST_LOT)][: lots - 1])

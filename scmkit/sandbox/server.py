@@ -85,7 +85,7 @@ class Settings:
                 raise ConfigurationError(f"the probabilities of the faults of {kind} add up to {total:g}, more than 1")
 
     def fault(self, names: Sequence[str], chance: float) -> str:
-        """Give the one of these faults that a number between 0 and 1 stands for, or nothing."""
+        """Return the one of these faults that a number between 0 and 1 stands for, or nothing."""
         for name, share in self.faults.items():
             if str(name) in names:
                 if chance < share:
@@ -152,7 +152,7 @@ class RefusedError(Exception):
         self.status, self.body, self.headers = status, body, headers
 
     def response(self) -> Response:
-        """Give the answer: text is the HTML of a gateway, everything else is JSON."""
+        """Return the answer: text is the HTML of a gateway, everything else is JSON."""
         if isinstance(self.body, str):
             return Response(self.body, self.status, self.headers, media_type="text/html")
         return JSONResponse(self.body, self.status, self.headers)

@@ -60,7 +60,7 @@ class SyncUpload:
         return len(self.items)
 
     def merged(self) -> dict[str, dict[str, str]]:
-        """Give the fields per key value; of two items with one key value, the later wins field by field."""
+        """Return the fields per key value; of two items with one key value, the later wins field by field."""
         fields: dict[str, dict[str, str]] = {}
         for value, data in self.items:
             fields.setdefault(value, {}).update(data)
@@ -218,7 +218,7 @@ class World:
         return task_id
 
     def unfinished_tasks(self) -> list[str]:
-        """Give the tasks that are to be worked on, first come first; those that had begun are pending again."""
+        """Return the tasks that are to be worked on, first come first; those that had begun are pending again."""
         unfinished = "state IN ('pending', 'in-progress')"
         self._change(f"UPDATE tasks SET state = 'pending', started_at = NULL WHERE {unfinished}")  # noqa: S608
         return [row[0] for row in self._all(f"SELECT id FROM tasks WHERE {unfinished} ORDER BY number")]  # noqa: S608
@@ -245,7 +245,7 @@ class World:
         self._change("UPDATE tasks SET state = 'failed', completed_at = ? WHERE id = ?", _now(), task_id)
 
     def task(self, task_id: str) -> dict[str, Any] | None:
-        """Give a task as the service shows it, or None."""
+        """Return a task as the service shows it, or None."""
         names = ("number", "id", "state", "codes_affected", "created_at", "started_at", "completed_at")
         rows = self._all(f"SELECT {', '.join(names)} FROM tasks WHERE id = ?", task_id)  # noqa: S608 - names above
         if not rows:
@@ -266,7 +266,7 @@ class World:
         return _all_of(conditions)
 
     def rows(self, selection: Selection = Selection()) -> list[Row]:
-        """Give the selected codes, a tuple in the order of ``columns`` each; None where nothing is set."""
+        """Return the selected codes, a tuple in the order of ``columns`` each; None where nothing is set."""
         names = ", ".join(map(self._column, self.columns))
         return self._all(
             f"SELECT {names} FROM codes WHERE {selection.sql} ORDER BY number",  # noqa: S608 - c0, c1, ...
@@ -274,7 +274,7 @@ class World:
         )
 
     def csv(self, selection: Selection = Selection()) -> bytes:
-        """Give the selected codes as the service's CSV."""
+        """Return the selected codes as the service's CSV."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
@@ -317,7 +317,7 @@ class World:
         raise UnreadableError({member: [f"{name!r} does not select codes{hint}; use one of {', '.join(self.keys)}."]})
 
     def _stored(self, data: Mapping[str, str]) -> dict[str, str]:
-        """Give the column of each field that the campaign has; the others are discarded without a word."""
+        """Return the column of each field that the campaign has; the others are discarded without a word."""
         return {name: self._storable[name] for name in data if name in self._storable}
 
     def _store(self, selection: Selection, data: Mapping[str, str]) -> tuple[int, list[str]]:
@@ -391,7 +391,7 @@ def _members(body: Mapping[str, Any], needed: Sequence[str], optional: Sequence[
 
 
 def _item(key: str, item: object) -> tuple[str, dict[str, str], list[str]]:
-    """Give the key's value, the fields, and what is wrong with an item."""
+    """Return the key's value, the fields, and what is wrong with an item."""
     if not isinstance(item, dict):
         return "", {}, [f"Must be an object, not {_kind(item)}."]
     data, problems = _texts(item)
@@ -462,7 +462,7 @@ def _period(text: str) -> tuple[float, float]:
 
 
 def _instant(text: str | None) -> float | None:
-    """Give an ISO date or time as seconds; without a zone it is UTC."""
+    """Return an ISO date or time as seconds; without a zone it is UTC."""
     try:
         at = dt.datetime.fromisoformat(text or "")
     except ValueError:

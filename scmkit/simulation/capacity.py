@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import contract, display, results
 from scmkit.core.arguments import KINDS, POSITIVE, PROBABILITY, Kind, is_ours, is_real, whole
+from scmkit.core.arrays import Floats, Ints
 from scmkit.core.display import duration, percent, plural
 from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate, growth_in
@@ -33,7 +33,6 @@ from scmkit.tables.arguments import HISTORY, public
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 
 DAY_S = 86_400
 WINDOW_CALLS = 400  # played to find out what fits in a window
@@ -882,5 +881,5 @@ def _round(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
-def _sizes(most: float, steps: int = 60) -> NDArray[np.int64]:
+def _sizes(most: float, steps: int = 60) -> Ints:
     return np.unique(np.round(np.geomspace(1, max(most, 1), steps))).astype(np.int64)

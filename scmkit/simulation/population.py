@@ -14,17 +14,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmkit.core import contract
+from scmkit.core.arrays import Floats, Ints
 from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.schedule import Schedule, play
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 CELLS = 8_192  # of the distribution of a call's codes
 TILT = 20.0  # what wraps around is exp(-TILT) of itself

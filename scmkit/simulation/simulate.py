@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import display, results
 from scmkit.core.arguments import KINDS
+from scmkit.core.arrays import Floats
 from scmkit.core.display import duration
 from scmkit.core.errors import PlanError
 from scmkit.planning.plan import Plan
@@ -22,7 +22,6 @@ from scmkit.tables.arguments import public
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.float64]
 
 PLAN = replace(arguments.PLAN, sentence="simulate takes what plan() made, not {value}: df.scm.simulate(key=...) plans")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -142,7 +142,7 @@ def files_in(folder: Path) -> list[Source]:
 
 
 def file_source(path: Path) -> Source:
-    """Give a file as a source."""
+    """Return a file as a source."""
     told = path.stat()
     return Source(path.name, f"scmkit.read_table({path.name!r})", None, path, told.st_size, told.st_mtime_ns)
 
@@ -305,7 +305,7 @@ class Steps:
 
 
 def fields_of(codes: Source | None) -> list[str] | None:
-    """Give the SCM fields of an inventory; None where it does not tell."""
+    """Return the SCM fields of an inventory; None where it does not tell."""
     if codes is None or contract.DEFAULT_KEY not in codes.table.columns:
         return None
     return [str(c) for c in codes.table.columns if str(c) not in contract.CODE_COLUMNS]
@@ -359,7 +359,7 @@ def suggest(frame: pd.DataFrame, defined: Sequence[str] | None) -> tuple[Column,
 
 
 def _matches(names: Sequence[str], known: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Give each column the field that it means; no field goes to two columns."""
+    """Return each column the field that it means; no field goes to two columns."""
     ways = (
         (_same, "the same name"),
         (_alike, "the same name, written otherwise"),
@@ -446,12 +446,12 @@ def prepared(steps: Steps) -> pd.DataFrame:
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give a table whose columns are named by text."""
+    """Return a table whose columns are named by text."""
     return frame.set_axis([str(label) for label in frame.columns], axis=1)
 
 
 def _labels(frame: pd.DataFrame) -> pd.Index:
-    """Give each row of a table a label of its own: that of its line in a file, else its position."""
+    """Return each row of a table a label of its own: that of its line in a file, else its position."""
     return frame.index if lines_of(frame.index) is not None else pd.RangeIndex(len(frame))
 
 
@@ -474,20 +474,20 @@ def _quoted(cell: Any) -> str:
 
 
 def checks(steps: Steps) -> dict[str, Any]:
-    """Give the options of `validate`."""
+    """Return the options of `validate`."""
     chosen = {"key": steps.key_field, "fields": fields(steps), "on_conflict": steps.on_conflict}
     known = [] if steps.codes is None else [str(name) for name in steps.codes.table.columns]
     return chosen | ({"inventory": steps.codes.table} if steps.codes and steps.key_field in known else {})
 
 
 def options(steps: Steps) -> dict[str, Any]:
-    """Give the options of `plan`; rows with errors are left out, and whether that is wanted is asked elsewhere."""
+    """Return the options of `plan`; rows with errors are left out, and whether that is wanted is asked elsewhere."""
     codes = None if steps.codes is None else steps.codes.table
     return checks(steps) | {"inventory": codes, "mode": steps.mode, "risk": steps.risk, "errors": "reject"}
 
 
 def fields(steps: Steps) -> Any:
-    """Give ``fields=`` of `validate`: the inventory where that says it all, else names with their kinds."""
+    """Return ``fields=`` of `validate`: the inventory where that says it all, else names with their kinds."""
     defined = fields_of(steps.codes)
     kinds = {c.field: c.kind for c in steps.sent.values() if c.field and c.name != steps.key}
     by_name = {field: "date" if _is_date_by_name(field) else "text" for field in [*(defined or ()), *kinds]}
@@ -518,7 +518,7 @@ def ready_fixes(findings: Findings) -> dict[str, int]:
 
 
 def to_upload_again(steps: Steps, table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the table's own columns for lines of ``job.rows``, with the fixes that were applied, and what happened."""
+    """Return the table's own columns for lines of ``job.rows``, with the fixes that were applied, and what happened."""
     source = _named(steps.table.table if steps.table is not None else table)
     at = ours(rows, "row").to_numpy(np.int64)
     lines = source.iloc[_labels(source).get_indexer(table.index[at])].reset_index(drop=True)
@@ -589,7 +589,7 @@ def _reshaped(steps: Steps) -> Iterator[str]:
 
 
 def _arguments(steps: Steps) -> tuple[list[str], str]:
-    """Give the lines that are needed before, and the options of `validate`, where they are not the default."""
+    """Return the lines that are needed before, and the options of `validate`, where they are not the default."""
     said = [f"key={steps.key_field!r}"]
     known = fields(steps)
     lines = [f"fields = {known!r}"] if isinstance(known, dict) else []

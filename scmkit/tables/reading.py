@@ -385,7 +385,7 @@ def _rows(path: Path, sheet: str | None) -> tuple[int, list[list[Any]]]:
 
 
 def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, ...]]:
-    """Give the cells row by row: their values, or the formulas behind them."""
+    """Return the cells row by row: their values, or the formulas behind them."""
     try:
         import openpyxl
     except ImportError:

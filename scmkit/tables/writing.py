@@ -44,7 +44,7 @@ _LONGEST_IN_A_WORKBOOK = 32_767
 
 
 def with_notes(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the lines of an uploaded table that lines of ``job.rows`` tell about, and what became of them.
+    """Return the lines of an uploaded table that lines of ``job.rows`` tell about, and what became of them.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def check(path: str | os.PathLike[str]) -> Path:
 
 
 def restored(table: pd.DataFrame) -> pd.DataFrame:
-    """Give a table as it was before `write_rows` wrote it; any other table is left alone."""
+    """Return a table as it was before `write_rows` wrote it; any other table is left alone."""
     if not set(NOTES) <= set(table.columns):
         return table
     names = [name for name in table.columns if name not in NOTES]
@@ -142,7 +142,7 @@ def _read(cell: Any) -> Any:
 
 
 def _notes(rows: pd.DataFrame, name: str) -> list[str]:
-    """Give our own columns; what a service says may hold characters that no file can."""
+    """Return our own columns; what a service says may hold characters that no file can."""
     if name not in rows.columns:
         return [""] * len(rows)
     plain = ("".join(c if c.isprintable() else " " for c in str(cell))[:1000] for cell in rows[name])

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Bools, Ints
 from scmkit.core.errors import NotFoundError, ScmkitError, UnsettledError
-from scmkit.core.texts import Ints, TextColumn
-from scmkit.core.values import Fate, Mode, Outcome, Task
+from scmkit.core.texts import TextColumn
+from scmkit.core.values import Mode, Outcome, RowState, Task
 from scmkit.engine import evidence
 from scmkit.engine.evidence import Change
 from scmkit.engine.tasks import LATE_S
@@ -37,7 +37,7 @@ def claim_of(plan: Plan, rows: Ints | None = None) -> Claim:
     return Claim(keys, frozenset(f.name for f in plan.fields))
 
 
-class Fence:
+class EarlierJobs:
     """What earlier jobs forbid.
 
     Parameters
@@ -68,7 +68,7 @@ class Fence:
         self._meets: dict[str, bool] = {}
 
     def held_s(self) -> float:
-        """Give the seconds for which earlier jobs may still change the same; infinite while one of them runs.
+        """Return the seconds for which earlier jobs may still change the same; infinite while one of them runs.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Fence:
         return held
 
     def _doubts(self, book: Journal) -> dict[str, float]:
-        """Give for each job the seconds for which its lost calls may still take effect."""
+        """Return for each job the seconds for which its lost calls may still take effect."""
         left = dict[str, float]()
         longest = (max(LATE_S.values()) + LONGEST_CALL_S) / self._speed
         sql = "select job, call, clock, seconds, outcome, status from attempts order by id desc"
@@ -114,7 +114,7 @@ class Fence:
         return left
 
     def _open_tasks(self, book: Journal, job: str) -> list[tuple[str, int, float]]:
-        """Give the tasks of which the journal knows no end, with the call that made each, and when."""
+        """Return the tasks of which the journal knows no end, with the call that made each, and when."""
         seen = book.tasks(job)
         made = book.query("select task, call, clock from attempts where job = ? and task is not null", job)
         return [line for line in made if line[0] not in seen or not seen[line[0]].finished]
@@ -198,12 +198,12 @@ def changes_since(book: Journal, job: str, service: str) -> list[Change]:
 
 def _change_in(book: Journal, job: str) -> Change:
     parts = book.parts(job)
-    sent = (parts["fates"] == Fate.PENDING) & ~np.isin(book.fates(job), evidence.CHANGED_NOTHING)
+    sent = (parts["fates"] == RowState.PENDING) & ~np.isin(book.row_states(job), evidence.CHANGED_NOTHING)
     keys, fields = ({c.name: _texts(c, sent) for c in columns} for columns in columns_of(parts))
     return Change(keys, {name: values for name, values in fields.items() if values})
 
 
-def _texts(column: TextColumn, rows: NDArray[np.bool_]) -> frozenset[str]:
+def _texts(column: TextColumn, rows: Bools) -> frozenset[str]:
     return frozenset(column.texts[np.unique(column.codes[rows & ~column.missing])])
 
 

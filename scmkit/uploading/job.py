@@ -23,17 +23,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import contract, display, results
 from scmkit.core.arguments import FROM_ZERO, JOURNAL
+from scmkit.core.arrays import Bools, Ints
 from scmkit.core.display import plural
 from scmkit.core.errors import JournalError, PlanError, UnsettledError
 from scmkit.core.events import Event, Listener, Sending, Settled, Waiting
 from scmkit.core.lines import numbered
 from scmkit.core.paths import check_destination, replacing
-from scmkit.core.texts import Ints
-from scmkit.core.values import AsyncAnswer, Fate, Mode, SyncAnswer, Task
+from scmkit.core.values import AsyncAnswer, Mode, RowState, SyncAnswer, Task
 from scmkit.engine import evidence
 from scmkit.engine.engine import GRACE_S, POLLS_AT_ONCE, Engine, Poll, Post, Reply, Start
 from scmkit.engine.evidence import Change, FieldFacts
@@ -43,7 +42,7 @@ from scmkit.journal.stored import begin, begin_in_file
 from scmkit.planning import plan as planning
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
-from scmkit.uploading.earlier_jobs import Fence, changes_since, claim_of
+from scmkit.uploading.earlier_jobs import EarlierJobs, changes_since, claim_of
 from scmkit.uploading.ledger import Ledger, not_wholly_applied
 from scmkit.uploading.plans import plan as make_plan
 from scmkit.uploading.progress import Lines, can_move
@@ -69,7 +68,7 @@ class Threads:
             worker.start()
 
     def now(self) -> float:
-        """Give the monotonic time."""
+        """Return the monotonic time."""
         return time.monotonic()
 
     def start(self, work: Post | Poll) -> None:
@@ -163,7 +162,7 @@ class UploadJob:
         self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._transport = Threads(client, plan.workers + POLLS_AT_ONCE)
-        self._fence = None if record is None or anyway else _fence(record.journal, plan, client, self.id)
+        self._earlier_jobs = None if record is None or anyway else _earlier_jobs(record.journal, plan, client, self.id)
         self._engine = Engine(
             plan, self._transport, client.limits, self._fields_of, self._look, self._held_until, start=start
         )
@@ -253,7 +252,10 @@ class UploadJob:
             raise TimeoutError(f"the upload is still running after {timeout:g} s: {self.summary()}")
         if self._failure is not None:
             raise self._failure
-        if self.error is not None and not self._ledger.positions(Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN).size:
+        if (
+            self.error is not None
+            and not self._ledger.positions(RowState.APPLIED, RowState.UNVERIFIED, RowState.UNKNOWN).size
+        ):
             raise self.error
         return self
 
@@ -290,8 +292,8 @@ class UploadJob:
         """
         if not self.done() and threading.current_thread() is not self._thread:
             raise PlanError(f"the upload is still running: {self.summary()}; call result() first")
-        open_rows = self._ledger.positions(Fate.UNVERIFIED, Fate.UNKNOWN)
-        rows = self._ledger.positions(Fate.APPLIED, Fate.UNVERIFIED, Fate.UNKNOWN)
+        open_rows = self._ledger.positions(RowState.UNVERIFIED, RowState.UNKNOWN)
+        rows = self._ledger.positions(RowState.APPLIED, RowState.UNVERIFIED, RowState.UNKNOWN)
         # Codes that were not updated lately tell about open rows, and about keys that are absent: then look at all.
         found = self._compare(rows, filters or ({} if len(open_rows) else self._since_start()))
         if not filters and not len(open_rows) and (len(found.absent) or found.why_not):
@@ -303,20 +305,20 @@ class UploadJob:
         return found.differences
 
     def _settle_by(self, found: ReadBack) -> None:
-        before = self._ledger.fates_of(found.rows)
+        before = self._ledger.states_of(found.rows)
         lasting = all(name in self.plan.assumptions.unique_keys for name in self.plan.key)
         after = evidence.of_read_back(before, found.codes, found.equal, found.discarded, lasting=lasting)
         sent = {f.name: ~f.missing[found.rows] for f in self.plan.fields}
-        verdict = evidence.of_fields(after.fates, sent, found.facts)
+        verdict = evidence.of_fields(after.row_states, sent, found.facts)
         with self._written_down():
-            for fate, why in evidence.READ_BACK.items():
-                at = np.flatnonzero((after.fates == fate) & (before != fate))
+            for row_state, why in evidence.READ_BACK.items():
+                at = np.flatnonzero((after.row_states == row_state) & (before != row_state))
                 lost = {int(found.rows[i]): verdict.lost[i] for i in at.tolist() if i in verdict.lost}
-                self._hear(Settled(found.rows[at], after.fates[at], None, lost, why))
+                self._hear(Settled(found.rows[at], after.row_states[at], None, lost, why))
 
     def _why_unproven(self, found: ReadBack) -> str:
         """Say what a read-back could not prove about rows that are said to be applied."""
-        applied = self._ledger.fates_of(found.absent) == Fate.APPLIED
+        applied = self._ledger.states_of(found.absent) == RowState.APPLIED
         gone = f"no code carries the key of {plural(int(applied.sum()), 'applied row')} now" if applied.any() else ""
         return (found.why_not or gone) if len(found.rows) else ""
 
@@ -450,7 +452,7 @@ class UploadJob:
             listener(event)
 
     def _close_record(self) -> None:
-        record, self._record, self._fence = self._record, None, None
+        record, self._record, self._earlier_jobs = self._record, None, None
         if record is not None:
             record.close()
 
@@ -470,15 +472,15 @@ class UploadJob:
         """A listener failed, or the engine did: no row stays without an end."""
         for event in self._engine.leftovers():
             self._ledger(event)
-        pending = self._ledger.positions(Fate.PENDING)
-        self._ledger(Settled.alike(pending, Fate.UNKNOWN, message=f"the job broke off: {failure}"))
+        pending = self._ledger.positions(RowState.PENDING)
+        self._ledger(Settled.alike(pending, RowState.UNKNOWN, message=f"the job broke off: {failure}"))
         self._ledger.state = "suspended"
 
     def _held_until(self, now: float) -> float:
-        if self._fence is None:
+        if self._earlier_jobs is None:
             return now
         try:
-            return now + self._fence.held_s()
+            return now + self._earlier_jobs.held_s()
         except (UnsettledError, OSError) as error:
             self._engine.halt(error)
             return now
@@ -510,7 +512,7 @@ class UploadJob:
         asked = [f.name for f in self.plan.fields if not f.missing[row]]
         return evidence.of_header(header, codes, [f.name for f in self.plan.fields], asked, changed=changed)
 
-    def _look(self, rows: Ints) -> tuple[Ints, NDArray[np.bool_], FieldFacts] | None:
+    def _look(self, rows: Ints) -> tuple[Ints, Bools, FieldFacts] | None:
         """Look at the codes that were updated since the job began."""
         try:
             found = self._compare(rows, self._since_start())
@@ -607,7 +609,7 @@ def upload(
 def _begun(plan: Plan, client: Client, journal: str | os.PathLike[str] | bool | None, anyway: bool) -> Record:
     def check(book: Journal) -> None:
         if not anyway:
-            _fence(book, plan, client).held_s()
+            _earlier_jobs(book, plan, client).held_s()
 
     record = None
     if journal is not False:
@@ -625,8 +627,8 @@ def let_go_on_error(record: Record) -> Iterator[None]:
         raise
 
 
-def _fence(book: Journal, plan: Plan, client: Client, job: str | None = None) -> Fence:
-    return Fence(book, claim_of(plan), client.base_url, client.limits.speed, client.task, job, client.order)
+def _earlier_jobs(book: Journal, plan: Plan, client: Client, job: str | None = None) -> EarlierJobs:
+    return EarlierJobs(book, claim_of(plan), client.base_url, client.limits.speed, client.task, job, client.order)
 
 
 def _new_id() -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Bools, Ints, RowStates
 from scmkit.core.errors import JournalError
 from scmkit.core.events import Attempted, Ended, Event, Halved, Sending, Settled, TaskSeen
 from scmkit.core.texts import our_name, ours
-from scmkit.core.values import Fate, Mode, Outcome, Task, state_words
+from scmkit.core.values import Mode, Outcome, RowState, Task, state_words
 from scmkit.journal.journal import Journal
 from scmkit.journal.stored import plan_of
 from scmkit.planning.plan import Plan
@@ -45,8 +45,8 @@ class Ledger:
     state: str = "running"
     error: Exception | None = None
     halved: int = 0  # calls that went out as two, since those before them took longer than planned
-    _fates: NDArray[np.int8] = field(init=False)
-    _calls_of_rows: NDArray[np.int64] = field(init=False)
+    _row_states: RowStates = field(init=False)
+    _calls_of_rows: Ints = field(init=False)
     _discarded: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _messages: dict[int, str] = field(default_factory=dict)
     _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -54,8 +54,8 @@ class Ledger:
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __post_init__(self) -> None:
-        self._fates = self.plan.fates.copy()
-        self._calls_of_rows = np.full(len(self._fates), -1, dtype=np.int64)
+        self._row_states = self.plan.row_states.copy()
+        self._calls_of_rows = np.full(len(self._row_states), -1, dtype=np.int64)
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
@@ -76,33 +76,33 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Count the rows in each state, ``pending`` included, without making a frame."""
-        counts = np.bincount(self._fates, minlength=len(Fate))
-        return {fate.word: int(counts[fate]) for fate in Fate if counts[fate]}
+        counts = np.bincount(self._row_states, minlength=len(RowState))
+        return {row_state.word: int(counts[row_state]) for row_state in RowState if counts[row_state]}
 
     @property
     def settled(self) -> int:
         """How many rows have reached an end."""
-        return int((self._fates != Fate.PENDING).sum())
+        return int((self._row_states != RowState.PENDING).sum())
 
     @property
     def told(self) -> int:
         """How many rows the service has said something about, or that are not for sending."""
-        return self.settled - int((self._fates == Fate.CANCELLED).sum())
+        return self.settled - int((self._row_states == RowState.CANCELLED).sum())
 
-    def open_rows(self) -> NDArray[np.bool_]:
+    def open_rows(self) -> Bools:
         """Mark the rows about which the service has said nothing yet."""
-        return np.isin(self._fates, (Fate.PENDING, Fate.CANCELLED))
+        return np.isin(self._row_states, (RowState.PENDING, RowState.CANCELLED))
 
     @property
     def words(self) -> str:
         """How the job stands, in words: its state is no news about its rows."""
-        applied = len(self.positions(Fate.APPLIED))
-        return state_words(self.state, len(self._fates), applied, self.not_applied)
+        applied = len(self.positions(RowState.APPLIED))
+        return state_words(self.state, len(self._row_states), applied, self.not_applied)
 
     @property
     def not_applied(self) -> int:
         """How many rows are neither applied nor merged into another."""
-        return len(self._fates) - len(self.positions(Fate.APPLIED, Fate.SUPERSEDED))
+        return len(self._row_states) - len(self.positions(RowState.APPLIED, RowState.SUPERSEDED))
 
     @property
     def whole(self) -> bool:
@@ -117,26 +117,26 @@ class Ledger:
             ended = sum(task.finished for task, _ in self._tasks.values())
             return len(self._calls), answered, tasks, ended
 
-    def positions(self, *fates: Fate) -> NDArray[np.int64]:
-        """Give the positions of the rows in these states."""
-        return np.flatnonzero(np.isin(self._fates, fates))
+    def positions(self, *row_states: RowState) -> Ints:
+        """Return the positions of the rows in these states."""
+        return np.flatnonzero(np.isin(self._row_states, row_states))
 
-    def fates_of(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+    def states_of(self, rows: Ints) -> RowStates:
         """Return the states of the rows at some positions."""
-        return self._fates[rows]
+        return self._row_states[rows]
 
-    def rows_of(self, call: int) -> NDArray[np.int64]:
-        """Give the positions of the rows of which a call was the last to tell something."""
+    def rows_of(self, call: int) -> Ints:
+        """Return the positions of the rows of which a call was the last to tell something."""
         return np.flatnonzero(self._calls_of_rows == call)
 
-    def rows(self, which: NDArray[np.int64] | None = None) -> pd.DataFrame:
+    def rows(self, which: Ints | None = None) -> pd.DataFrame:
         """A line per row of the table, in its order and under its labels; or only of the rows at some positions."""
         with self._lock:
-            chosen = np.arange(len(self._fates)) if which is None else which
+            chosen = np.arange(len(self._row_states)) if which is None else which
             positions = chosen.tolist()
             calls = self._calls_of_rows[chosen]
             told = {
-                "state": [Fate(f).word for f in self._fates[chosen]],
+                "state": [RowState(f).word for f in self._row_states[chosen]],
                 "call": pd.array(np.where(calls < 0, pd.NA, calls.astype(object)), dtype="Int64"),
                 "task_id": [self._calls[c]["task_id"] if c in self._calls else None for c in calls],
                 "discarded_fields": [self._discarded.get(r, ()) for r in positions],
@@ -199,7 +199,7 @@ class Ledger:
         return pd.NA if event.codes is None else event.codes
 
     def _settle(self, event: Settled) -> None:
-        self._fates[event.rows] = event.fates
+        self._row_states[event.rows] = event.row_states
         if event.call is not None:
             self._calls_of_rows[event.rows] = event.call
         for row in event.rows.tolist():
@@ -210,18 +210,18 @@ class Ledger:
             self._messages.update(dict.fromkeys(event.rows.tolist(), event.message))
 
     def _default_message(self, row: int) -> str:
-        fate = Fate(self._fates[row])
-        if fate is Fate.REJECTED and self._calls_of_rows[row] < 0:
+        row_state = RowState(self._row_states[row])
+        if row_state is RowState.REJECTED and self._calls_of_rows[row] < 0:
             return self.plan.why_not_sent(row)
-        if fate is Fate.APPLIED and row in self._discarded:
+        if row_state is RowState.APPLIED and row in self._discarded:
             return f"the campaign does not define {', '.join(self._discarded[row])}"
-        return _MESSAGES.get(fate, "")
+        return _MESSAGES.get(row_state, "")
 
 
 def told(book: Journal, job: str) -> Ledger:
-    """Give all that a journal knows about a job: its plan, rows, calls and tasks."""
+    """Return all that a journal knows about a job: its plan, rows, calls and tasks."""
     ((state, error),) = book.query("select state, error from jobs where id = ?", job)
-    ledger = Ledger(plan_of(book.parts(job), book.traces(job)))
+    ledger = Ledger(plan_of(book.parts(job), book.stored_calls(job)))
     for event in book.events(job):
         ledger(event)
     ledger.state, ledger.error = state, JournalError(error) if error else None
@@ -229,14 +229,14 @@ def told(book: Journal, job: str) -> Ledger:
 
 
 def not_wholly_applied(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the lines of ``job.rows`` that somebody should look at."""
+    """Return the lines of ``job.rows`` that somebody should look at."""
     lost = ours(rows, "discarded_fields").str.len() > 0
     return rows[~ours(rows, "state").isin(["applied", "superseded"]) | lost]
 
 
 _MESSAGES = {
-    Fate.DISCARDED: "the campaign defines none of the row's fields",
-    Fate.UNMATCHED: "no code carries this key",
-    Fate.UNVERIFIED: "the answer does not say whether this was stored",
-    Fate.SUPERSEDED: "another row of the same key is sent for it",
+    RowState.DISCARDED: "the campaign defines none of the row's fields",
+    RowState.UNMATCHED: "no code carries this key",
+    RowState.UNVERIFIED: "the answer does not say whether this was stored",
+    RowState.SUPERSEDED: "another row of the same key is sent for it",
 }

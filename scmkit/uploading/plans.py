@@ -20,7 +20,7 @@ ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itse
 
 
 def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> dict[str, Any]:
-    """Give the options of `plan` that earlier calls to a service teach: ``service_time`` and ``history``."""
+    """Return the options of `plan` that earlier calls to a service teach: ``service_time`` and ``history``."""
     if not isinstance(key, str):
         return {}
     try:

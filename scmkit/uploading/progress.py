@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Floats
 from scmkit.core.display import Html, duration, escape, plural
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Watcher:
         return seconds_left(planned, self._clock() - self._began, 1 - left / to_do)
 
     @cached_property
-    def _work(self) -> NDArray[np.float64]:
+    def _work(self) -> Floats:
         """The seconds that each row takes of all workers, or of all servers of the service, by the plan."""
         plan = self._job.plan
         schedule, work = plan.schedule, np.zeros(len(plan.index))

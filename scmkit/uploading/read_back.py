@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core import contract
-from scmkit.core.texts import Ints, Objects, TextColumn, group, text_column
-from scmkit.core.values import Fate
+from scmkit.core.arrays import Bools, Ints, Objects
+from scmkit.core.texts import TextColumn, group, text_column
+from scmkit.core.values import RowState
 from scmkit.engine import evidence
-from scmkit.engine.evidence import Bools, Change, FieldFacts
+from scmkit.engine.evidence import Change, FieldFacts
 from scmkit.planning.plan import Plan
 from scmkit.tables.reading import read_codes
 
@@ -78,12 +79,12 @@ def compare(plan: Plan, rows: Ints, codes: str | os.PathLike[str], later: Sequen
     compared = [pairs.compare(field, field.name in facts.undefined) for field in plan.fields]
     wrong = np.concatenate([rows[:0], *(wrong for _, wrong in compared)])
     sent = {f.name: ~f.missing[rows] for f in plan.fields}
-    proven = evidence.of_fields(np.full(len(rows), Fate.APPLIED, dtype=np.int8), sent, facts).fates
+    proven = evidence.of_fields(np.full(len(rows), RowState.APPLIED, dtype=np.int8), sent, facts).row_states
     found = pairs.codes_of(rows)
     found[(found == 0) & (contract.fields_in(held.columns) is None)] = -1
     return ReadBack(
         rows, _frame([line for line, _ in compared if len(line)]), found,
-        (found > 0) & (proven != Fate.DISCARDED) & ~np.isin(rows, wrong), proven == Fate.DISCARDED, facts,
+        (found > 0) & (proven != RowState.DISCARDED) & ~np.isin(rows, wrong), proven == RowState.DISCARDED, facts,
     )  # fmt: skip
 
 
@@ -179,7 +180,7 @@ def _pairs(plan: Plan, rows: Ints, held: list[TextColumn]) -> tuple[Ints, Ints]:
 
 
 def _columns(name: str) -> tuple[str, ...]:
-    """Give the columns of a download that may hold a field."""
+    """Return the columns of a download that may hold a field."""
     return contract.DOWNLOAD_COLUMNS.get(name, (name,))
 
 

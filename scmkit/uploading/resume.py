@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scmkit.core.arrays import Bools, Ints
 from scmkit.core.contract import TaskState
 from scmkit.core.errors import ConfigurationError, JournalError
 from scmkit.core.events import Settled
-from scmkit.core.values import Fate, Mode, Task
+from scmkit.core.values import Mode, RowState, Task
 from scmkit.engine.engine import Call, Counted, Start
 from scmkit.engine.evidence import FieldFacts
-from scmkit.journal.journal import UNFINISHED, Record, Trace, known
+from scmkit.journal.journal import UNFINISHED, Record, StoredCall, known
 from scmkit.journal.stored import plan_of
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
@@ -84,9 +84,9 @@ def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> Uplo
     book, job_id = record.journal, record.job
     ((created, service, state),) = book.query("select created, service, state from jobs where id = ?", job_id)
     check_service(service, client)
-    traces = book.traces(job_id)
-    plan = plan_of(book.parts(job_id), traces)
-    open_rows = np.isin(book.fates(job_id), UNFINISHED) & (state != "complete")
+    stored_calls = book.stored_calls(job_id)
+    plan = plan_of(book.parts(job_id), stored_calls)
+    open_rows = np.isin(book.row_states(job_id), UNFINISHED) & (state != "complete")
     overtaken = None if anyway else overtaken_by(book, plan, np.flatnonzero(open_rows), job_id, client.base_url)
     if overtaken:
         raise JournalError(
@@ -94,29 +94,29 @@ def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> Uplo
             "older values over newer ones. Upload what still holds anew, or resume(..., anyway=True)"
         )
     settled = list(book.settled(job_id))
-    start = Start([], len(traces))
+    start = Start([], len(stored_calls))
     if state != "complete":
-        unverified = book.fates(job_id) == Fate.UNVERIFIED
-        start = left_over(plan, traces, open_rows, settled, unverified, book.tasks(job_id))
+        unverified = book.row_states(job_id) == RowState.UNVERIFIED
+        start = left_over(plan, stored_calls, open_rows, settled, unverified, book.tasks(job_id))
         record.carry_on(client.base_url)
     job = UploadJob(plan, client, verify, record, start, anyway=anyway)
     job.started_at = datetime.fromtimestamp(created, UTC)
     for event in book.events(job_id):
         job._ledger(event)
-    job._ledger(Settled.alike(np.flatnonzero(open_rows), Fate.PENDING))
+    job._ledger(Settled.alike(np.flatnonzero(open_rows), RowState.PENDING))
     return job
 
 
 def left_over(
-    plan: Plan, traces: Sequence[Trace], open_rows: NDArray[np.bool_], settled: Sequence[Settled],
-    unverified: NDArray[np.bool_], seen: Mapping[str, Task],
+    plan: Plan, stored_calls: Sequence[StoredCall], open_rows: Bools, settled: Sequence[Settled],
+    unverified: Bools, seen: Mapping[str, Task],
 ) -> Start:  # fmt: skip
     """Decide from the facts what is still to be sent, and what to be followed.
 
     Parameters
     ----------
     plan : Plan
-    traces : sequence of Trace
+    stored_calls : sequence of StoredCall
         All calls, by number.
     open_rows : array of bool
         Rows without an end.
@@ -129,46 +129,49 @@ def left_over(
     """
     latest = np.full(len(open_rows), -1, dtype=np.int64)
     in_doubt = np.zeros(len(open_rows), dtype=bool)
-    for trace in traces:
-        latest[trace.rows] = trace.number
-        in_doubt[trace.rows] |= trace.maybe_applied
-    numbers = itertools.count(len(traces) and traces[-1].number + 1)
+    for stored in stored_calls:
+        latest[stored.rows] = stored.number
+        in_doubt[stored.rows] |= stored.maybe_applied
+    numbers = itertools.count(len(stored_calls) and stored_calls[-1].number + 1)
     calls: list[Call] = []
     tasks: dict[str, Call] = {}
-    for trace in traces:
-        rows = trace.rows[open_rows[trace.rows] & (latest[trace.rows] == trace.number)]
+    for stored in stored_calls:
+        rows = stored.rows[open_rows[stored.rows] & (latest[stored.rows] == stored.number)]
         if not len(rows):
             continue
         doubt = bool(in_doubt[rows].any())
-        call = Call(trace.number, trace.mode, rows, trace.parent, maybe_applied=doubt, resent=trace.resent)
-        if trace.task_id is not None:
-            tasks[trace.task_id] = call
+        call = Call(stored.number, stored.mode, rows, stored.parent, maybe_applied=doubt, resent=stored.resent)
+        if stored.task_id is not None:
+            tasks[stored.task_id] = call
             continue
-        if len(rows) == len(trace.rows):
-            _check_body(plan, trace)
-        calls += _next(call, trace.status, numbers)
+        if len(rows) == len(stored.rows):
+            _check_body(plan, stored)
+        calls += _next(call, stored.status, numbers)
     calls.sort(key=lambda call: not call.maybe_applied)
-    sync = {trace.number for trace in traces if trace.mode is Mode.SYNC}
+    sync = {stored.number for stored in stored_calls if stored.mode is Mode.SYNC}
     facts = _field_facts(plan, [event for event in settled if event.call in sync])
-    return Start(calls, next(numbers), tasks, _counted(traces, latest, unverified, seen), facts)
+    return Start(calls, next(numbers), tasks, _counted(stored_calls, latest, unverified, seen), facts)
 
 
 def _counted(
-    traces: Sequence[Trace], latest: NDArray[np.int64], unverified: NDArray[np.bool_], seen: Mapping[str, Task]
+    stored_calls: Sequence[StoredCall],
+    latest: Ints,
+    unverified: Bools,
+    seen: Mapping[str, Task],
 ) -> list[Counted]:
     """Return the tasks that are complete, and that left their rows unverified."""
     found = []
-    for trace in traces:
-        task = seen.get(trace.task_id or "")
-        is_open = unverified[trace.rows].all() and (latest[trace.rows] == trace.number).all()
+    for stored in stored_calls:
+        task = seen.get(stored.task_id or "")
+        is_open = unverified[stored.rows].all() and (latest[stored.rows] == stored.number).all()
         if task is not None and task.state is TaskState.COMPLETE and is_open:
-            call = Call(trace.number, trace.mode, trace.rows, trace.parent, maybe_applied=trace.maybe_applied)
-            found.append(Counted(call, trace.rows, task.codes_affected))
+            call = Call(stored.number, stored.mode, stored.rows, stored.parent, maybe_applied=stored.maybe_applied)
+            found.append(Counted(call, stored.rows, task.codes_affected))
     return found
 
 
 def _next(call: Call, status: int | None, numbers: Iterator[int]) -> list[Call]:
-    """Give the call again, or what has to take its place because the service had too much of it."""
+    """Return the call again, or what has to take its place because the service had too much of it."""
     if status not in TOO_MUCH or (len(call.rows) == 1 and call.mode is Mode.ASYNC):
         return [call]
     if len(call.rows) == 1:
@@ -181,10 +184,10 @@ def _next(call: Call, status: int | None, numbers: Iterator[int]) -> list[Call]:
     ]
 
 
-def _check_body(plan: Plan, trace: Trace) -> None:
-    if trace.body is not None and hashlib.sha256(plan.body(trace.mode, trace.rows)).digest() != trace.body:
+def _check_body(plan: Plan, stored: StoredCall) -> None:
+    if stored.body is not None and hashlib.sha256(plan.body(stored.mode, stored.rows)).digest() != stored.body:
         raise JournalError(
-            f"call {trace.number} as the journal has it is not what was sent: the journal is damaged, or of another "
+            f"call {stored.number} as the journal has it is not what was sent: the journal is damaged, or of another "
             "version of scmkit. Nothing was sent; upload the table again"
         )
 
@@ -195,7 +198,7 @@ def _field_facts(plan: Plan, settled: Sequence[Settled]) -> FieldFacts:
     missed: set[str] = set()
     for event in settled if plan.assumptions.missing_field_is_discarded else ():
         missed.update(*event.discarded.values())
-        matched = event.rows[np.isin(event.fates, (Fate.APPLIED, Fate.DISCARDED))]
+        matched = event.rows[np.isin(event.row_states, (RowState.APPLIED, RowState.DISCARDED))]
         for field in plan.fields:
             lost = [row for row, names in event.discarded.items() if field.name in names]
             if len(np.setdiff1d(matched[~field.missing[matched]], lost)):

@@ -55,13 +55,13 @@ def judge_dates(column: TextColumn) -> list[DateVerdict]:
 
 
 def _only_one(readings: Mapping[str, dt.date | None]) -> list[str]:
-    """Give the one reading of an ambiguous shape that is a date: it shows the order for the column."""
+    """Return the one reading of an ambiguous shape that is a date: it shows the order for the column."""
     real = [name for name, day in readings.items() if day is not None]
     return real if len(real) == 1 else []
 
 
 def _judge_date(text: str, readings: Mapping[str, dt.date | None], orders: set[str]) -> tuple[str, str, str | None]:
-    """Give rule, message and fix for a text that is no ISO date."""
+    """Return rule, message and fix for a text that is no ISO date."""
     real = {name: day for name, day in readings.items() if day is not None}
     if not readings:
         return "date_format", f"{shown(text)} is no date that we can read: SCM dates are YYYY-MM-DD", None
@@ -87,7 +87,7 @@ def _beside(text: str) -> str:
 
 
 def _readings(text: str) -> dict[str, dt.date | None]:
-    """Give each format that a text may be in, with the day that it then means, None where that does not exist."""
+    """Return each format that a text may be in, with the day that it then means, None where that does not exist."""
     if len(text) > _LONGEST_DATE:
         return {}
     bare = _TIME.sub("", text.strip())

@@ -26,7 +26,7 @@ LOOKED_UP = 10  # and for so many of the table
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class KnownKeys:
     """The key values of an inventory.
 
     Attributes
@@ -87,15 +87,15 @@ def _without_zeros(text: str) -> str:
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", whole_number(plain) or plain)
 
 
-def held_in(inventory: Inventory | None, keys: list[str], sample_fraction: float = 1.0) -> Held | None:
+def known_keys(inventory: Inventory | None, keys: list[str], sample_fraction: float = 1.0) -> KnownKeys | None:
     """Look up the key values of an inventory; None without one."""
     if inventory is None:
         return None
     if isinstance(inventory, pd.DataFrame):
         cells = [column.take(np.arange(len(inventory))) for column in text_table(inventory, keys).values()]
         rows = [row for row in zip(*cells, strict=True) if all(row)]
-        return Held(frozenset(rows), len(rows), sample_fraction == 1)
+        return KnownKeys(frozenset(rows), len(rows), sample_fraction == 1)
     counts = count_codes(inventory, keys)
     columns = [counts[key].to_numpy(dtype=object).tolist() for key in keys]
     codes = counts[next(name for name in counts.columns if name not in keys)]
-    return Held(frozenset(zip(*columns, strict=True)), int(codes.sum()), sample_fraction == 1)
+    return KnownKeys(frozenset(zip(*columns, strict=True)), int(codes.sum()), sample_fraction == 1)

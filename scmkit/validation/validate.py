@@ -19,20 +19,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scmkit.core import contract, display
+from scmkit.core.arrays import Bools, Ints, Objects
 from scmkit.core.contract import ActivationStatus, BlacklistReason
 from scmkit.core.display import plural, shown
 from scmkit.core.errors import PlanError, ValidationError, did_you_mean, listed, nearest
 from scmkit.core.lines import lines_at, place, places
-from scmkit.core.texts import MISSING, Ints, Objects, TextColumn, cells_of, columns_of, group, text_table
+from scmkit.core.texts import MISSING, TextColumn, cells_of, columns_of, group, text_table
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
 from scmkit.validation.dates import DateVerdict, is_like_a_date, judge_dates
-from scmkit.validation.matching import LOOKED_UP, Held, held_in
+from scmkit.validation.matching import LOOKED_UP, KnownKeys, known_keys
 
-Bools = NDArray[np.bool_]
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
 CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]
 Values = Sequence[str | None] | Objects
@@ -261,7 +260,7 @@ def validate(
     keys = columns_of(df, key)
     if inventory is None and isinstance(fields, pd.DataFrame) and set(keys) <= set(map(str, fields.columns)):
         inventory = fields
-    held = held_in(inventory, keys, sample_fraction)
+    held = known_keys(inventory, keys, sample_fraction)
     table = _Table(df, text_table(df), tuple(keys), _known_fields(fields), on_conflict, held)
     frame = _frame([(rule, RULES[rule][0], hits) for rule in RULES for hits in table.hits(rule)], table)
     rejected = np.zeros(len(df), dtype=bool)
@@ -281,7 +280,7 @@ class _Table:
     key: tuple[str, ...]
     known: Mapping[str, str | None] | None
     on_conflict: str
-    held: Held | None = None
+    held: KnownKeys | None = None
     found: dict[str, list[_Hits]] = field(default_factory=dict)
 
     @property
@@ -340,7 +339,7 @@ class _Table:
         return self.found[rule]
 
     def cells(self, name: str) -> Objects:
-        """Give a column's cells as they are."""
+        """Return a column's cells as they are."""
         at = list(self.columns).index(name)
         return np.asarray(self.frame.iloc[:, at].to_numpy(dtype=object))
 
@@ -437,7 +436,7 @@ def _for_people(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread_rows(values: Iterable[Any], rows: Ints) -> list[Any]:
-    """Give each finding about a row the next value, and None to those about a whole column."""
+    """Return each finding about a row the next value, and None to those about a whole column."""
     following = iter(values)
     return [next(following) if row >= 0 else None for row in rows.tolist()]
 
@@ -555,7 +554,7 @@ def _key_length(table: _Table) -> Iterator[_Hits]:
 
 
 def _strange_ids(table: _Table) -> Iterator[tuple[TextColumn, dict[int, str]]]:
-    """Give the texts that are no extended_id, without the blanks around them, which another rule names."""
+    """Return the texts that are no extended_id, without the blanks around them, which another rule names."""
     if contract.DEFAULT_KEY in table.key:
         column = table.columns[contract.DEFAULT_KEY]
         strange = {i: t.strip() for i, t in enumerate(column.texts) if not contract.EXTENDED_ID.fullmatch(t)}
@@ -580,7 +579,7 @@ def _numeric_key(table: _Table) -> Iterator[_Hits]:
 
 
 def _dtype(frame: pd.DataFrame, names: Iterable[str], name: str) -> Any:
-    """Give the dtype of what a column holds: a categorical holds its categories."""
+    """Return the dtype of what a column holds: a categorical holds its categories."""
     dtype = frame.dtypes.iloc[list(names).index(name)]
     return dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
 
@@ -753,7 +752,7 @@ def _choice(table: _Table, name: str, choices: type[IntEnum]) -> Iterator[_Hits]
 
 
 def _meant(text: str, choices: type[IntEnum]) -> str | None:
-    """Give the number that a text means: itself, 1.0, or the word in any spelling."""
+    """Return the number that a text means: itself, 1.0, or the word in any spelling."""
     number = text.strip().removesuffix(".0")
     word = "".join(c for c in text.casefold() if c.isalnum())
     return next(
@@ -858,7 +857,7 @@ class _Unmatched:
     example: tuple[str, str]
 
 
-def _find_unmatched(table: _Table, held: Held) -> _Unmatched:
+def _find_unmatched(table: _Table, held: KnownKeys) -> _Unmatched:
     """Look up each key value once."""
     groups = np.where(table.blank_key, MISSING, group(table.keys, len(table.frame))[0])
     of, first = np.unique(groups, return_index=True)
@@ -973,7 +972,7 @@ def _judge_digits(text: str, among_numbers: bool) -> tuple[str, str | None]:
 
 
 def _certain_digits(text: str) -> str | None:
-    """Give the plain digits of scientific notation where none can be lost.
+    """Return the plain digits of scientific notation where none can be lost.
 
     A spreadsheet shows six digits of a number and no zero at their end: fewer than six are all there were.
     """
@@ -989,7 +988,7 @@ def _certain_digits(text: str) -> str | None:
 
 
 def _known_fields(fields: Any) -> dict[str, str | None] | None:
-    """Give the campaign's fields with their kind, None where it is not told."""
+    """Return the campaign's fields with their kind, None where it is not told."""
     if fields is None:
         return None
     special: dict[str, str | None] = dict.fromkeys(contract.SPECIAL_FIELDS)
@@ -1029,7 +1028,7 @@ def _check_unchanged(df: pd.DataFrame, found: pd.DataFrame, rows: int) -> None:
 
 
 def _with_texts(column: pd.Series, rows: Ints, texts: pd.Series) -> pd.Series:
-    """Give a copy of a column with some cells replaced by text; one that cannot hold text becomes object."""
+    """Return a copy of a column with some cells replaced by text; one that cannot hold text becomes object."""
     if pd.api.types.is_string_dtype(column.dtype):
         fixed = column.copy()
     else:

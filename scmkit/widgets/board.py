@@ -35,7 +35,7 @@ from scmkit.uploading.ledger import Ledger, told
 from scmkit.uploading.progress import Watcher
 from scmkit.uploading.resume import check_service, is_of, resume
 from scmkit.widgets.surface import Surface, guarded
-from scmkit.widgets.worker import Desk
+from scmkit.widgets.worker import Worker
 from scmkit.wire.client import Client, ready_client
 
 SHOWN = 50  # lines of a table
@@ -141,7 +141,7 @@ class Line:
         return all(word in text for word in words.lower().split())
 
     def shown(self, now: datetime) -> dict[str, Any]:
-        """Give the cells of the table."""
+        """Return the cells of the table."""
         end = "" if self.left_s is None else f"{datetime.now() + timedelta(seconds=self.left_s):%H:%M:%S}"
         return {
             "state": self.words + (" (here)" if self.here else ""),
@@ -178,7 +178,7 @@ class Turns:
 
 
 def chosen(lines: Sequence[Line], words: str, state: str) -> list[Line]:
-    """Give the lines that pass the filter, newest first."""
+    """Return the lines that pass the filter, newest first."""
     return [line for line in reversed(lines) if state in (ALL, line.state) and line.holds(words)]
 
 
@@ -225,7 +225,7 @@ class TaskBoard(Surface):
         super().__init__("board")
         self._journal, self._given, self._clock = journal, client, clock
         self._client = client
-        self._asking = Desk("scmkit-board-tasks", self.fail)  # a service that hangs must not stop the board
+        self._asking = Worker("scmkit-board-tasks", self.fail)  # a service that hangs must not stop the board
         self._book: Journal | None = None
         self._reading = threading.Lock()
         self._known: dict[str, Any] = {}
@@ -386,7 +386,7 @@ class TaskBoard(Surface):
             failed > 0, "As a new job, with the values in the journal", "Of a complete job that has such rows",
         )  # fmt: skip
 
-    # What the buttons do, on the work desk
+    # What the buttons do, off the kernel's thread
 
     def _cancel(self, line: Line) -> None:
         job = self._jobs_here().get(line.id)
@@ -399,7 +399,7 @@ class TaskBoard(Surface):
     def _send_again(self, line: Line) -> None:
         client = self._client_for(line)
         with Journal(self._journal) as book:
-            plan = stored.plan_of(book.parts(line.id), book.traces(line.id))
+            plan = stored.plan_of(book.parts(line.id), book.stored_calls(line.id))
         table = stored.table_of(line.id, self._journal)
         self.add(
             upload(
@@ -418,7 +418,7 @@ class TaskBoard(Surface):
     def _find_client(self) -> None:
         self._client = self._given or ready_client()
 
-    # Looking, on the work desk
+    # Looking, off the kernel's thread
 
     def _look(self, once: bool = False) -> None:
         """Look at everything, show it, and look again soon unless there is no point."""
@@ -518,7 +518,7 @@ class TaskBoard(Surface):
             if isinstance(error, AuthenticationError | PermissionDeniedError | ThrottledError):
                 self._client = None  # until somebody refreshes the board
 
-    # Showing, on the work desk
+    # Showing, off the kernel's thread
 
     def _show_table(self) -> None:
         self._table.value = display.card(self._summary(), {}, self._lines_html(), self._tasks_html())
@@ -589,7 +589,7 @@ class TaskBoard(Surface):
             self._offering = False
 
     def _ledger(self, name: str) -> Ledger | None:
-        """Give what is known about a job: by itself if it is here, else by the journal."""
+        """Return what is known about a job: by itself if it is here, else by the journal."""
         job = self._jobs_here().get(name) or self._own.get(name)
         if job is not None:
             return job._ledger

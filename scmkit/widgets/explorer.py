@@ -604,7 +604,7 @@ def _draw(curve: Curve, axes: Any) -> None:
 
 
 def _free(path: Path) -> Path:
-    """Give a name that no file has yet: nothing is written over."""
+    """Return a name that no file has yet: nothing is written over."""
     number, found = 2, path
     while found.exists():
         found, number = path.with_stem(f"{path.stem}-{number}"), number + 1

@@ -10,7 +10,7 @@ from scmkit.core import results
 from scmkit.core.display import Html
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.progress import Watcher, in_a_kernel
-from scmkit.widgets.worker import SPACING_S, Desk
+from scmkit.widgets.worker import SPACING_S, Worker
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class LiveLine:
     def __init__(self, job: UploadJob) -> None:
         self._job, self._watcher = job, Watcher(job)
         self.shown = self._now(predict=False)  # on the kernel's thread, which must not wait
-        self.desk = Desk(f"scmkit-line-{job.id}", self._give_up)
+        self.worker = Worker(f"scmkit-line-{job.id}", self._give_up)
 
     def follow(self, put: Callable[[Shown], Any]) -> None:
         """Put what is new in the place of what was there, at most four times a second, and at last the summary."""
-        self.desk.do("line", lambda: self._step(put), after_s=SPACING_S)
+        self.worker.do("line", lambda: self._step(put), after_s=SPACING_S)
 
     def _step(self, put: Callable[[Shown], Any]) -> None:
         ended = self._job.done()  # before the look: what is shown last is the end
@@ -66,7 +66,7 @@ class LiveLine:
 
     def _give_up(self, error: Exception) -> None:
         """Leave the line as it is: the job goes on without it, and shows itself whenever it is asked."""
-        self.desk.close()
+        self.worker.close()
 
 
 @results.show.register(UploadJob)

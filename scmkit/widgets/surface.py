@@ -13,7 +13,7 @@ import ipywidgets
 from scmkit.core import display
 from scmkit.core.display import Html
 from scmkit.widgets.live import Shown
-from scmkit.widgets.worker import Desk
+from scmkit.widgets.worker import Worker
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 # The control that somebody has used last; work that it started on other threads has it, too.
@@ -78,8 +78,8 @@ class Surface:
     def __init__(self, name: str) -> None:
         self._trouble = Place()
         self.box = ipywidgets.VBox(layout=ipywidgets.Layout(width="auto"))
-        self._work = Desk(f"scmkit-{name}-work", self.fail)
-        self._view = Desk(f"scmkit-{name}-view", self.fail)
+        self._work = Worker(f"scmkit-{name}-work", self.fail)
+        self._view = Worker(f"scmkit-{name}-view", self.fail)
         self._kept: Any = None
 
     @property
@@ -130,7 +130,7 @@ class Surface:
         return self._bundle(self.static())
 
     def _bundle(self, shown: Html) -> dict[str, Any]:
-        """Give the widgets, and what is shown where they cannot be."""
+        """Return the widgets, and what is shown where they cannot be."""
         bundle: dict[str, Any] = dict(self.box._repr_mimebundle_())
         return bundle | {"text/plain": repr(self), "text/html": str(shown)}
 

@@ -13,7 +13,7 @@ SPACING_S = 0.25
 
 
 @dataclass(frozen=True)
-class Errand:
+class Waiting:
     """Something to do, when, and in which context: that of who asked for it."""
 
     work: Callable[[], None]
@@ -21,7 +21,7 @@ class Errand:
     context: Context = field(default_factory=copy_context)
 
 
-class Desk:
+class Worker:
     """Does one thing after another, on a daemon thread that is there only while there is something to do.
 
     Parameters
@@ -29,14 +29,14 @@ class Desk:
     name : str
         Of the thread.
     on_error : callable
-        Told of an exception, on the desk's thread and in the errand's context; the next errand is done all the same.
+        Told of an exception, on the worker's thread and in the context of who asked; what waits is done all the same.
     """
 
     def __init__(
         self, name: str, on_error: Callable[[Exception], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._name, self._on_error, self._clock = name, on_error, clock
-        self._errands: dict[str, Errand] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._ran: dict[str, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -61,7 +61,7 @@ class Desk:
             if self._closed:
                 return
             due = max(self._clock() + after_s, self._ran.get(name, float("-inf")) + spacing_s)
-            self._errands[name] = Errand(work, due)
+            self._waiting[name] = Waiting(work, due)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
@@ -76,12 +76,12 @@ class Desk:
         """Forget what waits, and take nothing more."""
         with self._changed:
             self._closed = True
-            self._errands.clear()
+            self._waiting.clear()
             self._changed.notify()
 
     def _run(self) -> None:
-        while (errand := self._next()) is not None:
-            errand.context.run(self._carry_out, errand.work)
+        while (work := self._next()) is not None:
+            work.context.run(self._carry_out, work.work)
 
     def _carry_out(self, work: Callable[[], None]) -> None:
         try:
@@ -89,15 +89,15 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - whatever it is, the surface shows it
             self._on_error(error)
 
-    def _next(self) -> Errand | None:
-        """Wait until an errand is due; None when there is none left, and the thread ends."""
+    def _next(self) -> Waiting | None:
+        """Wait until something is due; None when there is none left, and the thread ends."""
         with self._changed:
-            while self._errands:
-                name = min(self._errands, key=lambda waiting: self._errands[waiting].due)
-                pause = self._errands[name].due - self._clock()
+            while self._waiting:
+                name = min(self._waiting, key=lambda waiting: self._waiting[waiting].due)
+                pause = self._waiting[name].due - self._clock()
                 if pause <= 0:
                     self._ran[name] = self._clock()
-                    return self._errands.pop(name)
+                    return self._waiting.pop(name)
                 self._changed.wait(pause)
             self._thread = None
             return None

@@ -554,12 +554,12 @@ def chosen_client() -> Client | None:
 
 
 def default_client() -> Client:
-    """Give the client of `use`, or a new one from the environment."""
+    """Return the client of `use`, or a new one from the environment."""
     return _default if _default is not None else Client()
 
 
 def ready_client() -> Client | None:
-    """Give the client that `default_client` would give, or None where only a question to the user could get one."""
+    """Return the client that `default_client` would give, or None where only a question to the user could get one."""
     if _default is not None:
         return _default
     token = _without_asking(current_service())
@@ -567,7 +567,7 @@ def ready_client() -> Client | None:
 
 
 def current_service() -> str:
-    """Give the base URL of the client that `default_client` would give, without making one."""
+    """Return the base URL of the client that `default_client` would give, without making one."""
     if _default is not None:
         return _default.base_url
     return (os.environ.get("SCANTRUST_BASE_URL") or contract.PRODUCTION_URL).rstrip("/")
@@ -629,7 +629,7 @@ def _checked_url(url: str, *, whole: bool = False) -> str:
 
 
 def _redirected(url: str, status: int, headers: Mapping[str, str]) -> str | None:
-    """Give where a question is redirected to, if that is on the same scheme, host and port."""
+    """Return where a question is redirected to, if that is on the same scheme, host and port."""
     if status not in (301, 302, 303, 307, 308):
         return None
     location = headers.get("Location", "")
@@ -667,7 +667,7 @@ def _connection_error(error: Exception, where: str) -> ScmkitError:
 
 
 def _inner(error: Exception) -> Exception | None:
-    """Give the error that this one is made of; a reason that is text is not one."""
+    """Return the error that this one is made of; a reason that is text is not one."""
     held = (getattr(error, "reason", None), *error.args)
     return next((inner for inner in held if isinstance(inner, Exception)), None)
 
@@ -684,7 +684,7 @@ _INTERNALS = re.compile(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?|\[(?:Errno|SSL)[^\]]
 
 
 def _reason(error: Exception) -> str:
-    """Give the innermost words of a connection error."""
+    """Return the innermost words of a connection error."""
     while (inner := _inner(error)) is not None:
         error = inner
     told = [held for held in error.args if isinstance(held, str)]  # beside objects, of which nobody wants to hear
@@ -738,7 +738,7 @@ def _detail(body: object, content: bytes) -> str:
 
 
 def _plain(content: bytes) -> str:
-    """Give the words of an answer that is not JSON, such as a gateway's page."""
+    """Return the words of an answer that is not JSON, such as a gateway's page."""
     text = content[:20_000].decode("utf-8", "replace")
     title = re.search(r"<title>([^<]*)</title>", text, re.IGNORECASE)
     words = title[1] if title else re.sub(r"<[^>]*>", " ", text)

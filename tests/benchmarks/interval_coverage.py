@@ -56,7 +56,7 @@ LAWS: dict[str, Law] = {
 }
 
 
-class Held(NamedTuple):
+class KnownKeys(NamedTuple):
     """The shares of intervals that hold the truth: of key values, of unseen ones, of calls, and of the sum."""
 
     key: float
@@ -82,7 +82,7 @@ def as_planned(high: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
     return order, np.array(cuts)
 
 
-def measure(law: str, keys: int, mean: float, fraction: float, worlds: int, level: float = LEVEL) -> Held:
+def measure(law: str, keys: int, mean: float, fraction: float, worlds: int, level: float = LEVEL) -> KnownKeys:
     """Sample made-up worlds and count which intervals hold the truth."""
     held: list[list[np.ndarray]] = [[], [], [], []]
     for seed in range(worlds):
@@ -103,7 +103,7 @@ def measure(law: str, keys: int, mean: float, fraction: float, worlds: int, leve
     # A world counts once, however many calls it has: they are wrong together. Unseen key values are rare in most.
     shares = [float(np.mean([each.mean() for each in kind])) for kind in (held[0], held[2], held[3])]
     unseen = np.concatenate(held[1])
-    return Held(shares[0], float(unseen.mean()) if len(unseen) >= 50 else np.nan, *shares[1:])
+    return KnownKeys(shares[0], float(unseen.mean()) if len(unseen) >= 50 else np.nan, *shares[1:])
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ from fake_service import FAULTS, FIELDS, Service
 
 import scmkit
 from scmkit.core import errors
-from scmkit.core.values import Fate, Mode
+from scmkit.core.values import Mode, RowState
 from scmkit.engine.engine import Poll, Post
 from scmkit.engine.tasks import LATE_S
 from scmkit.journal.journal import Journal
@@ -52,7 +52,7 @@ SLOW_S = 300.0  # at least, for a task that takes its time
 YEAR_S = 365 * 86_400.0
 ONE_ROW, THREE_ROWS = 90, 250  # bytes of a call
 WEATHER = st.lists(st.sampled_from([fault for fault in FAULTS if fault != "expired"]), max_size=4)
-NOT_APPLIED = (Fate.CANCELLED, Fate.UNMATCHED, Fate.SUPERSEDED)
+NOT_APPLIED = (RowState.CANCELLED, RowState.UNMATCHED, RowState.SUPERSEDED)
 
 
 class Behind(Service):
@@ -128,7 +128,7 @@ class Uploads(RuleBasedStateMachine):
         table = pd.DataFrame([{"extended_id": key} | value for key, value in zip(keys, values, strict=True)])
         small = scmkit.Assumptions(max_body_bytes=most_bytes)
         plan = planning.plan(table, mode=mode, workers=8, on_conflict="last", assumptions=small)
-        rows = {key: row for row, key in enumerate(keys) if plan.fates[row] == Fate.PENDING}
+        rows = {key: row for row, key in enumerate(keys) if plan.row_states[row] == RowState.PENDING}
         made = Upload(number, rows, {key: values[row] for key, row in rows.items()})
         sent = len(self.service.sent)
         try:
@@ -204,13 +204,13 @@ class Uploads(RuleBasedStateMachine):
         written = {(key, *value) for _, key, values in self.service.writes for value in values.items()}
         assert written <= self.writers.keys(), "a value that no row has, or that of a row that another one supersedes"
         wrote = {(self.writers[value].number, value[0]) for value in written}
-        for upload, fates in self._journal():
+        for upload, row_states in self._journal():
             for key, row in upload.rows.items():
-                fate = Fate(fates[row])
-                if fate is Fate.APPLIED:
+                row_state = RowState(row_states[row])
+                if row_state is RowState.APPLIED:
                     assert (upload.number, key) in wrote
                     applied |= {(key, name): upload.number for name in upload.values[key]}
-                elif fate in NOT_APPLIED and (upload.job is None or upload.job.done()):
+                elif row_state in NOT_APPLIED and (upload.job is None or upload.job.done()):
                     assert (upload.number, key) not in wrote
         for key, values in self.service.held().items():
             for name, value in values.items():
@@ -224,7 +224,7 @@ class Uploads(RuleBasedStateMachine):
         if not self.uploads:
             return []
         with Journal(self.stage.journal) as book:
-            return [(upload, book.fates(upload.id)) for upload in self.uploads]
+            return [(upload, book.row_states(upload.id)) for upload in self.uploads]
 
     def teardown(self) -> None:
         """In good weather everything comes to its end, and what has come to it stays as it is."""

@@ -30,9 +30,9 @@ import scmkit
 from scmkit.core import errors
 from scmkit.core.contract import TaskState
 from scmkit.core.events import Attempted, Sending, Settled
-from scmkit.core.values import AsyncAnswer, Fate, Outcome, Task
+from scmkit.core.values import AsyncAnswer, Outcome, RowState, Task
 from scmkit.engine import engine, evidence, policy
-from scmkit.engine.policy import Do
+from scmkit.engine.policy import NextStep
 from scmkit.journal import journal
 from scmkit.journal.journal import UNFINISHED
 from scmkit.planning import plan as planning
@@ -144,7 +144,7 @@ def test_applied_rows_that_are_sent_again(
     plant: Planter, table: Any, client: scmkit.Client, server: Any
 ) -> None:  # fmt: skip
     """A resumed job that takes applied rows for open ones sends them twice."""
-    plant.put(resuming, "UNFINISHED", (*UNFINISHED, Fate.APPLIED))
+    plant.put(resuming, "UNFINISHED", (*UNFINISHED, RowState.APPLIED))
     with pytest.raises(AssertionError):
         test_resume.test_a_suspended_job_resumes_with_a_new_token(table, client, server)
 
@@ -154,13 +154,13 @@ def test_applied_rows_that_are_sent_again(
 
 def test_no_fence_between_the_jobs_of_a_client(plant: Planter) -> None:
     """A lost call of the older job takes effect after the newer one."""
-    plant.put(earlier_jobs.Fence, "held_s", lambda self: 0.0)
+    plant.put(earlier_jobs.EarlierJobs, "held_s", lambda self: 0.0)
     noticed_by_schedules(test_schedules.check_last_word, "reset, applied late")
 
 
 def test_no_fence_between_processes(plant: Planter) -> None:
     """The same, when the older job is another process's or nobody's."""
-    plant.put(earlier_jobs.Fence, "held_s", lambda self: 0.0)
+    plant.put(earlier_jobs.EarlierJobs, "held_s", lambda self: 0.0)
     noticed_by_orders_of_events()
 
 
@@ -190,10 +190,10 @@ def test_an_overtaken_job_that_goes_on(plant: Planter) -> None:
 def test_duplicates_that_are_all_sent(plant: Planter) -> None:
     """Two values for one code and field: which one stays is chance."""
 
-    def fates(real: Callable, findings: Any, *rest: Any) -> Any:
+    def row_states(real: Callable, findings: Any, *rest: Any) -> Any:
         return real(replace(findings, superseded=np.zeros_like(findings.superseded)), *rest)
 
-    plant.wrap(planning, "_fates", fates)
+    plant.wrap(planning, "_row_states", row_states)
     noticed_by_orders_of_events()
 
 
@@ -211,7 +211,7 @@ def test_a_429_that_uses_up_an_attempt(plant: Planter) -> None:
 
     def wrong(right: policy.Decision, error: Exception, attempt: policy.Attempt) -> policy.Decision:
         used_up = isinstance(error, errors.ThrottledError) and attempt.throttled >= policy.ATTEMPTS
-        return replace(right, do=Do.GIVE_UP) if used_up else right
+        return replace(right, do=NextStep.GIVE_UP) if used_up else right
 
     deciding(plant, wrong)
     with pytest.raises(AssertionError):
@@ -238,14 +238,14 @@ def test_a_504_that_is_sent_again_unchanged(
     plant: Planter, table: Any, client: scmkit.Client, server: Any
 ) -> None:  # fmt: skip
     """What timed out will time out again."""
-    deciding(plant, lambda right, *_: replace(right, do=Do.RETRY) if right.do is Do.SPLIT else right)
+    deciding(plant, lambda right, *_: replace(right, do=NextStep.RETRY) if right.do is NextStep.SPLIT else right)
     with pytest.raises(AssertionError):
         test_uploading.test_a_504_is_halved_and_never_sent_again_unchanged(table, client, server)
 
 
 def test_a_lost_answer_that_counts_as_not_applied(plant: Planter) -> None:
     """Rows that were applied are said not to be."""
-    lost = policy.Decision(Outcome.NOT_APPLIED, Do.GIVE_UP)
+    lost = policy.Decision(Outcome.NOT_APPLIED, NextStep.GIVE_UP)
     deciding(plant, lambda right, error, _: lost if isinstance(error, errors.AnswerLostError) else right)
     noticed_by_schedules(claims, "reset, applied")
 
@@ -255,7 +255,7 @@ def test_a_lost_answer_that_counts_as_applied(plant: Planter) -> None:
 
     def on_failure(real: Callable, made: engine.Engine, call: engine.Call, reply: engine.Reply) -> Iterator[Any]:
         if isinstance(reply.error, errors.AnswerLostError):
-            yield Settled.alike(call.rows, Fate.APPLIED, call.number)
+            yield Settled.alike(call.rows, RowState.APPLIED, call.number)
         else:
             yield from real(made, call, reply)
 
@@ -265,7 +265,9 @@ def test_a_lost_answer_that_counts_as_applied(plant: Planter) -> None:
 
 def test_an_answer_that_is_not_read(plant: Planter) -> None:
     """A 200 is no success for a key that it does not list."""
-    plant.put(engine.Engine, "_read_items", lambda _, call, answer: Settled.alike(call.rows, Fate.APPLIED, call.number))
+    plant.put(
+        engine.Engine, "_read_items", lambda _, call, answer: Settled.alike(call.rows, RowState.APPLIED, call.number)
+    )
     noticed_by_schedules(claims)
 
 
@@ -273,7 +275,7 @@ def test_a_task_that_is_believed_to_have_stored_all_fields(
     plant: Planter, client: scmkit.Client, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How many codes a task changed does not say by which fields."""
-    plant.put(evidence, "of_fields", lambda fates, *_: evidence.Verdict(fates))
+    plant.put(evidence, "of_fields", lambda row_states, *_: evidence.Verdict(row_states))
     with pytest.raises(AssertionError):
         test_proofs.test_a_download_that_is_refused(client, server, monkeypatch)
 

@@ -20,7 +20,7 @@ import scmkit
 from scmkit.core import errors
 from scmkit.core.contract import GATEWAY_TIMEOUT_S, Assumptions
 from scmkit.core.events import Attempted, Ended, Event, Settled
-from scmkit.core.values import Fate, Mode, Task
+from scmkit.core.values import Mode, RowState, Task
 from scmkit.engine import engine as engines
 from scmkit.engine.engine import Call, Engine, Poll, Post, Reply, Start
 from scmkit.engine.evidence import FieldFacts
@@ -30,7 +30,7 @@ from scmkit.journal.journal import Journal
 from scmkit.journal.memory import MemoryJournal
 from scmkit.journal.stored import begin
 from scmkit.planning.plan import Plan
-from scmkit.uploading.earlier_jobs import TRAVEL_S, Fence, claim_of
+from scmkit.uploading.earlier_jobs import TRAVEL_S, EarlierJobs, claim_of
 from scmkit.wire import turns
 
 URL = "https://api.example.com"
@@ -96,16 +96,16 @@ def check(plan: Plan, service: Service, events: list[Event]) -> None:
         row
         for e in events
         if isinstance(e, Settled)
-        for row, fate in zip(e.rows.tolist(), e.fates.tolist(), strict=True)
-        if fate != Fate.UNVERIFIED or e is _last(events, row)  # what is not proven yet may be at the end
+        for row, row_state in zip(e.rows.tolist(), e.row_states.tolist(), strict=True)
+        if row_state != RowState.UNVERIFIED or e is _last(events, row)  # what is not proven yet may be at the end
     )
     assert ends == Counter(plan.order.tolist()), "each row has exactly one end"
     assert isinstance(events[-1], Ended)
     assert sum(isinstance(e, Attempted) for e in events) <= len(service.sent)
     held = service.held()
     for settled in (e for e in events if isinstance(e, Settled)):
-        for row, fate in zip(settled.rows.tolist(), settled.fates.tolist(), strict=True):
-            _check_claim(plan, service, held, row, Fate(fate))
+        for row, row_state in zip(settled.rows.tolist(), settled.row_states.tolist(), strict=True):
+            _check_claim(plan, service, held, row, RowState(row_state))
     times = np.array(service.sent)
     assert all(np.searchsorted(times, times + 1.0, side="left") - np.arange(len(times)) <= 10)
     for told in service.throttled_at:
@@ -116,23 +116,23 @@ def _last(events: list[Event], row: int) -> Settled:
     return next(e for e in reversed(events) if isinstance(e, Settled) and row in e.rows)
 
 
-def _check_claim(plan: Plan, service: Service, held: dict, row: int, fate: Fate) -> None:
+def _check_claim(plan: Plan, service: Service, held: dict, row: int, row_state: RowState) -> None:
     key = plan.keys[0].take(np.array([row]))[0]
     values = {f.name: f.take(np.array([row]))[0] for f in plan.fields}
     told = {name for keys, name in service.told if key in keys}
-    if fate is Fate.APPLIED:
+    if row_state is RowState.APPLIED:
         assert held.get(key) == values
-    elif fate is Fate.UNMATCHED:
+    elif row_state is RowState.UNMATCHED:
         assert key not in service.codes
-    elif fate is Fate.CANCELLED:
+    elif row_state is RowState.CANCELLED:
         assert key not in held
         assert told <= {"refused", "throttled", "expired", "bad request", "too large"}
-    elif fate is Fate.REJECTED:
+    elif row_state is RowState.REJECTED:
         assert told & {"bad request", "too large"} or any(
             kind.startswith("failed") for kind, *_ in service.tasks.values()
         )
     else:
-        assert fate in (Fate.UNKNOWN, Fate.UNVERIFIED)
+        assert row_state in (RowState.UNKNOWN, RowState.UNVERIFIED)
         assert told
 
 
@@ -169,7 +169,7 @@ def check_last_word(case: dict) -> None:
     _, service, _ = play(case, book)
     service.calm_after, begun = 0, service.clock
     later, _ = make_plan(case | {"mode": "sync"}, 2010)
-    fence = Fence(book, claim_of(later), URL, 1.0, lambda task: ask(service, task))
+    fence = EarlierJobs(book, claim_of(later), URL, 1.0, lambda task: ask(service, task))
 
     def held_until(now: float) -> float:
         if now > begun + LATE_S[Mode.ASYNC]:  # by then, every task has come to an end
@@ -271,7 +271,7 @@ def test_a_service_that_was_never_reached_ends_the_job_soon(seconds: float, work
         "cannot reach the service: Connection refused. Nothing was sent: check the address and the network, then "
         "resume the job"
     )
-    assert {fate for e in events if isinstance(e, Settled) for fate in e.fates} == {Fate.CANCELLED}
+    assert {row_state for e in events if isinstance(e, Settled) for row_state in e.row_states} == {RowState.CANCELLED}
 
 
 def test_tasks_of_a_service_that_was_never_reached() -> None:
@@ -282,7 +282,7 @@ def test_tasks_of_a_service_that_was_never_reached() -> None:
     assert service.clock - 1000.0 <= 15.0
     assert isinstance(end, Ended)
     assert isinstance(end.error, errors.NotSentError)
-    assert {fate for e in events if isinstance(e, Settled) for fate in e.fates} == {Fate.UNKNOWN}
+    assert {row_state for e in events if isinstance(e, Settled) for row_state in e.row_states} == {RowState.UNKNOWN}
 
 
 def test_a_service_that_has_answered_is_waited_for() -> None:

@@ -16,7 +16,7 @@ from scmkit.core import errors
 from scmkit.core.values import Mode
 from scmkit.journal.journal import Journal
 from scmkit.uploading import resume as resuming
-from scmkit.uploading.earlier_jobs import LATE_S, Fence, claim_of
+from scmkit.uploading.earlier_jobs import LATE_S, EarlierJobs, claim_of
 from scmkit.wire import turns
 
 YEAR_S = 365 * 86_400.0
@@ -265,7 +265,7 @@ def test_a_lost_sync_call_is_waited_for(server: PlainServer, client: scmkit.Clie
     upload(table("old"), client, wait=False).result(5)
     with Journal() as book:
         claim = claim_of(scmkit.plan(table("new"), key="lot_number"))
-        fence = Fence(book, claim, server.url, client.limits.speed, client.task)
+        fence = EarlierJobs(book, claim, server.url, client.limits.speed, client.task)
         left = fence.held_s()
         assert 0 < left <= LATE_S[Mode.SYNC] / client.limits.speed
         ago = (
@@ -290,7 +290,7 @@ def test_wherever_the_wall_clock_stands_a_lost_call_counts_for_as_long(
     upload(table("other", "000002"), client)  # the newest entry is another one
     set_clock(0.0 if when == "before" else jump)
     with Journal() as book:
-        fence = Fence(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 20.0, client.task)
+        fence = EarlierJobs(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 20.0, client.task)
         assert late - 1.0 < fence.held_s() <= late
         book.db.execute("update attempts set clock = clock - ?", (late + 15.0 / 20,))
         assert fence.held_s() == 0.0
@@ -314,7 +314,7 @@ def test_after_a_restart_of_the_machine_a_lost_call_counts_for_what_is_left(
     server.answers = [LOST]
     upload(table("old"), client, wait=False).result(5)
     with Journal() as book:
-        fence = Fence(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 1.0, client.task)
+        fence = EarlierJobs(book, claim_of(scmkit.plan(table("new"), key="lot_number")), server.url, 1.0, client.task)
         book.db.execute("update attempts set clock = 90000.0")
         for up_s, held_s in ((1.0, 60.0), (45.0, 30.0), (76.0, 0.0), (1e5, 0.0)):
             monkeypatch.setattr(turns, "clock_s", lambda up_s=up_s: up_s)
@@ -371,9 +371,9 @@ def test_another_service_is_no_neighbour(server: PlainServer, client: scmkit.Cli
     abandoned(client, server)
     claim = claim_of(scmkit.plan(table("new"), key="lot_number"))
     with Journal() as book:
-        assert Fence(book, claim, "https://api.example.com", 1.0, client.task).held_s() == 0.0
+        assert EarlierJobs(book, claim, "https://api.example.com", 1.0, client.task).held_s() == 0.0
         with pytest.raises(errors.UnsettledError):
-            Fence(book, claim, server.url, 1.0, client.task).held_s()
+            EarlierJobs(book, claim, server.url, 1.0, client.task).held_s()
 
 
 def test_calls_given_up_suspend_the_job(server: PlainServer, client: scmkit.Client) -> None:

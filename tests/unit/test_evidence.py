@@ -5,16 +5,16 @@ import pytest
 
 from scmkit.core import contract
 from scmkit.core.contract import CODE_COLUMNS
-from scmkit.core.values import Fate
+from scmkit.core.values import RowState
 from scmkit.engine import evidence
 from scmkit.engine.evidence import NOTHING, SPECIAL, Change, FieldFacts
 
 APPLIED, DISCARDED, UNMATCHED, UNVERIFIED, UNKNOWN = (
-    Fate.APPLIED, Fate.DISCARDED, Fate.UNMATCHED, Fate.UNVERIFIED, Fate.UNKNOWN,
+    RowState.APPLIED, RowState.DISCARDED, RowState.UNMATCHED, RowState.UNVERIFIED, RowState.UNKNOWN,
 )  # fmt: skip
 
 
-def fates(*words: Fate) -> np.ndarray:
+def row_states(*words: RowState) -> np.ndarray:
     return np.array(words, dtype=np.int8)
 
 
@@ -44,18 +44,18 @@ def facts(defined: str = "", undefined: str = "") -> FieldFacts:
         (None, True, True, UNKNOWN, ()),
     ],
 )
-def test_a_sync_answer(listed: str | None, moved: bool, assumed: bool, state: Fate, lost: tuple) -> None:
+def test_a_sync_answer(listed: str | None, moved: bool, assumed: bool, state: RowState, lost: tuple) -> None:
     """What is listed was stored; what is not listed was discarded only where that is assumed."""
     sent = {"a": flags(1), "b": flags(1), "c": flags(0)}
     verdict = evidence.of_answer([listed], sent, moved=moved, missing_is_discarded=assumed)
-    assert (verdict.fates.tolist(), verdict.lost.get(0, ())) == ([state], lost)
+    assert (verdict.row_states.tolist(), verdict.lost.get(0, ())) == ([state], lost)
 
 
 def test_a_sync_answer_about_other_keys() -> None:
     """Where codes of other keys changed than those that were sent, a key that is not listed may be one of them."""
     sent = {"a": flags(1, 1)}
     verdict = evidence.of_answer(["a", None], sent, moved=False, missing_is_discarded=True, whole=False)
-    assert verdict.fates.tolist() == [APPLIED, UNVERIFIED]
+    assert verdict.row_states.tolist() == [APPLIED, UNVERIFIED]
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_a_sync_answer_about_other_keys() -> None:
         (9, 3, False, False, UNVERIFIED),
     ],
 )
-def test_the_count_of_a_task(codes: int | None, keys: int, unique: bool, moved: bool, state: Fate) -> None:
+def test_the_count_of_a_task(codes: int | None, keys: int, unique: bool, moved: bool, state: RowState) -> None:
     """It tells of one key whether there was a code, and of several only where each can have one at most (F52)."""
     verdict = evidence.of_count(codes, keys, unique=unique, moved=moved)
-    assert verdict.fates.tolist() == [state] * keys
+    assert verdict.row_states.tolist() == [state] * keys
     assert bool(verdict.why) == (state == UNVERIFIED)
 
 
@@ -93,7 +93,7 @@ def test_the_count_of_a_task(codes: int | None, keys: int, unique: bool, moved: 
 )
 def test_codes_that_were_seen_after_a_task(codes: int, seen: tuple, equal: tuple, states: tuple) -> None:
     """A newer look tells the keys of a task apart if its codes are as many, and hold what was sent (F52)."""
-    assert evidence.of_codes_seen(codes, np.array(seen), flags(*equal)).fates.tolist() == list(states)
+    assert evidence.of_codes_seen(codes, np.array(seen), flags(*equal)).row_states.tolist() == list(states)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_codes_that_were_seen_after_a_task(codes: int, seen: tuple, equal: tuple
         (UNVERIFIED, "a", facts("", "a"), UNVERIFIED, ""),
     ],
 )
-def test_fields_of_a_task(by_count: Fate, sent: str, known: FieldFacts, state: Fate, lost: str) -> None:
+def test_fields_of_a_task(by_count: RowState, sent: str, known: FieldFacts, state: RowState, lost: str) -> None:
     """Without evidence about fields nothing is applied, unmatched or discarded (F50)."""
-    verdict = evidence.of_fields(fates(by_count), {name: flags(name in sent) for name in "abc"}, known)
-    assert verdict.fates.tolist() == [state]
+    verdict = evidence.of_fields(row_states(by_count), {name: flags(name in sent) for name in "abc"}, known)
+    assert verdict.row_states.tolist() == [state]
     assert verdict.lost.get(0, ()) == tuple(lost)
     assert bool(verdict.why) == (state == UNVERIFIED != by_count)
 
@@ -128,7 +128,7 @@ def test_fields_of_a_task(by_count: Fate, sent: str, known: FieldFacts, state: F
 def test_special_fields_need_no_evidence() -> None:
     """Every campaign has them."""
     sent = {name: flags(1) for name in SPECIAL.seen}
-    assert evidence.of_fields(fates(APPLIED), sent, NOTHING).fates.tolist() == [APPLIED]
+    assert evidence.of_fields(row_states(APPLIED), sent, NOTHING).row_states.tolist() == [APPLIED]
 
 
 WHOLE = [*CODE_COLUMNS, "a", "2026"]
@@ -172,18 +172,20 @@ def test_a_header_proves_what_agrees_with_the_answer(
     )
 
 
-@pytest.mark.parametrize("before", list(Fate))
+@pytest.mark.parametrize("before", list(RowState))
 @pytest.mark.parametrize("codes", [-1, 0, 2])
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize(("equal", "discarded"), [(0, 0), (1, 0), (0, 1)])
-def test_a_read_back(before: Fate, codes: int, lasting: bool, equal: int, discarded: int) -> None:
+def test_a_read_back(before: RowState, codes: int, lasting: bool, equal: int, discarded: int) -> None:
     """It settles what is open, and takes nothing back; a key that finds no code proves little (F51)."""
-    after = evidence.of_read_back(fates(before), np.array([codes]), flags(equal), flags(discarded), lasting=lasting)
+    after = evidence.of_read_back(
+        row_states(before), np.array([codes]), flags(equal), flags(discarded), lasting=lasting
+    )
     expected = before
     if before in (UNVERIFIED, UNKNOWN):
         found = {(2, 1, 0): APPLIED, (2, 0, 1): DISCARDED}.get((codes, equal, discarded), before)
         expected = UNMATCHED if codes == 0 and lasting else found
-    assert after.fates.tolist() == [expected]
+    assert after.row_states.tolist() == [expected]
 
 
 LOTS = {"lot": texts("L1", "L2", "L3")}

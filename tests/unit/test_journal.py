@@ -14,7 +14,7 @@ import pytest
 
 from scmkit.core import contract, events
 from scmkit.core.errors import JournalError
-from scmkit.core.values import Fate, Mode, Outcome, Task
+from scmkit.core.values import Mode, Outcome, RowState, Task
 from scmkit.journal import journal as journals
 from scmkit.journal import storage
 from scmkit.journal.journal import Journal, Record
@@ -52,7 +52,7 @@ def in_a_process(code: str, path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_facts_come_back_as_they_went_in(path: Path) -> None:
-    """Columns, calls, attempts, tasks and fates are the same after the file was closed and opened again."""
+    """Columns, calls, attempts, tasks and row_states are the same after the file was closed and opened again."""
     record = new_job(path)
     task = Task("t1", contract.TaskState.COMPLETE, "success", codes_affected=7, started_at="2026-11-23T10:00:00Z")
     told: list[Any] = [
@@ -69,14 +69,14 @@ def test_facts_come_back_as_they_went_in(path: Path) -> None:
     with Journal(path) as again:
         parts = again.parts("job-1")
         first, second, seen, settled = again.events("job-1")
-        fates = again.fates("job-1")
+        row_states = again.row_states("job-1")
     assert parts["plan"] == {"key": ["lot"], "héllo": None}
     assert parts["fates"].dtype == np.int8
     assert (first.codes, first.seconds, first.outcome, first.final) == (4, 0.5, Outcome.APPLIED, True)
     assert (second.task_id, second.mode, second.rows.tolist()) == ("t1", Mode.ASYNC, [4, 5])
     assert seen == events.TaskSeen(task, 1)
     assert (settled.discarded, settled.message) == ({2: ("colour",)}, "because")
-    assert fates.tolist() == [1, 1, 2, 3, 0, 0]
+    assert row_states.tolist() == [1, 1, 2, 3, 0, 0]
 
 
 def test_an_intent_without_a_result_may_have_been_applied(path: Path) -> None:
@@ -88,22 +88,22 @@ def test_an_intent_without_a_result_may_have_been_applied(path: Path) -> None:
     record(sending(2, ROWS[:2], parent=0, resent=True))
     record.close()
     with Journal(path) as again:
-        traces = again.traces("job-1")
-    assert [t.maybe_applied for t in traces] == [True, False, True]
-    assert [t.status for t in traces] == [None, 401, None]
-    assert (traces[2].parent, traces[2].resent, traces[2].rows.tolist()) == (0, True, [0, 1])
+        stored_calls = again.stored_calls("job-1")
+    assert [t.maybe_applied for t in stored_calls] == [True, False, True]
+    assert [t.status for t in stored_calls] == [None, 401, None]
+    assert (stored_calls[2].parent, stored_calls[2].resent, stored_calls[2].rows.tolist()) == (0, True, [0, 1])
 
 
 def test_an_intent_is_on_disk_when_the_call_goes_out(path: Path) -> None:
-    """Another connection sees the intent as soon as the record has taken note, and the result with the fates."""
+    """Another connection sees the intent as soon as the record has taken note, and the result with the row_states."""
     record = new_job(path)
     with Journal(path) as other:
         record(sending(0, ROWS[:4]))
         assert other.query("select count(*) from attempts where outcome is null") == [(1,)]
         record(attempted(0, ROWS[:4]))
-        record(events.Settled.alike(ROWS[:4], Fate.APPLIED, 0))
+        record(events.Settled.alike(ROWS[:4], RowState.APPLIED, 0))
         assert other.query("select outcome from attempts") == [("applied",)]
-        assert other.fates("job-1").tolist() == [1, 1, 1, 1, 0, 0]
+        assert other.row_states("job-1").tolist() == [1, 1, 1, 1, 0, 0]
     assert record.journal.query("pragma journal_mode") == [("wal",)]
     assert record.journal.query("pragma synchronous") == [(2,)]
     record.close()
@@ -208,7 +208,7 @@ def test_a_full_disk_is_said_and_leaves_the_rest_intact(path: Path) -> None:
     record.close()
     with Journal(path) as again:
         assert again.query("pragma integrity_check") == [("ok",)]
-        assert [t.maybe_applied for t in again.traces("job-1")] == [True, False]
+        assert [t.maybe_applied for t in again.stored_calls("job-1")] == [True, False]
 
 
 def test_a_locked_journal_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_a_killed_process_lets_its_job_go(path: Path) -> None:
     assert in_a_process(code, path).returncode < 0
     with Journal(path) as again:
         assert not again.is_running("job-1")
-        assert again.traces("job-1")[0].maybe_applied
+        assert again.stored_calls("job-1")[0].maybe_applied
         again.reopen("job-1").close()
 
 
@@ -360,7 +360,7 @@ def test_whoever_is_refused_keeps_nothing_open(path: Path) -> None:
 
 
 def test_a_job_is_written_down_whole_or_not_at_all(path: Path) -> None:
-    """A job whose calls cannot be written leaves no trace, and its name is free again."""
+    """A job whose calls cannot be written leaves no stored, and its name is free again."""
 
     def calls() -> Any:
         yield Mode.SYNC, ROWS
@@ -433,7 +433,7 @@ def test_a_pause_is_no_fact(path: Path) -> None:
     record(sending(0, ROWS[:4]))
     record(attempted(0, ROWS[:4]))
     record(events.Paused(1.0, "the service asked for a pause"))
-    record(events.Settled.alike(ROWS[:4], Fate.APPLIED, 0))
+    record(events.Settled.alike(ROWS[:4], RowState.APPLIED, 0))
     record.close()
     with Journal(path) as again:
         assert [type(event) for event in again.events("job-1")] == [events.Attempted, events.Settled]
@@ -443,9 +443,9 @@ def test_rows_without_an_end_wait_for_the_next_write(path: Path) -> None:
     """That rows are cancelled or unknown is believed by nobody, and is written down with the end of the job."""
     record = new_job(path)
     with Journal(path) as other:
-        record(events.Settled.alike(ROWS[:4], Fate.CANCELLED))
-        record(events.Settled.alike(ROWS[4:], Fate.UNKNOWN))
-        assert not other.fates("job-1").any()
+        record(events.Settled.alike(ROWS[:4], RowState.CANCELLED))
+        record(events.Settled.alike(ROWS[4:], RowState.UNKNOWN))
+        assert not other.row_states("job-1").any()
         record(events.Ended("cancelled"))
-        assert other.fates("job-1").tolist() == [Fate.CANCELLED] * 4 + [Fate.UNKNOWN] * 2
+        assert other.row_states("job-1").tolist() == [RowState.CANCELLED] * 4 + [RowState.UNKNOWN] * 2
     record.close()

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import scmkit
 from scmkit.cli.commands import main
 from scmkit.core.errors import MissingColumnError, ValidationError
-from scmkit.validation.matching import Held
+from scmkit.validation.matching import KnownKeys
 from scmkit.validation.validate import Findings
 
 KEY = "lot_number"
@@ -98,7 +98,7 @@ def test_the_nearest_is_named_and_never_guessed(codes: pd.DataFrame) -> None:
     assert [("did you mean 'LOT-A1'" in m, "did you mean '7'" in m) for m in held["message"]] == [
         (True, False), (True, False), (False, True),
     ]  # fmt: skip
-    two = Held(frozenset({("022",), ("000022",), ("7",)}), 3)
+    two = KnownKeys(frozenset({("022",), ("000022",), ("7",)}), 3)
     assert (two.padded(("22",)), two.padded(("٢٢",)), two.padded(("22", "1"))) == (None, None, None)
     assert two.has((" 022 ",))
 
@@ -155,5 +155,5 @@ def test_numbers_that_were_floats_get_their_zeros_too(codes: pd.DataFrame, keys:
 )
 def test_zeros_are_looked_for_wherever_a_number_begins(text: str, near: str | None) -> None:
     """After letters, zeros are no certain fix, but the value that was probably meant is named; of two, neither is."""
-    held = Held(frozenset((v,) for v in ("L000022", "L-007", "A01-B002", "0009", "00009", "L000")), 6)
+    held = KnownKeys(frozenset((v,) for v in ("L000022", "L-007", "A01-B002", "0009", "00009", "L000")), 6)
     assert held.alike(text) == near

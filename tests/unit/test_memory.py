@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scmkit.core import events
-from scmkit.core.values import Fate, Mode, Outcome, Task
+from scmkit.core.values import Mode, Outcome, RowState, Task
 from scmkit.journal.journal import Journal, Record
 from scmkit.journal.memory import MemoryJournal, elsewhere, in_memory
 from scmkit.wire.order import JobOrder
@@ -24,7 +24,7 @@ def send(record: Record, outcome: Outcome = Outcome.APPLIED, state: str = "compl
     """Let a job make its call and end."""
     record(events.Sending(0, Mode.SYNC, ROWS, b"body"))
     record(events.Attempted(0, Mode.SYNC, ROWS, 1, outcome, 200, 0.1, 4))
-    record(events.Settled.alike(ROWS, Fate.APPLIED, 0))
+    record(events.Settled.alike(ROWS, RowState.APPLIED, 0))
     record(events.Ended(state))
     record.close()
 
@@ -41,7 +41,7 @@ def test_a_journal_in_memory_keeps_facts_and_says_who_runs() -> None:
     send(one)
     book.see("two", 0, Task("t1", None, "running"))
     assert (book.is_running("one"), book.is_running("two")) == (False, True)
-    assert book.fates("one").tolist() == [Fate.APPLIED] * 4
+    assert book.row_states("one").tolist() == [RowState.APPLIED] * 4
     assert list(book.tasks("two")) == ["t1"]
     assert list(book.each("select id from jobs")) == [("one",), ("two",)]
     two.close()

@@ -4,7 +4,7 @@ import pytest
 
 from scmkit.core import errors
 from scmkit.core.values import Mode, Outcome
-from scmkit.engine.policy import ATTEMPTS, Attempt, Decision, Do, decide, named_items
+from scmkit.engine.policy import ATTEMPTS, Attempt, Decision, NextStep, decide, named_items
 
 
 def half() -> float:
@@ -18,47 +18,47 @@ def after(error: Exception, **facts: object) -> Decision:
 @pytest.mark.parametrize(
     ("error", "facts", "outcome", "do"),
     [
-        (errors.NotSentError("refused"), {}, Outcome.NOT_SENT, Do.RETRY),
-        (errors.NotSentError("refused"), {"number": ATTEMPTS - 1}, Outcome.NOT_SENT, Do.RETRY),
-        (errors.NotSentError("refused"), {"number": ATTEMPTS}, Outcome.NOT_SENT, Do.GIVE_UP),
-        (errors.AnswerLostError("reset"), {}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.AnswerLostError("reset"), {"elapsed_s": 599.9}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.AnswerLostError("reset"), {"elapsed_s": 600.0}, Outcome.UNKNOWN, Do.GIVE_UP),
-        (errors.UnreadableAnswerError(200), {}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.GatewayTimeoutError(504), {}, Outcome.NOT_APPLIED, Do.SPLIT),
-        (errors.GatewayTimeoutError(504), {"rows": 2}, Outcome.NOT_APPLIED, Do.SPLIT),
-        (errors.GatewayTimeoutError(504), {"rows": 1}, Outcome.NOT_APPLIED, Do.GO_ASYNC),
-        (errors.GatewayTimeoutError(504), {"mode": Mode.ASYNC}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.UnavailableError(502), {}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.UnavailableError(500), {"number": 3}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.UnavailableError(500), {"number": 4}, Outcome.UNKNOWN, Do.SPLIT),
-        (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 2}, Outcome.UNKNOWN, Do.SPLIT),
-        (errors.UnavailableError(500), {"number": 4, "rows": 1}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.UnavailableError(503), {"number": 4}, Outcome.UNKNOWN, Do.RETRY),
-        (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 1}, Outcome.UNKNOWN, Do.GIVE_UP),
-        (errors.ThrottledError(429), {"throttled": 1}, Outcome.NOT_APPLIED, Do.RETRY),
-        (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 599.9}, Outcome.NOT_APPLIED, Do.RETRY),
-        (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 600.0}, Outcome.NOT_APPLIED, Do.GIVE_UP),
-        (errors.BadRequestError(400), {}, Outcome.NOT_APPLIED, Do.SPLIT),
-        (errors.BadRequestError(400), {"rows": 2}, Outcome.NOT_APPLIED, Do.SPLIT),
-        (errors.BadRequestError(400), {"rows": 1}, Outcome.NOT_APPLIED, Do.REJECT),
-        (errors.TooLargeError(413), {}, Outcome.NOT_APPLIED, Do.SPLIT),
-        (errors.TooLargeError(413), {"rows": 2}, Outcome.NOT_APPLIED, Do.SPLIT),
-        (errors.TooLargeError(413), {"rows": 1}, Outcome.NOT_APPLIED, Do.REJECT),
-        (errors.AuthenticationError(401), {}, Outcome.NOT_APPLIED, Do.STOP),
-        (errors.PermissionDeniedError(403), {}, Outcome.NOT_APPLIED, Do.STOP),
-        (errors.NotFoundError(404), {}, Outcome.NOT_APPLIED, Do.STOP),
-        (errors.RedirectError(302), {}, Outcome.NOT_APPLIED, Do.STOP),
-        (errors.ConfigurationError("bad certificate"), {}, Outcome.NOT_APPLIED, Do.STOP),
-        (RuntimeError("a bug"), {}, Outcome.UNKNOWN, Do.STOP),
+        (errors.NotSentError("refused"), {}, Outcome.NOT_SENT, NextStep.RETRY),
+        (errors.NotSentError("refused"), {"number": ATTEMPTS - 1}, Outcome.NOT_SENT, NextStep.RETRY),
+        (errors.NotSentError("refused"), {"number": ATTEMPTS}, Outcome.NOT_SENT, NextStep.GIVE_UP),
+        (errors.AnswerLostError("reset"), {}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.AnswerLostError("reset"), {"elapsed_s": 599.9}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.AnswerLostError("reset"), {"elapsed_s": 600.0}, Outcome.UNKNOWN, NextStep.GIVE_UP),
+        (errors.UnreadableAnswerError(200), {}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.GatewayTimeoutError(504), {}, Outcome.NOT_APPLIED, NextStep.SPLIT),
+        (errors.GatewayTimeoutError(504), {"rows": 2}, Outcome.NOT_APPLIED, NextStep.SPLIT),
+        (errors.GatewayTimeoutError(504), {"rows": 1}, Outcome.NOT_APPLIED, NextStep.GO_ASYNC),
+        (errors.GatewayTimeoutError(504), {"mode": Mode.ASYNC}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.UnavailableError(502), {}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.UnavailableError(500), {"number": 3}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.UnavailableError(500), {"number": 4}, Outcome.UNKNOWN, NextStep.SPLIT),
+        (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 2}, Outcome.UNKNOWN, NextStep.SPLIT),
+        (errors.UnavailableError(500), {"number": 4, "rows": 1}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.UnavailableError(503), {"number": 4}, Outcome.UNKNOWN, NextStep.RETRY),
+        (errors.UnavailableError(500), {"number": ATTEMPTS, "rows": 1}, Outcome.UNKNOWN, NextStep.GIVE_UP),
+        (errors.ThrottledError(429), {"throttled": 1}, Outcome.NOT_APPLIED, NextStep.RETRY),
+        (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 599.9}, Outcome.NOT_APPLIED, NextStep.RETRY),
+        (errors.ThrottledError(429), {"throttled": 9, "elapsed_s": 600.0}, Outcome.NOT_APPLIED, NextStep.GIVE_UP),
+        (errors.BadRequestError(400), {}, Outcome.NOT_APPLIED, NextStep.SPLIT),
+        (errors.BadRequestError(400), {"rows": 2}, Outcome.NOT_APPLIED, NextStep.SPLIT),
+        (errors.BadRequestError(400), {"rows": 1}, Outcome.NOT_APPLIED, NextStep.REJECT),
+        (errors.TooLargeError(413), {}, Outcome.NOT_APPLIED, NextStep.SPLIT),
+        (errors.TooLargeError(413), {"rows": 2}, Outcome.NOT_APPLIED, NextStep.SPLIT),
+        (errors.TooLargeError(413), {"rows": 1}, Outcome.NOT_APPLIED, NextStep.REJECT),
+        (errors.AuthenticationError(401), {}, Outcome.NOT_APPLIED, NextStep.STOP),
+        (errors.PermissionDeniedError(403), {}, Outcome.NOT_APPLIED, NextStep.STOP),
+        (errors.NotFoundError(404), {}, Outcome.NOT_APPLIED, NextStep.STOP),
+        (errors.RedirectError(302), {}, Outcome.NOT_APPLIED, NextStep.STOP),
+        (errors.ConfigurationError("bad certificate"), {}, Outcome.NOT_APPLIED, NextStep.STOP),
+        (RuntimeError("a bug"), {}, Outcome.UNKNOWN, NextStep.STOP),
     ],
 )
-def test_every_outcome_has_its_next_step(error: Exception, facts: dict, outcome: Outcome, do: Do) -> None:
+def test_every_outcome_has_its_next_step(error: Exception, facts: dict, outcome: Outcome, do: NextStep) -> None:
     """What happened decides what an attempt did to the codes, and what comes next."""
     decision = after(error, **facts)
     assert (decision.outcome, decision.do) == (outcome, do)
     assert decision.everybody == isinstance(error, errors.ThrottledError)
-    assert (decision.wait_s > 0) == (do is Do.RETRY or decision.everybody)
+    assert (decision.wait_s > 0) == (do is NextStep.RETRY or decision.everybody)
 
 
 def test_backoff_doubles_up_to_a_cap() -> None:
@@ -122,5 +122,5 @@ def test_a_400_may_name_the_items_at_fault(body: object, named: tuple[int, ...])
     """Only positions that the call has are believed, and only when all that is named can be read."""
     assert named_items(body, 10) == named
     error = errors.BadRequestError(400, body=body)
-    assert after(error).do is (Do.REJECT if named else Do.SPLIT)
-    assert after(error, mode=Mode.ASYNC).do is Do.SPLIT
+    assert after(error).do is (NextStep.REJECT if named else NextStep.SPLIT)
+    assert after(error, mode=Mode.ASYNC).do is NextStep.SPLIT

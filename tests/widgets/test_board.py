@@ -340,7 +340,7 @@ def test_ended_jobs_are_read_once(
     known: dict = {}
     with Journal() as book:
         first = stored.overview(book, known)
-        monkeypatch.setattr(Journal, "fates", lambda *_: pytest.fail("read again"))
+        monkeypatch.setattr(Journal, "row_states", lambda *_: pytest.fail("read again"))
         pd.testing.assert_frame_equal(stored.overview(book, known), first)
     assert first["codes"].tolist() == [50, 50, 50]
     assert (first["seconds"] > 0).all()

@@ -1,11 +1,11 @@
-"""The desk: one thing after another, off the caller's thread, and the latest always."""
+"""The worker: one thing after another, off the caller's thread, and the latest always."""
 
 import itertools
 import threading
 import time
 from collections.abc import Callable
 
-from scmkit.widgets.worker import Desk
+from scmkit.widgets.worker import Worker
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -21,33 +21,33 @@ def nothing(error: Exception) -> None:
 
 def test_work_is_done_elsewhere() -> None:
     """Work runs on the desk's own daemon thread, which is gone when there is nothing more to do."""
-    desk, seen = Desk("scmkit-test", nothing), []
-    desk.do("a", lambda: seen.append(threading.current_thread()))
-    wait_for(desk.idle)
+    worker, seen = Worker("scmkit-test", nothing), []
+    worker.do("a", lambda: seen.append(threading.current_thread()))
+    wait_for(worker.idle)
     assert [(t.name, t.daemon) for t in seen] == [("scmkit-test", True)]
     wait_for(lambda: not seen[0].is_alive())
 
 
 def test_what_waits_is_replaced() -> None:
     """Of what waits under one name, only the latest is done; other names are left alone."""
-    desk, done, go = Desk("scmkit-test", nothing), [], threading.Event()
-    desk.do("first", lambda: go.wait(10))
+    worker, done, go = Worker("scmkit-test", nothing), [], threading.Event()
+    worker.do("first", lambda: go.wait(10))
     for number in range(100):
-        desk.do("number", lambda number=number: done.append(number))
-    desk.do("other", lambda: done.append("other"))
+        worker.do("number", lambda number=number: done.append(number))
+    worker.do("other", lambda: done.append("other"))
     go.set()
-    wait_for(desk.idle)
+    wait_for(worker.idle)
     assert sorted(map(str, done)) == ["99", "other"]
 
 
 def test_runs_of_a_name_are_spaced_and_the_last_state_arrives() -> None:
     """However often it is asked for, a name runs at most once in its spacing, and once more after the last request."""
-    desk, state, shown = Desk("scmkit-test", nothing), [0], []
+    worker, state, shown = Worker("scmkit-test", nothing), [0], []
     for number in range(1, 501):
         state[0] = number
-        desk.do("show", lambda: shown.append((desk._ran["show"], state[0])), spacing_s=0.05)
+        worker.do("show", lambda: shown.append((worker._ran["show"], state[0])), spacing_s=0.05)
         time.sleep(0.0005)
-    wait_for(desk.idle)
+    wait_for(worker.idle)
     assert len(shown) > 2
     assert min(later - earlier for (earlier, _), (later, _) in itertools.pairwise(shown)) >= 0.05
     assert shown[-1][1] == 500
@@ -55,45 +55,45 @@ def test_runs_of_a_name_are_spaced_and_the_last_state_arrives() -> None:
 
 def test_later_work_waits_until_things_rest() -> None:
     """Work that is asked for again before it is due starts to wait anew: a slider that moves."""
-    desk, done = Desk("scmkit-test", nothing), []
+    worker, done = Worker("scmkit-test", nothing), []
     begun = time.monotonic()
     for number in range(5):
-        desk.do("slider", lambda number=number: done.append((number, time.monotonic() - begun)), after_s=0.2)
+        worker.do("slider", lambda number=number: done.append((number, time.monotonic() - begun)), after_s=0.2)
         time.sleep(0.02)
-    wait_for(desk.idle)
+    wait_for(worker.idle)
     assert [number for number, _ in done] == [4]
     assert done[0][1] >= 0.28
 
 
 def test_an_error_is_told_and_the_next_work_is_done() -> None:
-    """What raises is given to `on_error`, and does not stop the desk."""
+    """What raises is given to `on_error`, and does not stop the worker."""
     errors: list[Exception] = []
-    desk, done = Desk("scmkit-test", errors.append), []
-    desk.do("bad", lambda: 1 // 0)
-    desk.do("good", lambda: done.append(1), after_s=0.01)
-    wait_for(desk.idle)
+    worker, done = Worker("scmkit-test", errors.append), []
+    worker.do("bad", lambda: 1 // 0)
+    worker.do("good", lambda: done.append(1), after_s=0.01)
+    wait_for(worker.idle)
     assert (len(errors), type(errors[0]), done) == (1, ZeroDivisionError, [1])
 
 
 def test_a_closed_desk_forgets_and_refuses() -> None:
     """After `close`, nothing that waited is done, nothing is taken, and the thread ends."""
-    desk, done = Desk("scmkit-test", nothing), []
-    desk.do("later", lambda: done.append(1), after_s=60)
-    desk.close()
-    desk.do("after", lambda: done.append(2))
-    wait_for(desk.idle)
+    worker, done = Worker("scmkit-test", nothing), []
+    worker.do("later", lambda: done.append(1), after_s=60)
+    worker.close()
+    worker.do("after", lambda: done.append(2))
+    wait_for(worker.idle)
     wait_for(lambda: not any(t.name == "scmkit-test" for t in threading.enumerate()))
     assert done == []
 
 
 def test_work_may_ask_for_more() -> None:
     """Work can ask for itself again: it runs until it stops asking."""
-    desk, done = Desk("scmkit-test", nothing), []
+    worker, done = Worker("scmkit-test", nothing), []
 
     def again() -> None:
         done.append(1)
         if len(done) < 5:
-            desk.do("again", again, spacing_s=0.001)
+            worker.do("again", again, spacing_s=0.001)
 
-    desk.do("again", again)
-    wait_for(lambda: desk.idle() and len(done) == 5)
+    worker.do("again", again)
+    wait_for(lambda: worker.idle() and len(done) == 5)

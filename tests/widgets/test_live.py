@@ -14,7 +14,7 @@ from waiting import wait_for
 import scmkit
 from scmkit.core.display import duration
 from scmkit.core.events import Ended, Paused, PollFailed, Sending, Settled, TaskSeen, Waiting
-from scmkit.core.values import Fate, Mode, Task
+from scmkit.core.values import Mode, RowState, Task
 from scmkit.steps import choices
 from scmkit.steps.choices import Service
 from scmkit.uploading.progress import Lines, Progress, Watcher
@@ -79,7 +79,7 @@ def test_a_line_that_cannot_be_shown_leaves_the_job_alone(
     assert called.wait(30)
     answer.set()
     assert job.result(30).ok
-    wait_for(lambda: line.desk._closed and line.desk.idle())
+    wait_for(lambda: line.worker._closed and line.worker.idle())
 
 
 def test_outside_a_kernel_a_job_shows_as_text(
@@ -151,7 +151,7 @@ def test_a_task_that_cannot_be_followed_is_told_until_it_can() -> None:
     assert waiting.words == "no word about task t and 1 more since 09:00:00: not JSON"
     waiting(TaskSeen(Task("t", None, "?"), 3))
     assert waiting.words == "no word about task u since 10:00:00: 404"
-    waiting(Settled.alike(row, Fate.UNKNOWN, 4))
+    waiting(Settled.alike(row, RowState.UNKNOWN, 4))
     assert waiting.words == ""
     waiting(PollFailed("t", 3, "404"))
     waiting(Ended("suspended"))

@@ -62,7 +62,7 @@ def test_an_error_of_later_work_stands_at_its_control() -> None:
 
 
 def test_errors_of_its_threads_are_shown_too() -> None:
-    """Work on the desks that raises ends in the same place."""
+    """Work on the workers that raises ends in the same place."""
     surface = Small()
     done = threading.Event()
     surface._work.do("bad", lambda: 1 // 0)
