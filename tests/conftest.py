@@ -1,7 +1,6 @@
 """What many tests need: a small inventory, and a plain server that holds it."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,8 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pandas as pd
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "server"))
-
 import plain_server
+import pytest
 
 import scmkit
 

@@ -1,6 +1,6 @@
 """Make the pictures of the README from the sample data: `python notebooks/pictures/make_pictures.py`.
 
-The widgets are photographed in a real JupyterLab, in Debian's Chromium (see `tests/browser/lab.py`), in both themes.
+The widgets are photographed in a real JupyterLab, in Debian's Chromium (see `tests/support/lab.py`), in both themes.
 """
 
 import sys
@@ -15,7 +15,7 @@ import scmkit
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 DATA = ROOT / "data"
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import lab as labs
 

@@ -34,7 +34,7 @@ CENTRES, SPREADS, NARROWEST, WIDEST, ZOOMS = 40, 14, 0.002, 3.0, 4
 
 # How strongly members are pulled towards the family, and what they weigh: a wrong family is as possible as a right
 # one. The last are made sparse, which equal fan-outs need. Chosen, as are all numbers here, so that intervals hold what
-# they say over twelve laws (tests/benchmarks/interval_coverage.py prints the table).
+# they say over twelve laws (tests/support/interval_coverage.py prints the table).
 MEMBERS, ROUNDS = 32, 60
 PULLS, WEIGHTS, SPARSE_FROM = (1e9, 40.0, 5.0, 0.0), (3, 3, 3, 1), 20
 TEMPER = 0.05  # predictions of the key values left out count this much in weighing members

@@ -1,23 +1,18 @@
 """The simulation against the same queue in SimPy, in one run: `pytest -m benchmark tests/benchmarks -s`."""
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from simpy_queue import simpy_makespans
 
 import scmkit
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 
 
 @pytest.mark.benchmark
 def test_a_thousand_calls_and_trials_against_simpy() -> None:
     """1,000 calls in 1,000 trials: the ratio is printed, and the two agree."""
-    from test_simulation import simpy_makespans
-
     rng = np.random.default_rng(0)
     codes = rng.integers(100, 9_000, 1_000)
     df = pd.DataFrame({"lot_number": [f"{i:06d}" for i in range(1_000)], "wine_name": range(1_000)})

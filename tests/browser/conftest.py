@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,9 +11,6 @@ from typing import TYPE_CHECKING
 
 import fault_server
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from attacks import ATTACKS
 
 HERE = Path(__file__).parent

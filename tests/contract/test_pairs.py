@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import random
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +15,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pandas as pd
+import plain_server
 import pytest
 import requests
-
-sys.path.extend([str(Path(__file__).parent), str(Path(__file__).parent.parent / "property")])
-
-import plain_server
 from fake_service import Service
 from pairs import ASYNC, BY_NAME, CODES, DOWNLOAD, ELSEWHERE, FIELDS, ME, PAIRS, SYNC, Pair, Some
 

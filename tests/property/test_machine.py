@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fake_processes import Process, Stage
+from fake_service import FAULTS, FIELDS, Service
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -30,11 +32,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_processes import Process, Stage
-from fake_service import FAULTS, FIELDS, Service
 
 import scmkit
 from scmkit.core import errors

@@ -3,19 +3,14 @@
 The checks are those of the other tests: schedules of faults, orders of events, and scenarios on a server.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fake_processes
 import numpy as np
 import pytest
-from hypothesis import Phase
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import fake_processes
 import test_faults
 import test_fences
 import test_machine
@@ -24,6 +19,7 @@ import test_resume
 import test_schedules
 import test_uploading
 from fault_server import answers
+from hypothesis import Phase
 from test_faults import World, world  # noqa: F401 - a fixture
 
 import scmkit

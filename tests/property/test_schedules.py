@@ -1,20 +1,15 @@
 """The real engine on a virtual clock, with faults drawn by Hypothesis: no row is ever lost or lied about."""
 
 import random
-import sys
 from collections import Counter
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake_service import FAULTS, FIELDS, LEAST_PAUSE_S, RARELY, Service
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_service import FAULTS, FIELDS, LEAST_PAUSE_S, RARELY, Service
 
 import scmkit
 from scmkit.core import errors

@@ -1,10 +1,9 @@
 """Promised probabilities happen: on worlds that differ from the defaults, with seeds."""
 
-import sys
 import time
 import tracemalloc
-from pathlib import Path
 
+import interval_coverage as coverage
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +13,6 @@ import scmkit
 from scmkit.core.errors import ClusteredSampleWarning
 from scmkit.estimation import fitting
 from scmkit.estimation.fan_out import Growth, from_sample, total_from_sample
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import interval_coverage as coverage
 
 LEVEL = 0.95
 

@@ -1,4 +1,4 @@
-"""How often the intervals of a sample hold the truth: `python tests/benchmarks/interval_coverage.py [--quick]`.
+"""How often the intervals of a sample hold the truth: `python tests/support/interval_coverage.py [--quick]`.
 
 A line is a law of fan-outs, a number of key values and the fraction of codes in the sample; the columns are the share
 of 95 % intervals that hold the truth: of all key values, of those that the sample did not show, of calls as they are

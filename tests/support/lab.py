@@ -26,7 +26,7 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-OUTPUT = Path(__file__).parent / "output"
+OUTPUT = Path(__file__).parents[1] / "browser" / "output"
 DEADLINE_S = 90
 expect.set_options(timeout=DEADLINE_S * 1000)
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}

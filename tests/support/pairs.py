@@ -55,8 +55,8 @@ class Pair:
     sandbox : dict
         Options of the sandbox that bring about this answer.
     by : str
-        Who plays it: ``sandbox``, ``client``; ``plain`` (tests/server), which knows no permissions, no limits and no
-        unreadable bodies; ``fake`` (tests/property), which knows whole items keyed by ``extended_id``.
+        Who plays it: ``sandbox``, ``client``; ``plain`` (plain_server), which knows no permissions, no limits and no
+        unreadable bodies; ``fake`` (fake_service), which knows whole items keyed by ``extended_id``.
     alone : str
         Why only one of sandbox and client can play it.
     table : Table, optional
