@@ -328,8 +328,7 @@ class Panel(Surface):
         name = next((n for n, value in list(self._namespace.items()) if value is client and n.isidentifier()), "client")
         if self._namespace.get(name) is client and not name.startswith("_"):
             return name, ()
-        made = f"scmkit.Client({client.base_url!r})" if self._client else "scmkit.wire.client.default_client()"
-        return "client", (f"client = {made}",)
+        return "client", (f"client = scmkit.Client({client.base_url!r})",)
 
     def _use(self, service: Service) -> None:
         self._service = service

@@ -722,6 +722,16 @@ def test_code_gives_no_name_to_what_has_it(
     assert "scmkit.upload(table, " in code
 
 
+def test_code_names_what_is_public(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, inventory: pd.DataFrame, client: scmkit.Client
+) -> None:
+    """A client without a name in the notebook is made anew, for the same service, by names that scmkit makes public."""
+    scmkit.use(client)
+    panel = panel_of(table, inventory=inventory)
+    assert f"client = scmkit.Client({client.base_url!r})" in panel.code
+    assert set(re.findall(r"scmkit\.(\w+)", panel.code)) <= set(scmkit.__all__)
+
+
 def test_tables_of_the_notebook_are_offered(
     panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
