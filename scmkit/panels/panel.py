@@ -603,7 +603,8 @@ class Panel(Surface):
 
     @heard
     def _on_sandbox(self, _: Any) -> None:
-        self._call("sandbox", "starting the sandbox", self._start_sandbox)
+        # On this computer, so nothing waits for a service: it comes after the tables that were asked for before.
+        self._errand("sandbox", "starting the sandbox", self._start_sandbox)
 
     def _start_sandbox(self) -> None:
         from scmkit.sandbox import Sandbox
@@ -629,7 +630,7 @@ class Panel(Surface):
     def _on_leave(self, _: Any) -> None:
         if self.job is not None and not self.job.done():
             raise PlanError("an upload to the sandbox is running: cancel it first")
-        self._call("sandbox", "stopping the sandbox", self._leave_sandbox)
+        self._errand("sandbox", "stopping the sandbox", self._leave_sandbox)
 
     def _leave_sandbox(self) -> None:
         """Stop the sandbox, and forget its codes."""

@@ -770,6 +770,22 @@ def test_the_sandbox_can_be_left(panel_of: Callable[..., Panel], table: pd.DataF
         client.me()
 
 
+def test_the_sandbox_comes_after_the_inventory_that_was_given(
+    table: pd.DataFrame, inventory: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for while the inventory is still to be read, it holds that inventory, and does not take its place."""
+    started, start = threading.Event(), scmkit.Sandbox.start
+    monkeypatch.setattr(module, "ready_client", lambda: started.wait(0.5) and None)
+    monkeypatch.setattr(scmkit.Sandbox, "start", lambda sandbox: (start(sandbox), started.set())[0])
+    panel = scmkit.panel(table, inventory=inventory)
+    panel._codes.sandbox.click()
+    try:
+        assert len(panel.wait()._sandbox.codes()) == 700
+        assert panel.submit().result(30).ok
+    finally:
+        panel.close()
+
+
 def test_close_ends_its_work(table: pd.DataFrame, inventory: pd.DataFrame) -> None:
     """After `close` there is no thread, no sandbox and no widget, whatever was under way."""
     before = {t for t in threading.enumerate() if t.is_alive()}
