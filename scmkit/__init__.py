@@ -20,7 +20,8 @@ from scmkit.uploading.job import UploadJob, plan, upload
 from scmkit.uploading.resume import resume
 from scmkit.validation.validate import Findings, validate
 from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run
-from scmkit.wire.client import Client, Limits, use
+from scmkit.wire.client import Client, use
+from scmkit.wire.limits import Limits
 
 if TYPE_CHECKING:
     from scmkit.widgets.board import TaskBoard

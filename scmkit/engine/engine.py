@@ -36,7 +36,7 @@ from scmkit.engine.call_size import CallSize
 from scmkit.engine.evidence import FieldFacts, Verdict
 from scmkit.engine.policy import NextStep
 from scmkit.planning.plan import Plan
-from scmkit.wire.client import Limits
+from scmkit.wire.limits import Limits
 from scmkit.wire.pacing import Budget, Pace, probe_pause_s
 
 GRACE_S = 5.0  # for calls under way when a job is cancelled

@@ -174,7 +174,8 @@ class Sandbox:
 
     def client(self, **options: Any) -> Client:
         """Return a client of this sandbox, at its pace; ``options`` are those of `scmkit.Client`."""
-        from scmkit.wire.client import Client, Limits
+        from scmkit.wire.client import Client
+        from scmkit.wire.limits import Limits
 
         options.setdefault("limits", Limits(updates_per_second=self.rate * self.speed, speed=self.speed))
         options.setdefault("token", self.token)

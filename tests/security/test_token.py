@@ -21,9 +21,10 @@ from nbclient import NotebookClient
 
 import scmkit
 from scmkit.core import errors
+from scmkit.core.token import Token
 from scmkit.uploading import job as uploading
 from scmkit.wire import client as clients
-from scmkit.wire.client import Client, Token
+from scmkit.wire.client import Client
 
 CANARY = plain_server.TOKEN
 SHOWN_BY = ("__repr__", "__str__", "_repr_html_", "_repr_mimebundle_", "_repr_latex_", "_repr_json_", "_repr_markdown_")
@@ -49,10 +50,10 @@ def instances(job: scmkit.UploadJob, client: Client, table: pd.DataFrame) -> Ite
     """One of everything that people hold, all of them beside the canary."""
     with scmkit.Sandbox(codes=100) as sandbox:
         yield [
-            client, Token(CANARY), client._session, client._session.auth, client.limits, client.order, job, job.plan,
-            job.plan.findings, job.plan.estimate, job.plan.simulate(trials=10, seed=1), job.plan.service_time,
-            scmkit.Assumptions(), sandbox, sandbox._service, job._ledger, job._engine, job._transport, job._thread,
-            table.scm, job.rows, job.calls, job.tasks, scmkit.jobs(), scmkit.history(),
+            client, Token(CANARY), client.transport.session, client.transport.session.auth, client.limits, client.order,
+            job, job.plan, job.plan.findings, job.plan.estimate, job.plan.simulate(trials=10, seed=1),
+            job.plan.service_time, scmkit.Assumptions(), sandbox, sandbox._service, job._ledger, job._engine,
+            job._transport, job._thread, table.scm, job.rows, job.calls, job.tasks, scmkit.jobs(), scmkit.history(),
         ]  # fmt: skip
 
 
@@ -316,7 +317,7 @@ def test_no_process_is_started_and_no_command_line_takes_a_token() -> None:
 
 def test_a_client_and_a_job_are_not_pickled(job: scmkit.UploadJob, client: Client) -> None:
     """Whatever holds a client is refused as a whole, also inside a list or a partial result (S06)."""
-    for holder in (job, [client], {"job": job}, client._session.auth):
+    for holder in (job, [client], {"job": job}, client.transport.session.auth):
         with pytest.raises(TypeError), io.BytesIO() as file:
             pickle.dump(holder, file)
     assert CANARY.encode() not in pickle.dumps(job.plan)

@@ -4,6 +4,7 @@ import ast
 import gzip
 import inspect
 import io
+import json
 import shutil
 import socket
 import tempfile
@@ -12,14 +13,16 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import plain_server
 import pytest
 
 import scmkit
 from scmkit.core import errors
-from scmkit.wire.client import Client, Limits
+from scmkit.wire import answers
+from scmkit.wire.client import Client
+from scmkit.wire.limits import Limits
+from scmkit.wire.transport import Transport
 
 SMALL = Limits(connect_s=1, read_s=2, deadline_s=5, answer_bytes=1_000_000, file_bytes=1_000_000)
 PIECE = 1 << 20
@@ -94,11 +97,8 @@ def test_an_answer_that_is_packed_once_is_read() -> None:
 
 def with_link(monkeypatch: pytest.MonkeyPatch, link: str) -> None:
     """Let every service give this download link."""
-
-    def call(_: Client, method: str, path: str, *args: Any, **options: Any) -> dict[str, Any]:
-        return {"document": {"key": "doc1"}, "state": "complete", "link": link}
-
-    monkeypatch.setattr(Client, "_call", call)
+    answer = {"document": {"key": "doc1"}, "state": "complete", "link": link}
+    monkeypatch.setattr(Transport, "ask", lambda *_: (200, {}, json.dumps(answer).encode()))
 
 
 @pytest.mark.parametrize("link", [
@@ -201,9 +201,9 @@ def test_certificates_cannot_be_left_unchecked(name: str, monkeypatch: pytest.Mo
     ca = shutil.copy(certifi.where(), tmp_path / "ca.pem")
     for ca_file, verify in ((None, True), (ca, str(ca))):
         with Client("https://api.example.com", "t0ken", ca_file=ca_file) as client:
-            assert client._session.verify == verify
-            assert client._new_session().verify == verify
-            assert client._session.trust_env is False
+            assert client.transport.session.verify == verify
+            assert client.transport.new_session(1.0).verify == verify
+            assert client.transport.session.trust_env is False
     with pytest.raises(TypeError):
         Client("https://api.example.com", "t0ken", verify=False)  # type: ignore[call-arg]
 
@@ -245,11 +245,12 @@ def test_ids_cannot_change_the_path_of_a_request(
         client.task(part)
     asked: list[str] = []
 
-    def call(_: Client, method: str, path: str, *args: Any, **options: Any) -> dict[str, Any]:
+    def ask(_: Transport, method: str, path: str, *others: object) -> tuple[int, dict[str, str], bytes]:
         asked.append(path)
-        return {"document": {"key": part}}
+        return 200, {}, b""
 
-    monkeypatch.setattr(Client, "_call", call)
+    monkeypatch.setattr(Transport, "ask", ask)
+    monkeypatch.setattr(answers, "decode", lambda _: {"document": {"key": part}})  # half a character is no JSON
     with pytest.raises(errors.UnreadableAnswerError, match="not an id"):
         client.download_codes()
     assert (server.authorizations, asked) == ([], ["/api/v2/codes/download/"])

@@ -16,7 +16,10 @@ import pytest
 import scmkit
 from scmkit.core import errors
 from scmkit.core.contract import TaskState
-from scmkit.wire.client import Client, Limits, retry_after
+from scmkit.core.token import Token
+from scmkit.wire.answers import retry_after
+from scmkit.wire.client import Client
+from scmkit.wire.limits import Limits
 
 SYNC = "/api/v2/scm/upload/"
 
@@ -345,13 +348,13 @@ def test_urls_that_could_leak_the_token_are_refused(url: str) -> None:
 def test_the_token_is_shown_to_nobody() -> None:
     """Neither text nor pickle nor copy of a client holds the token (S06)."""
     client = Client("https://api.scantrust.com/", "canary-token")
-    auth = client._session.auth
+    auth = client.transport.session.auth
     assert "canary" not in f"{client!r} {client} {auth!r} {vars(auth)!r} {vars(client)!r}"
     for copied in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
             copied(client)
         with pytest.raises(TypeError):
-            copied(scmkit.wire.client.Token("canary-token"))
+            copied(Token("canary-token"))
 
 
 def test_the_token_comes_from_the_environment_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from scmkit.cli.commands import main
 from scmkit.cli.words import in_shell_words
 from scmkit.engine import engine
 from scmkit.uploading import job as uploading
-from scmkit.wire import client as clients
+from scmkit.wire import account
 
 
 def run(*arguments: object, server: PlainServer | None = None) -> tuple[int, str]:
@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def prompt(service: str) -> None:
         services.append(service)
 
-    monkeypatch.setattr(clients, "_from_prompt", prompt)
+    monkeypatch.setattr(account, "_from_prompt", prompt)
     return services
 
 
@@ -113,8 +113,8 @@ ELSEWHERE = (
     "display",
     "plots",
     "figures",
-    "simulation",
-    "latency",
+    "simulate",
+    "service_time",
     "demo",
     "cli",
     "capacity",

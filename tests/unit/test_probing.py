@@ -14,7 +14,7 @@ from scmkit.core.errors import GatewayTimeoutError
 from scmkit.core.events import Sending
 from scmkit.core.values import AsyncAnswer, Mode, SyncAnswer, Task, TaskState
 from scmkit.engine.engine import Engine, Post, Reply
-from scmkit.wire.client import Limits
+from scmkit.wire.limits import Limits
 
 TRUTH = scmkit.ServiceTime.documented()
 MIDDLE = {name: float(np.median(getattr(TRUTH, name))) for name in ("base_s", "per_code_s", "per_item_s")}
