@@ -5,7 +5,6 @@ import csv
 import datetime as dt
 import http.client
 import io
-import json
 import signal
 import socket
 import subprocess
@@ -25,7 +24,6 @@ from scmkit.sandbox import Sandbox
 
 ME, SYNC, ASYNC = "/api/v2/me/", "/api/v2/scm/upload/", "/api/v2/scm/upload/async/"
 DOWNLOAD = "/api/v2/codes/download/"
-ALL = ("codes_view", "scm_bulk_edit", "scm_code_edit", "product_view")
 COLUMNS = [
     "extended_id", "serial_number", "brand", "product", "sku", "status", "blacklist_reason",
     "scm_updated_by", "scm_updated_at", "activated_by", "activated_at", "workorder_id",
@@ -154,22 +152,13 @@ def test_expired_token_is_401(shared):
     assert call(shared, "GET", ME, shared.make_token(expires=now - hour)).status_code == 401
 
 
-@pytest.mark.parametrize("missing", ALL)
-def test_upload_needs_all_four_permissions(shared, missing):
-    """Uploads are 403 when one of the four permissions is missing, and the answer names it."""
-    token = shared.make_token(permissions=[name for name in ALL if name != missing])
-    for path in (SYNC, ASYNC):
-        answer = call(shared, "POST", path, token, json={})
-        assert answer.status_code == 403
-        assert missing in answer.json()["detail"]
-    assert call(shared, "GET", ME, token).status_code == 200
-
-
 def test_download_needs_codes_view_alone(shared):
-    """Code download takes codes_view and nothing else."""
+    """Code download takes codes_view and nothing else, and the answer names what is missing."""
     assert len(download(shared, token=shared.make_token(["codes_view"]))) == 9
-    others = shared.make_token([name for name in ALL if name != "codes_view"])
-    assert call(shared, "GET", DOWNLOAD, others).status_code == 403
+    others = shared.make_token(["scm_bulk_edit", "scm_code_edit", "product_view"])
+    answer = call(shared, "GET", DOWNLOAD, others)
+    assert (answer.status_code, "codes_view" in answer.json()["detail"]) == (403, True)
+    assert call(shared, "GET", ME, others).status_code == 200
 
 
 def test_unknown_permission_is_named():
@@ -198,6 +187,7 @@ def test_no_cors(shared):
     [
         ("GET", "/", 404), ("GET", "/api/v2/nothing/", 404), ("POST", "/api/v2/scm/upload", 404),
         ("GET", "/files/guess.csv", 400), ("GET", SYNC, 405), ("DELETE", ME, 405),
+        ("GET", "/api/v2/documents/guess/get-download-link/", 404),
     ],
 )  # fmt: skip
 def test_unknown_paths_and_methods_answer_json(shared, method, path, status):
@@ -209,67 +199,21 @@ def test_unknown_paths_and_methods_answer_json(shared, method, path, status):
 # Sync
 
 
-def test_sync_answer(sandbox):
-    """A sync call sets what it names on the codes it names, and says so field by field."""
-    items = [{"extended_id": "CODE-0001", "market": "DE", "pallet": 7}, {"extended_id": "CODE-0002", "market": "FR"}]
-    answer = sync(sandbox, items)
-    assert answer.status_code == 200
-    body = answer.json()
-    assert len(body.pop("changes")) == 2
-    assert body == {
-        "total_updates": 2,
-        "codes_affected": 2,
-        "items": {"CODE-0001": ["market", "pallet"], "CODE-0002": ["market"]},
-    }
-    assert column(sandbox, "market") == ["CH", "DE", "FR", *[None] * 5]
-    assert column(sandbox, "pallet")[:3] == ["P1", "7", "P2"]
-
-
 @pytest.mark.parametrize(
     ("key", "value", "rows"),
     [
-        ("lot_number", "L1", [0, 1, 2, 3, 4]), ("serial_number", "003", [3]), ("product", "12", [4, 5, 6, 7]),
-        ("extended_id", "CODE-0006", [6]), ("serial_number", 3, []), ("lot_number", "l1", []),
+        ("lot_number", "L1", [0, 1, 2, 3, 4]), ("product", "12", [4, 5, 6, 7]), ("product", 12, [4, 5, 6, 7]),
+        ("serial_number", 3, []), ("lot_number", "l1", []),
     ],
 )  # fmt: skip
 def test_a_key_value_selects_every_code_that_carries_it(sandbox, key, value, rows):
-    """Any SCM field, serial_number and product are keys; values are compared as text, exactly."""
+    """Any SCM field, serial_number and product are keys; values are compared as text, exactly; sync and async."""
     body = sync(sandbox, [{key: value, "market": "new"}], key).json()
     assert [i for i, market in enumerate(column(sandbox, "market")) if market == "new"] == rows
     assert body["codes_affected"] == len(rows)
     assert body["total_updates"] == len(body["changes"]) == len(body["items"]) == bool(rows)
-
-
-def test_unknown_codes_are_missing_and_unknown_fields_are_discarded(sandbox):
-    """A key value without a code is not in the answer; a field without a definition is not in its list."""
-    before = sandbox.codes()
-    items = [
-        {"lot_number": "L9", "market": "DE"},
-        {"lot_number": "L1", "color": "red", "sku": "S9"},
-        {"lot_number": "L2", "color": "red", "market": "DE"},
-    ]
-    body = sync(sandbox, items, "lot_number").json()
-    assert body["items"] == {"L1": [], "L2": ["market"]}
-    assert (body["total_updates"], body["codes_affected"]) == (2, 2)
-    assert sandbox.codes().drop(index=[5, 6]).equals(before.drop(index=[5, 6]))
-
-
-def test_blank_clears_and_what_is_left_out_stays(sandbox):
-    """The empty text unsets a field, in the frame and in the download; other fields keep their values."""
-    assert sync(sandbox, [{"extended_id": "CODE-0000", "market": ""}]).json()["items"] == {"CODE-0000": ["market"]}
-    first = sandbox.codes().iloc[0]
-    assert pd.isna(first["market"])
-    assert (first["lot_number"], first["pallet"]) == ("L1", "P1")
-    header, row, *_ = download(sandbox, "extended_id=CODE-0000")
-    assert dict(zip(header, row, strict=True))["market"] == ""
-
-
-def test_special_fields_exist_in_every_campaign(sandbox):
-    """Product, activation_status and blacklist_reason are stored without a definition."""
-    item = {"extended_id": "CODE-0003", "product": "S2", "activation_status": 2, "blacklist_reason": "4"}
-    names = ["product", "activation_status", "blacklist_reason"]
-    assert sync(sandbox, [item]).json()["items"] == {"CODE-0003": names}
-    assert sandbox.codes().loc[3, ["product", "status", "blacklist_reason"]].tolist() == ["S2", "2", "4"]
+    task_id = submit(sandbox, {key: [value, "nobody"]}, {"market": "newer"}).json()["task_id"]
+    assert finished(sandbox, task_id)[0]["codes_affected"] == len(rows)
 
 
 def test_updated_at_is_set_where_something_was_stored(sandbox):
@@ -284,10 +228,10 @@ def test_updated_at_is_set_where_something_was_stored(sandbox):
 
 def test_of_two_items_with_one_key_the_later_wins(sandbox):
     """A repeated key value is applied in order, and its codes are counted once."""
-    items = [{"lot_number": "L2", "market": "DE", "pallet": "P8"}, {"lot_number": "L2", "market": "FR"}]
+    items = [{"lot_number": "L2", "market": "DE", "pallet": 8}, {"lot_number": "L2", "market": "FR"}]
     body = sync(sandbox, items, "lot_number").json()
     assert (body["total_updates"], body["codes_affected"], len(body["changes"])) == (2, 2, 2)
-    assert sandbox.codes().loc[5, ["market", "pallet"]].tolist() == ["FR", "P8"]
+    assert sandbox.codes().loc[5, ["market", "pallet"]].tolist() == ["FR", "8"]
 
 
 GOOD_SYNC = '{"items": [{"extended_id": "CODE-0001", "market": "x"}]}'
@@ -304,9 +248,9 @@ def test_the_bodies_that_the_next_tests_break_are_good(sandbox):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        (SYNC, b""), (SYNC, b"{"), (SYNC, b"null"), (SYNC, b"[]"), (SYNC, b"\xff\xfe"), (SYNC, b"[" * 100_000),
+        (SYNC, b""), (SYNC, b"null"), (SYNC, b"\xff\xfe"), (SYNC, b"[" * 100_000),
         (SYNC, GOOD_SYNC.encode("utf-16")), (SYNC, b"\xef\xbb\xbf" + GOOD_SYNC.encode()),
-        (SYNC, b"{}"), (SYNC, b'{"items": []}'), (SYNC, b'{"items": {}}'), (SYNC, b'{"items": null}'),
+        (SYNC, b"{}"), (SYNC, b'{"items": []}'), (SYNC, b'{"items": null}'),
         (SYNC, GOOD_SYNC.replace("}]", '}], "more": 1').encode()),
         (SYNC, GOOD_SYNC.replace("{", '{"data_key": "market_", ', 1).encode()),
         (SYNC, GOOD_SYNC.replace("{", '{"data_key": ["extended_id"], ', 1).encode()),
@@ -314,7 +258,6 @@ def test_the_bodies_that_the_next_tests_break_are_good(sandbox):
         (SYNC, GOOD_SYNC.replace("{", '{"items": [], ', 1).encode()),
         (SYNC, GOOD_SYNC.replace('"market"', '"market": "y", "market"').encode()),
         *((SYNC, GOOD_SYNC.replace('"x"', v).encode()) for v in ("NaN", "Infinity", "-Infinity", "9" * 5000)),
-        (ASYNC, b'{"constraints": {"lot_number": "L1"}}'), (ASYNC, b'{"scm_data": {"market": "x"}}'),
         (ASYNC, GOOD_ASYNC.replace("lot_number", "lot_nr").encode()),
         (ASYNC, GOOD_ASYNC.replace("lot_number", "status").encode()),
         *((ASYNC, GOOD_ASYNC.replace('["L1"]', v).encode()) for v in ("[]", "null", '""', '["L1", ""]', "[[]]", "1.5")),
@@ -434,30 +377,6 @@ def test_task_runs_to_its_end():
         assert {*answer} >= {"reference", "created_by"}
 
 
-@pytest.mark.parametrize(
-    ("constraints", "rows"),
-    [
-        ({"lot_number": "L1"}, [0, 1, 2, 3, 4]),
-        ({"lot_number": ["L1", "L2", "L9"], "pallet": "P2"}, [2, 3, 4]),
-        ({"lot_number": "L2", "pallet": ["P1", "P2"]}, []),
-        ({"extended_id": ["CODE-0000", "CODE-0007"]}, [0, 7]),
-        ({"product": 11, "serial_number": ["001", "006"]}, [1]),
-    ],
-)
-def test_constraints_narrow_each_other(sandbox, constraints, rows):
-    """Values of one constraint are alternatives, several constraints must all hold."""
-    answer, _ = finished(sandbox, submit(sandbox, constraints, {"market": "new"}).json()["task_id"])
-    assert [i for i, market in enumerate(column(sandbox, "market")) if market == "new"] == rows
-    assert answer["codes_affected"] == len(rows)
-
-
-def test_task_may_change_its_own_selector(sandbox):
-    """Codes are selected before anything is set."""
-    answer, _ = finished(sandbox, submit(sandbox, {"lot_number": "L1"}, {"lot_number": "L2"}).json()["task_id"])
-    assert answer["codes_affected"] == 5
-    assert column(sandbox, "lot_number") == ["L2"] * 7 + [None]
-
-
 def test_discarded_data_affects_no_code(sandbox):
     """A task none of whose fields is defined completes, and says that it changed nothing."""
     answer, _ = finished(sandbox, submit(sandbox, {"lot_number": "L1"}, {"color": "red"}).json()["task_id"])
@@ -486,11 +405,6 @@ def test_other_spellings_of_a_task_are_redirected(task_slash):
             assert (answer.status_code, answer.headers["location"].endswith("/")) == (301, task_slash)
         assert call(sandbox, "GET", f"/api/v2/scm/tasks//{made.task_id}").json()["id"] == made.task_id
         assert call(sandbox, "GET", "/api/v2/scm/tasks/").status_code == 404
-
-
-def test_unknown_task_is_404(shared):
-    """A task that nobody submitted is not there."""
-    assert call(shared, "GET", "/api/v2/scm/tasks/00000000-0000-0000-0000-000000000000/").status_code == 404
 
 
 # Pace and faults
@@ -535,14 +449,7 @@ def test_a_faster_sandbox_admits_more():
     assert statuses == [200] * 6 + [429]
 
 
-def test_other_calls_have_a_limit_of_their_own():
-    """3,000 a minute, at a thousandth of the speed 3, and updates are counted apart."""
-    with make(speed=0.001, rate=2000, service_time=ServiceTime.fixed(1e-9, 0, 0, 0)) as sandbox:
-        assert [call(sandbox, "GET", ME).status_code for _ in range(4)] == [200] * 3 + [429]
-        assert sync(sandbox, [{"extended_id": "CODE-0001"}]).status_code == 200
-
-
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [429, 504])
 def test_a_fault_strikes_uploads_only(status):
     """A struck call leaves the codes as they are, sync or async; every other call is spared."""
     with make(faults={status: 1.0}) as sandbox:
@@ -723,12 +630,6 @@ def test_unreadable_filters_are_400(shared, query):
     answer = call(shared, "GET", f"{DOWNLOAD}?{query}")
     assert answer.status_code == 400
     assert query.partition("=")[0] in answer.json()["detail"]
-
-
-def test_unknown_document_is_404(shared):
-    """A document that nobody asked for is not there."""
-    for path in ("/api/v2/documents/guess/", "/api/v2/documents/guess/get-download-link/"):
-        assert call(shared, "GET", path).status_code == 404
 
 
 # The inventory
@@ -1021,12 +922,3 @@ def test_a_shell_error_is_a_sentence(tmp_path):
 
     with pytest.raises(SystemExit, match="cannot start"):
         main(["--codes", str(tmp_path / "none.csv")])
-
-
-def test_json_is_read_as_utf8(sandbox):
-    """Text of any script arrives as sent, escaped or not."""
-    body = json.dumps({"items": [{"extended_id": "CODE-0001", "market": "漢字 😀"}]}, ensure_ascii=False)
-    for data in (body.encode(), json.dumps(json.loads(body)).encode()):
-        assert call(sandbox, "POST", SYNC, data=data, headers={"Content-Type": "application/json"}).status_code == 200
-        assert column(sandbox, "market")[1] == "漢字 😀"
-        sync(sandbox, [{"extended_id": "CODE-0001", "market": ""}])
