@@ -116,7 +116,9 @@ def median_s(
     codes: Floats, items: Floats, base_s: Floats, per_code_s: Floats, per_item_s: Floats, power: Floats
 ) -> Floats:
     """Return the median seconds of calls; all arguments broadcast."""
-    bent = AT * (np.minimum(codes, _MOST_CODES) / AT) ** power
+    bent = np.minimum(codes, _MOST_CODES)
+    if np.any(power != 1):  # else there may be much to draw, and a power takes its time
+        bent = AT * (bent / AT) ** power
     return np.asarray(base_s + per_code_s * bent + per_item_s * items)
 
 
@@ -129,7 +131,7 @@ def to_normal(distance: Floats, skew: Floats) -> tuple[Floats, Floats]:
 
 def from_normal(z: Floats, skew: Floats) -> Floats:
     """Turn standard normal numbers into distances from the median, in units of the noise."""
-    return np.asarray(np.sinh(np.arcsinh(z) + skew) - np.sinh(skew))
+    return z if not np.any(skew) else np.asarray(np.sinh(np.arcsinh(z) + skew) - np.sinh(skew))
 
 
 def prior_draws(count: int = DRAWS) -> Floats:

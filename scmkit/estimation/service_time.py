@@ -22,6 +22,7 @@ from scmkit.core import results
 from scmkit.core.arguments import DRAWS, PROBABILITY
 from scmkit.core.arrays import Bools, Floats, Ints
 from scmkit.core.errors import PlanError, ServiceChangedWarning
+from scmkit.core.search import largest_that, turning_point
 from scmkit.estimation.fitting import NAMES, from_normal, median_s, to_normal
 from scmkit.tables.arguments import public
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _NO_NOISE = 1e-12  # stands for 0 where a division by it, or its logarithm, must not fail
 _FAR = 30.0  # e-foldings
 _NODES = 64  # for the mean of a disturbance
+_MOST = 1 << 39  # codes of a call that are looked at: no service has more
 _BLOCK = 4_096  # calls whose seconds under all draws are held in memory at a time
 DOCUMENTED = "documented"  # the source of what no call has shown yet
 FEW_CALLS = 10  # below this, the prior says more than the calls [assumed]
@@ -294,11 +296,8 @@ class ServiceTime:
         """Return the seconds that a call stays below with probability ``q``, in the shape of the arguments."""
         centre = np.log(self.median_s(codes, items))
         low, high = centre.min(axis=-1) - _FAR, centre.max(axis=-1) + _FAR
-        for _ in range(60):  # bisection of the mixture's distribution function, down to 1e-12 or so
-            middle = (low + high) / 2
-            below = self._longer(middle[..., None], centre) > 1 - q
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        seconds = np.exp(high)
+        # The mixture's distribution function is inverted down to 1e-12 or so.
+        seconds = np.exp(turning_point(lambda at: self._longer(at[..., None], centre) > 1 - q, low, high, 60))
         return float(seconds) if np.ndim(seconds) == 0 else seconds
 
     @public(items=DRAWS)
@@ -306,15 +305,7 @@ class ServiceTime:
         """Return the most codes that one sync call may affect with at most this risk of a timeout."""
         if self.timeout_risk(0, items, timeout_s) > risk:
             return 0
-        low, high = 0, 1
-        while self.timeout_risk(high, items, timeout_s) <= risk:
-            low, high = high, high * 2
-            if high > 10**12:
-                return low
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.timeout_risk(middle, items, timeout_s) <= risk else (low, middle)
-        return low
+        return largest_that(lambda codes: bool(self.timeout_risk(codes, items, timeout_s) <= risk), _MOST)
 
     def draw(self, codes: ArrayLike, items: ArrayLike, rng: np.random.Generator) -> Floats:
         """Draw seconds for calls, a parameter set and a disturbance for each of them."""
@@ -324,17 +315,11 @@ class ServiceTime:
     def draw_with(self, which: Ints, codes: Floats, items: Any, rng: np.random.Generator) -> Floats:
         """Draw seconds for calls under the parameter sets with these numbers, which broadcast against the calls."""
         base, per_code, per_item, noise, power, skew, slow, times = (p[which] for p in self._parameters)
-        disturbance = rng.standard_normal(np.shape(codes))
-        if self._plain:  # which a sandbox is, and then there is much to draw
-            median = base + per_code * codes + per_item * items
-            return np.asarray(median * np.exp(noise * disturbance), dtype=float)
-        median = median_s(codes, items, base, per_code, per_item, power)
-        disturbed = median * np.exp(noise * from_normal(disturbance, skew))
-        return np.asarray(np.where(rng.random(np.shape(codes)) < slow, times, 1) * disturbed, dtype=float)
-
-    @cached_property
-    def _plain(self) -> bool:
-        return not (np.any(self.power != 1) or self.skew.any() or self.slow_share.any())
+        disturbance = from_normal(rng.standard_normal(np.shape(codes)), skew)
+        seconds = median_s(codes, items, base, per_code, per_item, power) * np.exp(noise * disturbance)
+        if self.slow_share.any():
+            seconds = np.where(rng.random(np.shape(codes)) < slow, times, 1) * seconds
+        return np.asarray(seconds, dtype=float)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw seconds against codes, with the gateway's limit and the documented marks."""
