@@ -320,6 +320,7 @@ DRAWS = Kind("a number of 0 or more, or an array of them", lambda v: np.asarray(
 FROM_ZERO = Kind("a number of 0 or more", lambda v: is_real(v) and v >= 0)
 PROBABILITY = Kind("a probability between 0 and 1, such as 0.01", lambda v: is_real(v) and 0 < v < 1)
 CODES = Kind("a number above 0, or an Estimate", lambda v: is_ours(v, "Estimate") or (is_real(v) and 0 < v <= LARGEST))
+WHOLES = Kind("a list of whole numbers of 1 or more", lambda v: len(v) > 0 and all(map(whole(1).accepts, v)))
 JOURNAL = Kind("a path, False for none, or None for the user's own", lambda v: v is None or is_flag(v) or is_path(v))
 KEY = Kind("the name of a column, or a list of names", _is_key)
 CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={shown(v)}?)" if is_text(v) else "")
@@ -356,7 +357,10 @@ KINDS: dict[str, Kind] = {
     "codes_per_key": CODES,
     "base_s": DRAWS, "per_code_s": DRAWS, "per_item_s": DRAWS, "noise": DRAWS,
     "rows": whole(1),
-    "batches": Kind("a list of numbers above 0", _is_numbers).optional(),
+    "batches": WHOLES.optional(),
+    "slowdown": Kind("a number of 0 to 10, such as 0.05", lambda v: is_real(v) and 0 <= v <= 10),
+    "item_bytes": POSITIVE,
+    "certainty": PROBABILITY,
     "factors": Kind("a list of numbers above 0", _is_numbers),
     "limits": of_class("Limits", "a Limits").optional(),
     "token": Kind("text", lambda v: is_text(v) or is_ours(v, "Token"), _as_token).optional(),

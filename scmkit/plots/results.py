@@ -13,14 +13,13 @@ from scmkit.core.results import draw
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.plan import Plan
-from scmkit.simulation.capacity import Curve
+from scmkit.plots.style import BAND, BLACK, BLUE, GREY, NOTHING, ORANGE, number, ticks
+from scmkit.simulation.curve import Curve
 from scmkit.simulation.simulate import Risk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# From the palette of Okabe and Ito, which colour-blind eyes tell apart; also different in grey.
-BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#777777"
+    from matplotlib.figure import Figure
 
 
 def new_axes(ax: Axes | None = None, width: float = 7.0, height: float = 4.0) -> Axes:
@@ -30,6 +29,27 @@ def new_axes(ax: Axes | None = None, width: float = 7.0, height: float = 4.0) ->
     from scmkit.plots import figures
 
     return figures.new_axes(width, height)
+
+
+def side_by_side(width: float, height: float, *shown: Any) -> Figure:
+    """Draw results beside each other on one figure, its size in inches."""
+    from scmkit.plots.figures import ShownFigure
+
+    figure = ShownFigure(figsize=(width, height), layout="constrained")
+    for result, ax in zip(shown, figure.subplots(1, len(shown)), strict=True):
+        draw(result, ax)
+    return figure
+
+
+def curves(*shown: Curve) -> Figure:
+    """Draw curves beside each other, with plain numbers at the axes."""
+    figure = side_by_side(16, 4.2, *shown)
+    for axis in [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) if axis.get_scale() == "log"]:
+        low, high = axis.get_view_interval()
+        marks = ticks((low, high))
+        axis.set_ticks(marks, [number(mark) for mark in marks])
+        axis.set_ticks([], minor=True)
+    return figure
 
 
 @draw.register(ServiceTime)
@@ -58,15 +78,8 @@ def estimate(result: Estimate, ax: Axes | None = None) -> Axes:
     rank = np.arange(1, len(codes) + 1)
     errors = np.abs(np.array([low, high]) - codes)
     if errors.any():
-        ax.errorbar(
-            rank,
-            codes,
-            yerr=errors,
-            fmt="none",
-            ecolor=ORANGE,
-            alpha=0.6,
-            label=f"{result.level:.0%} interval",
-        )
+        interval = f"{result.level:.0%} interval"
+        ax.errorbar(rank, codes, yerr=errors, fmt="none", ecolor=ORANGE, alpha=0.6, label=interval)
     ax.plot(rank, codes, "o", color=BLUE, markersize=3, label="codes per key value")
     for codes_marked, style in ((contract.SAFE_CODES, ":"), (contract.DANGER_CODES, "--")):
         ax.axhline(codes_marked, color=GREY, linestyle=style, label=f"documented: {codes_marked:,} codes")
@@ -88,23 +101,13 @@ def plan(result: Plan, ax: Axes | None = None) -> Axes:
     if_sync = np.asarray(result.service_time.timeout_risk(codes, calls["rows"], result.timeout_s)).reshape(-1)
     for mode, colour, mark in (("sync", BLUE, "o"), ("async", ORANGE, "^")):
         chosen = (calls["mode"] == mode).to_numpy()
-        if not chosen.any():
-            continue
-        ax.plot(
-            codes[chosen],
-            if_sync[chosen].clip(1e-6),
-            mark,
-            color=colour,
-            alpha=0.7,
-            label=f"{mode} ({chosen.sum():,})",
-        )
+        if chosen.any():
+            label = f"{mode} ({chosen.sum():,})"
+            ax.plot(codes[chosen], if_sync[chosen].clip(1e-6), mark, color=colour, alpha=0.7, label=label)
     ax.axhline(result.risk, color=BLACK, linestyle="--", label=f"bearable risk, {result.risk:.1%}")
     _mark_documented(ax)
     ax.set(xscale="log", yscale="log", ylim=(5e-7, 2))
-    ax.set(
-        xlabel="codes affected by the call (upper estimate)",
-        ylabel="timeout risk as a sync call (probability)",
-    )
+    ax.set(xlabel="codes affected by the call (upper estimate)", ylabel="timeout risk as a sync call (probability)")
     ax.set_title(f"{len(calls):,} calls keyed by {' + '.join(result.key)}", parse_math=False)
     ax.legend()
     return ax
@@ -132,8 +135,12 @@ def curve(result: Curve, ax: Axes | None = None) -> Axes:
     """Draw a curve of capacity planning: its band, its limit, and the best choice."""
     ax = new_axes(ax)
     frame = result.frame
+    if not len(frame):
+        ax.set(title=result.title, xticks=[], yticks=[])
+        ax.text(0.5, 0.5, NOTHING, ha="center")
+        return ax
     if {"low", "high"} <= set(frame.columns):
-        ax.fill_between(frame[result.x], frame["low"], frame["high"], color=BLUE, alpha=0.2, label="90 % of trials")
+        ax.fill_between(frame[result.x], frame["low"], frame["high"], color=BLUE, alpha=0.2, label=BAND)
     several = result.lines and frame[result.lines].nunique() > 1
     styles = itertools.cycle(itertools.product("-:", (BLUE, BLACK, GREY)))
     for value, line in frame.groupby(result.lines if several else [True] * len(frame)):

@@ -6,17 +6,18 @@ matplotlib needs some hundred milliseconds for the same, and draws what is saved
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 
 from scmkit.core.display import Html, escape
-from scmkit.plots.results import BLUE, ORANGE
-from scmkit.simulation.capacity import Curve
+from scmkit.plots.style import BAND, BLUE, NOTHING, ORANGE, number, ticks
+from scmkit.simulation.curve import Curve
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 80, 12, 30, 44  # on the left is room for 0.000001 beside the axis' own words
 LOWEST_RISK = 1e-6  # what is below cannot be told from nothing
+Ends = tuple[float, float]
 Scale = Callable[[float], float]
 
 
@@ -34,15 +35,14 @@ def drawn(curve: Curve) -> Html:
     """
     frame = curve.frame.dropna(subset=[curve.y])
     if not len(frame):
-        return _framed(curve, [_text(WIDTH / 2, HEIGHT / 2, "no size that could be sent: too risky", "middle")])
+        return _framed(curve, [_text(WIDTH / 2, HEIGHT / 2, NOTHING, "middle")])
     xs, ys = _ends(frame[curve.x]), _y_ends(curve, frame)
     if (frame[curve.y] >= ys[0]).any():
         frame = frame[frame[curve.y] >= ys[0]]
     across = _scale(xs, LEFT, WIDTH - RIGHT)
     up = _scale(ys, HEIGHT - BOTTOM, TOP)
-    parts = [*_x_axis(xs, across), *_y_axis(ys, up), *_band(curve, frame, across, up)]
-    parts += [*_marks(curve, frame, across, up, xs, ys), *_line(frame[curve.x], frame[curve.y], across, up)]
-    return _framed(curve, parts)
+    parts = [*_axes(xs, ys, across, up), *_band(curve, frame, across, up), *_marks(curve, frame, across, up, xs, ys)]
+    return _framed(curve, [*parts, *_line(frame[curve.x], frame[curve.y], across, up)])
 
 
 def description(curve: Curve) -> str:
@@ -68,12 +68,12 @@ def _framed(curve: Curve, parts: Iterable[str]) -> Html:
     )
 
 
-def _ends(values: pd.Series) -> tuple[float, float]:
+def _ends(values: pd.Series) -> Ends:
     low, high = float(values.min()), float(values.max())
     return (low, high) if high > low else (low / 2, high * 2)
 
 
-def _y_ends(curve: Curve, frame: pd.DataFrame) -> tuple[float, float]:
+def _y_ends(curve: Curve, frame: pd.DataFrame) -> Ends:
     """Probabilities from a millionth to 1; anything else with its band, and at least over a factor of ten."""
     if curve.y == "timeout_risk":
         return LOWEST_RISK, 1.0
@@ -83,7 +83,7 @@ def _y_ends(curve: Curve, frame: pd.DataFrame) -> tuple[float, float]:
     return middle / factor, middle * factor
 
 
-def _scale(ends: tuple[float, float], begin: float, end: float) -> Scale:
+def _scale(ends: Ends, begin: float, end: float) -> Scale:
     low, high = (math.log(value) for value in ends)
 
     def place(value: float) -> float:
@@ -93,44 +93,27 @@ def _scale(ends: tuple[float, float], begin: float, end: float) -> Scale:
     return place
 
 
-def ticks(ends: tuple[float, float]) -> list[float]:
-    """Round numbers between the ends: tens, or ones, twos and fives where there are few tens."""
-    decades = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
-    for steps in ((1,), (1, 2, 5), range(1, 10)):
-        found = [round(step * 10.0**d, 12) for d in decades for step in steps]
-        found = [value for value in found if ends[0] * 0.999 <= value <= ends[1] * 1.001]
-        if len(found) >= 3:
-            break
-    return found[:: math.ceil(len(found) / 7)]
-
-
-def _x_axis(ends: tuple[float, float], across: Scale) -> list[str]:
-    low = HEIGHT - BOTTOM
-    return [
-        _rule(across(tick), TOP, across(tick), low) + _text(across(tick), low + 15, number(tick), "middle")
-        for tick in ticks(ends)
-    ]
-
-
-def _y_axis(ends: tuple[float, float], up: Scale) -> list[str]:
-    return [
-        _rule(LEFT, up(tick), WIDTH - RIGHT, up(tick)) + _text(LEFT - 5, up(tick) + 4, number(tick), "end")
-        for tick in ticks(ends)
-    ]
+def _axes(xs: Ends, ys: Ends, across: Scale, up: Scale) -> Iterator[str]:
+    for tick in ticks(xs):
+        yield _rule(across(tick), TOP, across(tick), HEIGHT - BOTTOM)
+        yield _text(across(tick), HEIGHT - BOTTOM + 15, number(tick), "middle")
+    for tick in ticks(ys):
+        yield _rule(LEFT, up(tick), WIDTH - RIGHT, up(tick))
+        yield _text(LEFT - 5, up(tick) + 4, number(tick), "end")
 
 
 def _band(curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale) -> list[str]:
     if not {"low", "high"} <= set(frame.columns):
         return []
-    there = [f"{across(x)},{up(y)}" for x, y in zip(frame[curve.x], frame["high"], strict=True)]
-    back = [f"{across(x)},{up(y)}" for x, y in zip(frame[curve.x], frame["low"], strict=True)]
-    points = " ".join([*there, *reversed(back)])
-    return [f'<polygon points="{points}" fill="{BLUE}" opacity=".2"><title>90 % of trials</title></polygon>']
+    edges = [
+        *zip(frame[curve.x], frame["high"], strict=True),
+        *reversed([*zip(frame[curve.x], frame["low"], strict=True)]),
+    ]
+    points = " ".join(f"{across(x)},{up(y)}" for x, y in edges)
+    return [f'<polygon points="{points}" fill="{BLUE}" opacity=".2"><title>{BAND}</title></polygon>']
 
 
-def _marks(
-    curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale, xs: tuple[float, float], ys: tuple[float, float]
-) -> Iterable[str]:
+def _marks(curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale, xs: Ends, ys: Ends) -> Iterator[str]:
     if curve.limit is not None and ys[0] <= curve.limit <= ys[1]:
         height = up(curve.limit)
         yield _rule(LEFT, height, WIDTH - RIGHT, height, "stroke-dasharray:5 4;opacity:.9")
@@ -159,8 +142,3 @@ def _rule(x1: float, y1: float, x2: float, y2: float, style: str = "opacity:.18"
 
 def _text(x: float, y: float, words: str, anchor: str, style: str = "") -> str:
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}" style="fill:currentColor;{style}">{escape(words)}</text>'
-
-
-def number(value: float) -> str:
-    """Write a mark of an axis in full, without powers."""
-    return f"{value:,.0f}" if value >= 1 and float(value).is_integer() else f"{value:.10f}".rstrip("0").rstrip(".")

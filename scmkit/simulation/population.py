@@ -8,20 +8,19 @@ key value's distribution to that power, tilted by an exponential so that nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from scmkit.core import contract
 from scmkit.core.arrays import Floats, Ints
 from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning.schedule import Schedule, play
+from scmkit.planning.schedule import INTERVAL_S, Schedule, play
 
 CELLS = 8_192  # of the distribution of a call's codes
 TILT = 20.0  # what wraps around is exp(-TILT) of itself
@@ -29,10 +28,25 @@ BEYOND = 0.999  # codes of which so many calls time out are too many, whatever t
 NEVER = 1e-6
 # Nodes of what is not known, in sd; far up, since the square of a wide lognormal lives there.
 OWN, COMMON = np.linspace(-4, 7, 34), np.linspace(-3.5, 5.5, 19)
-ENVELOPE_BYTES = 100  # around the items of a call: the name of the key, and brackets
-PLAYED_CALLS = 1_200  # of a longer upload so many are played, and the others take as long as the later half of these
 PLAYED_ROWS = 2_000_000
-SHUFFLED = 10  # trials that are played with the same order of the key values
+DAY_S = 86_400
+
+
+class Depth(NamedTuple):
+    """How much of a long upload is played; the rest takes as long as the later half of it.
+
+    Attributes
+    ----------
+    calls : int
+    shuffled : int
+        Trials that are played with the same order of the key values.
+    """
+
+    calls: int = 1_200
+    shuffled: int = 10
+
+
+FULLY = Depth()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +133,15 @@ class Service(NamedTuple):
     workers: int
     timeout_s: float
 
-    @classmethod
-    def of(cls, model: ServiceTime | None, workers: int, timeout_s: float, slowdown: float = 0.0) -> Service:
-        """Take the documented service by default; each worker beyond the first makes all calls so much slower."""
-        model = model or ServiceTime.documented()
-        return cls(model.times(1 + slowdown * (workers - 1)) if slowdown else model, workers, timeout_s)
+    def crowded(self, workers: int, slowdown: float, undisturbed: int = 1) -> Service:
+        """Return the same with so many workers, each of which beyond the undisturbed ones slows all calls so much."""
+        return Service(self.model.times(1 + slowdown * max(workers - undisturbed, 0)), workers, self.timeout_s)
+
+    def codes_a_day(self, codes: ArrayLike, items: ArrayLike, lost: Floats, risk: float) -> int:
+        """Return what calls of the best of some sizes do within a risk: bound by the workers, and by the pace."""
+        seconds = np.minimum(self.model.mean_s(codes, items), self.timeout_s)
+        rate = np.minimum(self.workers / np.maximum(seconds, 1e-9), 1 / INTERVAL_S) * np.asarray(codes) * (1 - lost)
+        return int(DAY_S * np.max(rate, where=lost <= risk, initial=0))
 
 
 class CallRisk:
@@ -156,17 +174,6 @@ class CallRisk:
         risk = chances @ np.interp(self._codes, self._looked_at, longer) + 1 - chances.sum()
         return float(np.clip(risk, 0, 1))
 
-    def largest(self, risk: float, most: int) -> int:
-        """Return the most key values of a call with at most this risk; 0 if not even one."""
-        low, high = 0, 1
-        while high <= most and self(high) <= risk:
-            low, high = high, 2 * high
-        high = min(high, most + 1)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self(middle) <= risk else (low, middle)
-        return low
-
     def _cells(self, codes: Floats, weights: Floats) -> Floats:
         """Put each count in the two cells beside it, so that the mean stays; what is beyond them times out."""
         place = codes.ravel() / self._step
@@ -196,19 +203,21 @@ class Ends(NamedTuple):
 
 
 def play_upload(
-    values: KeyValues, rows: int, size: int, service: Service, trials: int, seed: int | None,
-    most: int = PLAYED_CALLS, shuffled: int = SHUFFLED,
-) -> Ends:  # fmt: skip
+    values: KeyValues, rows: int, size: int, service: Service, trials: int, seed: int, depth: Depth = FULLY
+) -> Ends:
     """Play sync calls of so many key values each, drawn at random; of a long upload the beginning stands for the rest.
 
     The rest is taken to go on as between the middle and the end of what was played: what starting and ending take is in
     both and counts once. Trials differ by their service, for the whole upload, and by chance, which evens out.
     """
-    parts = np.array_split(np.arange(trials), 1 if len(values.counts.codes) == 1 else -(-trials // shuffled))
-    played = [_play_order(values, rows, size, service, len(part), rng, most) for part, rng in _seeded(parts, seed)]
+    parts = np.array_split(np.arange(trials), 1 if len(values.counts.codes) == 1 else -(-trials // depth.shuffled))
+    seeds = np.random.SeedSequence(seed).spawn(len(parts))
+    calls = 2 * (min(depth.calls, max(PLAYED_ROWS // size, 2 * service.workers)) // 2)
+    of_all = min(rows, calls * size)
+    played = [_play_order(values, rows, of_all, size, service, len(p), s) for p, s in zip(parts, seeds, strict=True)]
     both = zip(*played, strict=True)
     beginning, later = (Ends(*(np.concatenate(column) for column in zip(*ends, strict=True))) for ends in both)
-    more = max(rows / (min(_calls_played(size, service, most) * size, rows)) - 1, 0) * 2
+    more = 2 * (rows / of_all - 1)
     if not more:
         return beginning
     seconds = service.model.mean_of_draws(values.mean * size, size)
@@ -224,31 +233,17 @@ def _going_on(later: Floats, more: float, unlike: float) -> Floats:
     return np.asarray(np.maximum(more * mean + wider * (later - mean), 0))
 
 
-def _calls_played(size: int, service: Service, most: int) -> int:
-    return 2 * (min(most, max(PLAYED_ROWS // size, 2 * service.workers)) // 2)
-
-
-def _seeded(parts: list[Ints], seed: int | None) -> Iterator[tuple[Ints, np.random.SeedSequence]]:
-    return zip(parts, np.random.SeedSequence(seed).spawn(len(parts)), strict=True)
-
-
 def _play_order(
-    values: KeyValues, rows: int, size: int, service: Service, trials: int, seed: np.random.SeedSequence, most: int
+    values: KeyValues, rows: int, of_all: int, size: int, service: Service, trials: int, seed: np.random.SeedSequence
 ) -> tuple[Ends, Ends]:
-    """Play the key values in one order; return the ends, and what of them the later half takes, where more follows."""
-    calls = _calls_played(size, service, most)
+    """Play the beginning in one order; return the ends, and what of them the later half takes, where more follows."""
     shuffle, dice = seed.spawn(2)
-    order = values.drawn(min(rows, calls * size), np.random.default_rng(shuffle))
+    order = values.drawn(of_all, np.random.default_rng(shuffle))
 
     def played(count: int) -> Ends:
         found = play(values.schedule(order[:count], size, service), trials, np.random.default_rng(dice))
         return Ends(found.end, found.resends)
 
-    whole = played(len(order))
-    half = whole if len(order) == rows else played(len(order) // 2)
+    whole = played(of_all)
+    half = whole if of_all == rows else played(of_all // 2)
     return whole, Ends(whole.seconds - half.seconds, whole.resends - half.resends)
-
-
-def most_rows(item_bytes: float) -> int:
-    """Return how many items of this size the body of a sync call holds."""
-    return max(int((contract.ASSUMPTIONS.max_body_bytes - ENVELOPE_BYTES) // item_bytes), 1)

@@ -97,6 +97,10 @@ class Surface:
             if place.value:
                 place.say("")
 
+    def idle(self) -> bool:
+        """Whether there is nothing to do; what is only shown later does not count."""
+        return self._work.idle()
+
     def _places(self) -> list[Place]:
         return [widget for widget in _below(self.box) if isinstance(widget, Place)]
 

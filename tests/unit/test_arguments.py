@@ -139,7 +139,6 @@ def test_a_wrong_argument_works_or_is_one_sentence(
     """Whatever stands in the place of one argument, nothing comes from the depths."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "journal.sqlite3"))
-    monkeypatch.setattr("scmkit.simulation.capacity.TRIALS", 2)
     function, good = public_calls(client, tmp_path)[name]
     assert outcome(function, good) == "worked"
     said = 0

@@ -11,7 +11,8 @@ from scmkit import ServiceTime, capacity
 from scmkit.core.contract import UPDATES_PER_SECOND
 from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
-from scmkit.simulation.capacity import sample_for, seconds_until
+from scmkit.simulation.deadlines import seconds_until
+from scmkit.simulation.learning import sample_for
 
 MODEL = ServiceTime.fixed(base_s=0.5, per_code_s=0.003, per_item_s=0.001, noise=0.3)
 

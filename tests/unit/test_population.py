@@ -9,7 +9,7 @@ import pytest
 from scmkit import ServiceTime, capacity
 from scmkit.estimation.estimate import Estimate
 from scmkit.planning.schedule import INTERVAL_S
-from scmkit.simulation.population import CallRisk, KeyValues, Service, play_upload
+from scmkit.simulation.population import CallRisk, Depth, KeyValues, Service, play_upload
 
 RNG = np.random.default_rng(11)
 TABLES = {
@@ -100,7 +100,7 @@ def test_a_makespan_is_that_of_a_plain_loop(size: int) -> None:
 def test_a_long_upload_is_played_as_its_beginning_says() -> None:
     """What starting and ending take counts once: 40 calls tell what 2,000 take, by a plain loop."""
     service = Service(ServiceTime.fixed(base_s=5, per_code_s=0, per_item_s=0, noise=0.3), 8, 60.0)
-    played = play_upload(KeyValues.of(1), 2_000, 1, service, 200, 0, most=80).seconds
+    played = play_upload(KeyValues.of(1), 2_000, 1, service, 200, 0, Depth(80)).seconds
     rng = np.random.default_rng(0)
     assert np.mean(played) == pytest.approx(looped(np.ones(2_000), 1, 8, service.model, rng), rel=0.03)
 
@@ -109,6 +109,6 @@ def test_a_long_upload_is_played_as_its_beginning_says() -> None:
 def test_the_beginning_also_tells_how_uncertain_the_whole_is(model: str) -> None:
     """Chance evens out over a long upload, a slow service stays slow: the median and 95 % are those of the whole."""
     values, service = KeyValues.of(100), Service(MODELS[model], 8, 60.0)
-    whole, begun = (play_upload(values, 8_000, 8, service, 400, 0, most=most).seconds for most in (2_000, 160))
+    whole, begun = (play_upload(values, 8_000, 8, service, 400, 0, Depth(most)).seconds for most in (2_000, 160))
     assert np.quantile(begun, [0.5, 0.95]) == pytest.approx(np.quantile(whole, [0.5, 0.95]), rel=0.1)
     assert np.quantile(begun, 0.05) == pytest.approx(np.quantile(whole, 0.05), rel=0.25)

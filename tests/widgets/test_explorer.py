@@ -14,20 +14,23 @@ from scmkit import ServiceTime, capacity
 from scmkit.core.display import duration, percent
 from scmkit.estimation.estimate import Estimate
 from scmkit.planning.schedule import play
-from scmkit.plots.svg import drawn, number
+from scmkit.plots.style import number
+from scmkit.plots.svg import drawn
+from scmkit.simulation.explore import TRIALS, Answer, Question, explore, scaled
 from scmkit.simulation.population import KeyValues, Service
-from scmkit.widgets.explorer import TRIALS, Answer, CapacityExplorer, Question, explore, scaled
+from scmkit.widgets.explorer import DIALS, CapacityExplorer
 
 UNEVEN = KeyValues.of(
     Estimate(("lot",), pd.DataFrame({"lot": list("abcdefghij"), "codes": [1] * 9 + [91]}).assign(
         low=lambda f: f["codes"], high=lambda f: f["codes"], source="exact"
     ))
 )  # fmt: skip
+CURVES = ("risk", "makespan", "growth")
 SECONDS = float(ServiceTime.documented().quantile(0.5, 1_000))
 
 
 def rest(explorer: CapacityExplorer) -> None:
-    wait_for(explorer._work.idle)
+    wait_for(explorer.idle)
 
 
 def test_the_advice_is_what_the_functions_say() -> None:
@@ -57,7 +60,7 @@ def test_a_few_rounds_stand_for_the_whole_upload(codes: int, batch: int) -> None
     """The shortened play predicts the duration within a tenth of the whole one, under the same draws."""
     asked = Question(codes, batch, 50_000, 8, 0.01, SECONDS)
     short = explore(asked).makespan.frame.set_index("rows").loc[batch, "seconds"]
-    schedule = KeyValues.of(codes).schedule(np.zeros(50_000, int), batch, Service.of(None, 8, 60.0))
+    schedule = KeyValues.of(codes).schedule(np.zeros(50_000, int), batch, Service(ServiceTime.documented(), 8, 60.0))
     whole = np.median(play(schedule, TRIALS, np.random.default_rng(1)).end)
     assert short == pytest.approx(whole, rel=0.1)
 
@@ -89,15 +92,15 @@ def test_every_position_of_the_sliders_has_an_answer() -> None:
 def test_the_curves_follow_a_slider() -> None:
     """A moved slider changes field, words, pictures and numbers; the field moves the slider."""
     explorer = CapacityExplorer(codes_per_key=400, batch=4)
-    words, pictures = explorer._words.value, [p.value for p in explorer._pictures]
-    explorer._dials["codes_per_key"].slider.value = 50.0
+    words, pictures = explorer.shown["words"].value, {name: explorer.shown[name].value for name in CURVES}
+    explorer.controls["codes_per_key"].slider.value = 50.0
     rest(explorer)
     assert explorer.question.codes_per_key == 50
-    assert "With 50 codes a key" in explorer._words.value != words
-    assert all(new.value != old for new, old in zip(explorer._pictures, pictures, strict=True))
-    explorer._dials["batch"].field.value = 77
+    assert "With 50 codes a key" in explorer.shown["words"].value != words
+    assert all(explorer.shown[name].value != old for name, old in pictures.items())
+    explorer.controls["batch"].field.value = 77
     rest(explorer)
-    assert explorer._dials["batch"].slider.value == 77
+    assert explorer.controls["batch"].slider.value == 77
     assert explorer.answer.asked.batch == 77
     assert set(explorer.frame["asked_batch"]) == {77}
     assert 77 in explorer.frame["keys_per_call"].tolist()
@@ -107,7 +110,7 @@ def test_only_the_last_of_many_positions_is_computed() -> None:
     """A dragged slider does not fill a queue: what is passed is skipped, what it rests on is there."""
     explorer = CapacityExplorer()
     for value in np.geomspace(2, 900, 200):
-        explorer._dials["codes_per_key"].slider.value = float(value)
+        explorer.controls["codes_per_key"].slider.value = float(value)
     rest(explorer)
     assert explorer.answer.asked.codes_per_key == pytest.approx(900)
     assert len(explorer.spent_ms) < 20
@@ -145,9 +148,9 @@ def test_it_opens_with_the_numbers_of_the_plan(data: Path, name: str, key: str, 
         assert explorer.answer.chosen_risk == pytest.approx(largest, rel=0.005, abs=1e-6)
         assert f"largest timeout risk {percent(largest)}" in words[-1]
     assert words[-1].endswith(f"about {duration(plan.seconds)}.")
-    explorer._dials["workers"].field.value = 3
+    explorer.controls["workers"].field.value = 3
     rest(explorer)
-    assert words[-1] in explorer._words.value
+    assert words[-1] in explorer.shown["words"].value
     assert f"with {plan.workers} workers" in words[1] or "not even one" in words[1]
 
 
@@ -172,14 +175,14 @@ def test_numbers_and_picture_are_saved_beside_older_ones(tmp_path: Path, monkeyp
     """The buttons write a CSV and a PNG into the current folder, and never over a file."""
     monkeypatch.chdir(tmp_path)
     explorer = CapacityExplorer()
-    for button in (*explorer.buttons, explorer.buttons[1]):
-        button.click()
+    for button in ("picture", "numbers", "numbers"):
+        explorer.controls[button].click()
         rest(explorer)
     assert {path.name for path in tmp_path.iterdir()} == {"capacity.png", "capacity.csv", "capacity-2.csv"}
     assert (tmp_path / "capacity.png").read_bytes().startswith(b"\x89PNG")
     written = pd.read_csv(tmp_path / "capacity.csv")
     pd.testing.assert_frame_equal(written, explorer.frame, check_dtype=False)
-    assert "capacity-2.csv" in explorer._saved.value
+    assert "capacity-2.csv" in explorer.shown["saved"].value
 
 
 def test_without_widgets_it_says_the_same(data: Path) -> None:
@@ -213,11 +216,11 @@ def test_the_static_form_is_of_one_state(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_slider_that_the_browser_rounds_changes_nothing() -> None:
     """A browser moves sliders to the nearest of their steps: 5,000 stays 5,000 and does not become 5,012."""
     explorer = CapacityExplorer()
-    for dial in explorer._dials.values():
+    for dial in (explorer.controls[name] for name in DIALS):
         before = dial.value
         dial.slider.value *= 10**0.004
         assert dial.value == before
-    explorer._dials["keys"].slider.value *= 10**0.02
+    explorer.controls["keys"].slider.value *= 10**0.02
     assert explorer.question.keys == round(5_000 * 10**0.024)
 
 
@@ -261,6 +264,6 @@ def test_it_answers_quickly(data: Path) -> None:
     """Lots of very unequal sizes are answered in less than two seconds, on any machine."""
     table = scmkit.read_table(data / "lots.csv")
     explorer = CapacityExplorer(scmkit.estimate(table, "lot_number", data / "inventory.csv"))
-    explorer._dials["workers"].field.value = 3
+    explorer.controls["workers"].field.value = 3
     rest(explorer)
     assert explorer.spent_ms[-1] < 2_000

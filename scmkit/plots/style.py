@@ -1,0 +1,26 @@
+"""What all pictures have in common, drawn by matplotlib or as SVG: colours, marks of axes, and words."""
+
+from __future__ import annotations
+
+import math
+
+# From the palette of Okabe and Ito, which colour-blind eyes tell apart; also different in grey.
+BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#777777"
+BAND = "90 % of trials"
+NOTHING = "no size that could be sent: too risky"
+
+
+def ticks(ends: tuple[float, float]) -> list[float]:
+    """Return round numbers between the ends: tens, or ones, twos and fives where there are few tens."""
+    decades = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
+    for steps in ((1,), (1, 2, 5), range(1, 10)):
+        found = [round(step * 10.0**d, 12) for d in decades for step in steps]
+        found = [value for value in found if ends[0] * 0.999 <= value <= ends[1] * 1.001]
+        if len(found) >= 3:
+            break
+    return found[:: math.ceil(len(found) / 7)]
+
+
+def number(value: float) -> str:
+    """Write a mark of an axis in full, without powers."""
+    return f"{value:,.0f}" if value >= 1 and float(value).is_integer() else f"{value:.10f}".rstrip("0").rstrip(".")
