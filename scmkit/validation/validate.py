@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import IntEnum
 from functools import cached_property, partial
 from numbers import Number
@@ -702,9 +701,8 @@ def _numeric_damage(table: _Table) -> Iterator[_Hits]:
             column,
             {i: (f"{shown(t + '.0')} is a whole number that was a float: write {t!r}", t) for i, t in whole.items()},
         )
-        honest = [text.strip() for i, text in enumerate(column.texts) if i not in damaged and text.strip()]
-        numbers = column.name not in table.key and bool(honest) and all(map(_PLAIN_NUMBER.fullmatch, honest))
-        others = {i: _judge_digits(t, numbers) for i, t in damaged.items() if i not in whole}
+        lost = "went through a float or a spreadsheet and may have lost digits: take it from the source"
+        others: Verdicts = {i: (f"{shown(t)} {lost}", None) for i, t in damaged.items() if i not in whole}
         yield from _of_texts(column, others, "error")
 
 
@@ -955,33 +953,8 @@ def _cell(text: str | None) -> str:
 # --- numbers ----------------------------------------------------------------------------------------------------
 
 # Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
-_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9]\d{0,14})([.,]\d+)?")  # codes have letters, or zeros in front
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
 _LONG = re.compile(r"[+-]?0*[1-9]\d{14}(\d+)", re.ASCII)  # more digits than a spreadsheet keeps
-
-
-def _judge_digits(text: str, among_numbers: bool) -> tuple[str, str | None]:
-    """Say what a damaged number was; unless its column holds numbers, it may also have been a code such as 12E4."""
-    digits = _certain_digits(text) if among_numbers else None
-    if digits is not None:
-        return f"{shown(text)} is a number in scientific notation: write {digits!r}", digits
-    return (
-        f"{shown(text)} went through a float or a spreadsheet and may have lost digits: take it from the source",
-        None,
-    )
-
-
-def _certain_digits(text: str) -> str | None:
-    """Return the plain digits of scientific notation where none can be lost.
-
-    A spreadsheet shows six digits of a number and no zero at their end: fewer than six are all there were.
-    """
-    mantissa, _, exponent = text.lower().partition("e")
-    rounded = "." in mantissa and mantissa.endswith("0")
-    if rounded or len(mantissa.strip("+-0").replace(".", "")) > 5 or not re.fullmatch(r"\+?0?\d{1,2}", exponent):
-        return None
-    number = Decimal(text)
-    return format(number, "f") if number == number.to_integral_value() and number.adjusted() <= 14 else None
 
 
 # --- arguments and fixes ----------------------------------------------------------------------------------------
