@@ -18,7 +18,8 @@ from scmkit.tables.inventory import count_codes
 from scmkit.tables.reading import read_table
 from scmkit.uploading.job import UploadJob, plan, upload
 from scmkit.uploading.resume import resume
-from scmkit.validation.validate import Findings, validate
+from scmkit.validation.findings import Findings
+from scmkit.validation.validate import validate
 from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run
 from scmkit.wire.client import Client, use
 from scmkit.wire.limits import Limits

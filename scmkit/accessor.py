@@ -15,6 +15,7 @@ from scmkit.simulation import simulate as simulation
 from scmkit.tables.arguments import public
 from scmkit.uploading import job as uploading
 from scmkit.validation import validate as validation
+from scmkit.validation.findings import Findings
 
 
 def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +35,7 @@ class ScmAccessor:
     def __init__(self, df: pd.DataFrame) -> None:
         self._df = df
 
-    validate: Callable[..., validation.Findings] = _signpost(validation.validate)
+    validate: Callable[..., Findings] = _signpost(validation.validate)
     estimate: Callable[..., estimation.Estimate] = _signpost(estimation.estimate)
     plan: Callable[..., planning.Plan] = _signpost(uploading.plan)
     upload: Callable[..., uploading.UploadJob] = _signpost(uploading.upload)

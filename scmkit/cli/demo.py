@@ -18,7 +18,8 @@ from scmkit.sandbox import Sandbox, samples
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
 from scmkit.uploading.job import UploadJob, upload
-from scmkit.validation.validate import Findings, validate
+from scmkit.validation.findings import Findings
+from scmkit.validation.validate import validate
 from scmkit.wire.client import Client
 
 SPEED = 30  # a minute of the service's clock is two seconds here, and so are the gateway's 60 s

@@ -249,13 +249,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str], close: float = 0.6) -> str | None:
     """Find the known name that is most like ``name``, disregarding case, blanks and punctuation; at least so close."""
+    by_letters = {letters_of(k): k for k in known}
+    found = difflib.get_close_matches(letters_of(name), list(by_letters), n=1, cutoff=close)
+    return by_letters[found[0]] if found else None
 
-    def plain(text: str) -> str:
-        return "".join(c for c in text.casefold() if c.isalnum())
 
-    by_plain = {plain(k): k for k in known}
-    found = difflib.get_close_matches(plain(name), list(by_plain), n=1, cutoff=close)
-    return by_plain[found[0]] if found else None
+def letters_of(text: str) -> str:
+    """Return the letters and digits of a name, in which its case, blanks and punctuation play no part."""
+    return "".join(c for c in text.casefold() if c.isalnum())
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -75,6 +75,10 @@ class TextColumn:
         """Rows without a text."""
         return np.asarray(self.codes == MISSING)
 
+    def cleared(self, rows: Ints | slice = slice(None)) -> int:
+        """Count the rows, of these, whose text is empty: it clears the field."""
+        return int(np.isin(self.codes[rows], np.flatnonzero(self.texts == "")).sum())
+
 
 def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
     """Turn a column of any dtype into text, see the table at the top of this module.

@@ -27,7 +27,7 @@ from scmkit.journal.journal import UNFINISHED, Journal, Record, StoredCall, exis
 from scmkit.journal.storage import NoLocksError
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
-from scmkit.validation.validate import Findings
+from scmkit.validation.findings import Findings
 
 Where = str | os.PathLike[str] | None
 # What a job that has ended may leave behind, and what may come out otherwise when it is sent again.

@@ -42,7 +42,8 @@ from scmkit.uploading import plans
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.progress import Watcher
-from scmkit.validation.validate import Findings, validate
+from scmkit.validation.findings import Findings
+from scmkit.validation.validate import validate
 from scmkit.widgets.surface import Method, Surface, caused_by, guarded
 from scmkit.widgets.worker import SPACING_S, Worker
 from scmkit.wire.client import Client, ready_client, use

@@ -14,7 +14,7 @@ from scmkit.core import contract, display
 from scmkit.core.display import Html, escape, plural
 from scmkit.panels.account import AccountForm
 from scmkit.steps.choices import FIXES, KEYS, SUFFIXES, Column, Service, Source, Steps, ready_fixes
-from scmkit.validation.validate import SEVERITIES, Findings
+from scmkit.validation.findings import Findings
 from scmkit.widgets.surface import with_places
 
 SHOWN = 10  # rows of a table
@@ -343,10 +343,9 @@ class FindingsSection(Section):
 
 
 def _by_rule(findings: Findings) -> str:
-    groups = _plain(findings.frame).groupby(["severity", "rule", "column"], sort=False, as_index=False)
-    lines = groups.agg(found=("rule", "size"), fixable=("fix", "count"), first=("message", "first"))
-    lines = lines.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable")
-    lines = lines.assign(rule=lines["rule"].str.replace("_", " ")).rename(columns={"first": "for example"})
+    lines = _plain(findings.by_rule).drop(columns=["first_row", "first_line"])
+    lines = lines.assign(rule=lines["rule"].str.replace("_", " "))
+    lines = lines.rename(columns={"findings": "found", "fixes": "fixable", "message": "for example"})
     lines.index = pd.RangeIndex(1, len(lines) + 1)
     return _scrolled(display.table(lines, max_rows=60))
 

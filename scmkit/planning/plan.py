@@ -30,7 +30,8 @@ from scmkit.planning.layout import Draft, Layout, Why, said_seconds
 from scmkit.planning.schedule import Schedule
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Counts, Inventory, count_codes
-from scmkit.validation.validate import Findings, validate
+from scmkit.validation.findings import Findings
+from scmkit.validation.validate import validate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -214,7 +215,7 @@ class Plan:
         """Say what is odd about a plan before anything is sent."""
         found = []
         sent = self.row_codes.iloc[self.order]
-        clears = sum(int((f.take(self.order) == "").sum()) for f in self.fields)
+        clears = sum(f.cleared(self.order) for f in self.fields)
         empty = int(((sent["source"] == "exact") & (sent["codes"] == 0)).sum())
         guessed = int(((sent["source"] == "prior") & (sent["high"] > 1)).sum())
         rejected = np.flatnonzero(self.row_states == RowState.REJECTED)

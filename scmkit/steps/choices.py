@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,13 +19,14 @@ import pandas as pd
 
 from scmkit.core import contract
 from scmkit.core.display import duration, plural, shown
-from scmkit.core.errors import TableError
+from scmkit.core.errors import TableError, letters_of, nearest
 from scmkit.core.lines import lines_of, numbered
 from scmkit.core.texts import ours, text_column
 from scmkit.tables.reading import read_table
 from scmkit.tables.writing import NOTES, with_notes
-from scmkit.validation.dates import is_like_a_date
-from scmkit.validation.validate import Findings, validate
+from scmkit.validation.dates import is_date_by_name, is_like_a_date
+from scmkit.validation.findings import Findings
+from scmkit.validation.validate import validate
 
 if TYPE_CHECKING:
     from scmkit.planning.plan import Plan
@@ -380,17 +380,11 @@ def _same(name: str, known: Iterable[str]) -> str | None:
 
 
 def _alike(name: str, known: Iterable[str]) -> str | None:
-    return next((k for k in known if _plain(k) == _plain(name)), None)
+    return next((k for k in known if letters_of(k) == letters_of(name)), None)
 
 
 def _closest(name: str, known: Iterable[str]) -> str | None:
-    by_plain = {_plain(k): k for k in known}
-    close = difflib.get_close_matches(_plain(name), list(by_plain), n=1, cutoff=CLOSE)
-    return by_plain[close[0]] if close else None
-
-
-def _plain(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum())
+    return nearest(name, known, CLOSE)
 
 
 def _without_match(
@@ -415,14 +409,9 @@ def _column(name: str, cells: pd.Series, field: str | None, why: str) -> Column:
 
 def _kind(field: str, texts: Sequence[str]) -> str:
     words = set(re.split(r"[^a-z]+", field.lower()))
-    if _is_date_by_name(field) or 2 * sum(map(is_like_a_date, texts)) > len(texts):
+    if is_date_by_name(field) or 2 * sum(map(is_like_a_date, texts)) > len(texts):
         return "date"
     return "logistic_unit" if words & LOGISTIC_WORDS else "text"
-
-
-def _is_date_by_name(field: str) -> bool:
-    """What `validate` takes for a date when nobody says."""
-    return "date" in re.split(r"[^a-z]+", field.lower())
 
 
 def likely_key(columns: Sequence[Column]) -> str:
@@ -490,7 +479,7 @@ def fields(steps: Steps) -> Any:
     """Return ``fields=`` of `validate`: the inventory where that says it all, else names with their kinds."""
     defined = fields_of(steps.codes)
     kinds = {c.field: c.kind for c in steps.sent.values() if c.field and c.name != steps.key}
-    by_name = {field: "date" if _is_date_by_name(field) else "text" for field in [*(defined or ()), *kinds]}
+    by_name = {field: "date" if is_date_by_name(field) else "text" for field in [*(defined or ()), *kinds]}
     told = {c.field for c in steps.sent.values() if c.told}
     if all((kinds[f] == "date") == (by_name[f] == "date") and f not in told for f in kinds):
         return None if defined is None or steps.codes is None else steps.codes.table
@@ -532,7 +521,7 @@ def will_happen(plan: Plan, service: Service) -> str:
     calls = plan.calls
     low, mid, high = (int(calls[name].sum()) for name in ("codes_low", "codes_mid", "codes_high"))
     about = f"{mid:,} codes change" if low == high else f"about {mid:,} codes change ({low:,} to {high:,})"
-    clears = sum(int((f.take(plan.order) == "").sum()) for f in plan.fields)
+    clears = sum(f.cleared(plan.order) for f in plan.fields)
     cleared = f"{plural(clears, 'value')} {'is' if clears == 1 else 'are'} cleared" if clears else "no value is cleared"
     left = len(plan.index) - len(plan.order)
     left_out = f"; {plural(left, 'row')} {'is' if left == 1 else 'are'} not sent (errors or duplicates)" if left else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from scmkit.core.display import shown
 from scmkit.core.texts import TextColumn
@@ -36,22 +35,20 @@ _SHAPES = tuple(
 )
 
 
-@dataclass(frozen=True)
-class DateVerdict:
-    """What is wrong with a distinct text of a date column."""
-
-    text: int
-    rule: str
-    message: str
-    fix: str | None
+def is_date_by_name(name: str) -> bool:
+    """Whether a field is taken for a date where nobody says."""
+    return "date" in re.split(r"[^a-z]+", name.lower())
 
 
-def judge_dates(column: TextColumn) -> list[DateVerdict]:
-    """Decide from the whole column which order of day and month is meant."""
+def judge_dates(column: TextColumn) -> dict[int, tuple[str, str, str | None]]:
+    """Return rule, message and fix for each text, told by its position, that is wrong in a column of dates.
+
+    Which order of day and month is meant is decided from the whole column.
+    """
     wrong = {i: text for i, text in enumerate(column.texts) if text and not _is_iso(text)}
     readings = {i: _readings(text) for i, text in wrong.items()}
     orders = {name for each in readings.values() if len(each) == 2 for name in _only_one(each)}
-    return [DateVerdict(i, *_judge_date(text, readings[i], orders)) for i, text in wrong.items()]
+    return {i: _judge_date(text, readings[i], orders) for i, text in wrong.items()}
 
 
 def _only_one(readings: Mapping[str, dt.date | None]) -> list[str]:

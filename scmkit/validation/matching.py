@@ -7,14 +7,16 @@ a row. It says that something is probably wrong with the keys: most often, a spr
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
+from scmkit.core.arrays import Bools, Ints
+from scmkit.core.display import shown
 from scmkit.core.errors import nearest
-from scmkit.core.texts import text_table, whole_number
+from scmkit.core.texts import MISSING, TextColumn, group, our_name, whole_number
 from scmkit.tables.inventory import Inventory, count_codes
 
 HARDLY = 0.05  # of the key values; where fewer match, the keys are probably written otherwise [assumed]
@@ -91,11 +93,59 @@ def known_keys(inventory: Inventory | None, keys: list[str], sample_fraction: fl
     """Look up the key values of an inventory; None without one."""
     if inventory is None:
         return None
-    if isinstance(inventory, pd.DataFrame):
-        cells = [column.take(np.arange(len(inventory))) for column in text_table(inventory, keys).values()]
-        rows = [row for row in zip(*cells, strict=True) if all(row)]
-        return KnownKeys(frozenset(rows), len(rows), sample_fraction == 1)
     counts = count_codes(inventory, keys)
-    columns = [counts[key].to_numpy(dtype=object).tolist() for key in keys]
-    codes = counts[next(name for name in counts.columns if name not in keys)]
-    return KnownKeys(frozenset(zip(*columns, strict=True)), int(codes.sum()), sample_fraction == 1)
+    values = zip(*(counts[key] for key in keys), strict=True)
+    return KnownKeys(frozenset(values), int(counts[our_name("codes", keys)].sum()), sample_fraction == 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Unmatched:
+    """Key values that are not in the inventory.
+
+    Attributes
+    ----------
+    keys, matched : int
+        How many key values the table has, and of how many the inventory has codes.
+    groups : array of int64, shape (rows,)
+        The number of each row's key value; -1 where it is blank.
+    verdicts : dict of int to (message, fix)
+        Of the key values that the inventory lacks.
+    padded : dict of int to str
+        What those of them are that lack zeros in front.
+    example : tuple of str
+        One of these: what the table holds, and the inventory.
+    """
+
+    keys: int
+    matched: int
+    groups: Ints
+    verdicts: Mapping[int, tuple[str, str | None]]
+    padded: Mapping[int, str]
+    example: tuple[str, str]
+
+    @classmethod
+    def among(cls, keys: list[TextColumn], blank_key: Bools, held: KnownKeys) -> Unmatched:
+        """Look up each key value once."""
+        groups = np.where(blank_key, MISSING, group(keys, len(blank_key))[0])
+        of, first = np.unique(groups, return_index=True)
+        of, first = of[of != MISSING], first[of != MISSING]
+        values = dict(zip(of.tolist(), zip(*(c.take(first) for c in keys), strict=True), strict=True))
+        absent = {g: value for g, value in values.items() if not held.has(value)}
+        padded = {g: full for g, value in absent.items() if (full := held.padded(value)) is not None}
+        told = absent if held.whole else {g: absent[g] for g in padded}
+        verdicts: dict[int, tuple[str, str | None]] = {}
+        for g, value in told.items():
+            look = g not in padded and len(value) == 1 and len(verdicts) < len(padded) + LOOKED_UP
+            verdicts[g] = (
+                _absent(", ".join(value), padded.get(g), held.alike(value[0]) if look else None),
+                padded.get(g),
+            )
+        example = next(((absent[g][0], full) for g, full in padded.items()), ("", ""))
+        return cls(len(of), len(of) - len(absent), groups, verdicts, padded, example)
+
+
+def _absent(text: str, full: str | None, near: str | None) -> str:
+    words = f"no code in the inventory has {shown(text)}"
+    if full is not None:
+        return f"{words}, and some have {shown(full)}: zeros in front are missing"
+    return f"{words}; did you mean {near!r}?" if near is not None else f"{words}: it would select none of them"

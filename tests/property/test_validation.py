@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scmkit.core.texts import text_table
-from scmkit.validation.validate import RULES, validate
+from scmkit.validation.table import RULES
+from scmkit.validation.validate import validate
 
 anything = st.one_of(
     st.none(),

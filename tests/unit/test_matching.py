@@ -9,8 +9,8 @@ from click.testing import CliRunner
 import scmkit
 from scmkit.cli.commands import main
 from scmkit.core.errors import MissingColumnError, ValidationError
+from scmkit.validation.findings import Findings
 from scmkit.validation.matching import KnownKeys
-from scmkit.validation.validate import Findings
 
 KEY = "lot_number"
 SHORT = ["22", "42", "53", "102"]

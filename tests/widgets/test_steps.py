@@ -15,7 +15,7 @@ from scmkit.steps import choices
 from scmkit.steps.choices import FIXES, Source, Steps
 from scmkit.tables.writing import NOTES
 from scmkit.uploading.progress import seconds_left
-from scmkit.validation.validate import RULES
+from scmkit.validation.table import RULES
 
 
 def source(frame: pd.DataFrame, name: str = "df") -> Source:
