@@ -10,10 +10,11 @@ import pandas as pd
 
 from scmkit import panels
 from scmkit.estimation import estimate as estimation
-from scmkit.planning import plan as planning
+from scmkit.planning.plan import Plan
 from scmkit.simulation import simulate as simulation
 from scmkit.tables.arguments import public
 from scmkit.uploading import job as uploading
+from scmkit.uploading import plans
 from scmkit.validation import validate as validation
 from scmkit.validation.findings import Findings
 
@@ -37,12 +38,12 @@ class ScmAccessor:
 
     validate: Callable[..., Findings] = _signpost(validation.validate)
     estimate: Callable[..., estimation.Estimate] = _signpost(estimation.estimate)
-    plan: Callable[..., planning.Plan] = _signpost(uploading.plan)
+    plan: Callable[..., Plan] = _signpost(plans.plan)
     upload: Callable[..., uploading.UploadJob] = _signpost(uploading.upload)
 
     panel: Callable[..., Any] = _signpost(panels.panel)
 
-    @public(depths=False, options_of=uploading.plan)  # before the plan, which may take its time
+    @public(depths=False, options_of=plans.plan)  # before the plan, which may take its time
     def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:
         """Plan, then see `scmkit.simulate`."""
         return simulation.simulate(self.plan(*args, **options), trials=trials, seed=seed)

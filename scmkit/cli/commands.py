@@ -31,7 +31,7 @@ from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.plans import plan as make_plan
 from scmkit.uploading.resume import resume as resume_job
 from scmkit.validation.validate import validate as find
-from scmkit.wire.client import Client, current_service
+from scmkit.wire.client import Client
 
 TABLE = click.argument("table", type=click.Path(path_type=Path))
 KEY = click.option(
@@ -132,7 +132,7 @@ def validate(
 @plan_options
 def plan(table: Path, pad_to: tuple[str, ...], **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
-    made = _plan(_read(table, pad_to), service=current_service(), **options)
+    made = _plan(_read(table, pad_to), **options)
     _say_plan(made)
     _say(made.calls.to_string(max_rows=30))
 
@@ -157,7 +157,7 @@ def upload(
         if destination is not None:
             check(destination)
     df = _read(table, pad_to)
-    made = _plan(df, service=(base_url or current_service()).rstrip("/"), **options)
+    made = _plan(df, service=base_url and base_url.rstrip("/"), **options)
     client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
     _say_plan(made)
     job = _ended(upload_plan(made, client, wait=False, verify=verify, anyway=anyway), **asked)

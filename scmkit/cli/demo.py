@@ -12,12 +12,13 @@ import pandas as pd
 
 from scmkit.core import display
 from scmkit.core.errors import GatewayTimeoutError
-from scmkit.planning.plan import Plan, plan
+from scmkit.planning.plan import Plan
 from scmkit.plots import results as plots
 from scmkit.sandbox import Sandbox, samples
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
 from scmkit.uploading.job import UploadJob, upload
+from scmkit.uploading.plans import plan
 from scmkit.validation.findings import Findings
 from scmkit.validation.validate import validate
 from scmkit.wire.client import Client
@@ -44,8 +45,8 @@ def run(report: Path, say: Say) -> bool:
         say(f"(its clock runs {SPEED} times faster than yours)\n")
         findings = _validate(inventory, say)
         _naive(client, sandbox, inventory, say)
-        by_code = plan(samples.codes_table(inventory), inventory=inventory)
-        by_lot = plan(samples.lots_table(inventory), key="lot_number", inventory=inventory)
+        by_code = plan(samples.codes_table(inventory), inventory=inventory, journal=False)
+        by_lot = plan(samples.lots_table(inventory), key="lot_number", inventory=inventory, journal=False)
         risk = simulate(by_lot, trials=2_000, seed=1)
         say("4. The plan by lot instead\n" + _indent(by_lot.summary()) + f"\n   simulated: {risk.summary()}\n")
         say("5. Upload")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -25,27 +26,35 @@ from scmkit.estimation.fitting import NAMES
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.journal import UNFINISHED, Journal, Record, StoredCall, existing, known, place, task_in
 from scmkit.journal.storage import NoLocksError
+from scmkit.planning.layout import Layout
+from scmkit.planning.load import Load, Terms
 from scmkit.planning.plan import Plan
+from scmkit.planning.schedule import running_total
 from scmkit.tables.arguments import public
 from scmkit.validation.findings import Findings
 
 Where = str | os.PathLike[str] | None
 # What a job that has ended may leave behind, and what may come out otherwise when it is sent again.
 FAILED = (RowState.REJECTED, RowState.UNMATCHED, RowState.UNVERIFIED, RowState.UNKNOWN, RowState.CANCELLED)
+_TIME = "datetime64[us, UTC]"
 _JOBS = {
-    "id": "object", "created": "datetime64[us, UTC]", "state": "object", "rows": "int64", "applied": "int64",
+    "id": "object", "created": _TIME, "state": "object", "rows": "int64", "applied": "int64",
     "not_applied": "int64", "result": "object", "unfinished": "int64", "key": "object", "service": "object",
     "error": "object",
 }  # fmt: skip
 _CALLS = {
-    "job": "object", "call": "int64", "at": "datetime64[us, UTC]", "key": "object", "codes": "float64",
+    "job": "object", "call": "int64", "at": _TIME, "key": "object", "codes": "float64",
     "items": "int64", "bytes": "int64", "seconds": "float64", "timed_out": "bool", "mode": "object",
     "outcome": "object", "service": "object", "key_value": "object", "codes_affected": "Int64",
 }  # fmt: skip
 _TOTALS = {"failed": "int64", "codes": "Int64", "seconds": "float64", "open_tasks": "int64"}
 _TASKS = {
-    "task_id": "object", "job": "object", "call": "int64", "at": "datetime64[us, UTC]", "state": "object",
+    "task_id": "object", "job": "object", "call": "int64", "at": _TIME, "state": "object",
     "codes_affected": "Int64", "seconds": "float64", "finished": "bool",
+}  # fmt: skip
+_ATTEMPTS = {
+    "at": _TIME, "bytes": "int64", "outcome": "object", "status": "Int64", "seconds": "float64", "codes": "Int64",
+    "task_id": "object", "message": "object",
 }  # fmt: skip
 
 
@@ -70,9 +79,7 @@ def jobs(journal: Where = None) -> pd.DataFrame:
     with existing(journal) as book:
         sql = "select id, created, service, state, error, rows from jobs order by rowid"
         lines = [] if book is None else [_job_line(book, book.row_states(line[0]), *line) for line in book.query(sql)]
-    frame = pd.DataFrame(lines, columns=list(_JOBS))
-    frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
-    return frame.astype(_JOBS)
+    return _framed(lines, _JOBS)
 
 
 @public()
@@ -94,9 +101,9 @@ def history(journal: Where = None) -> pd.DataFrame:
     """
     with existing(journal) as book:
         if book is None:
-            return _framed([])
+            return _framed_calls([])
         jobs = book.query("select id, service from jobs order by rowid")
-        return _framed([line for job, service in jobs for line in _call_lines(book, job, service)])
+        return _framed_calls(line for job, service in jobs for line in _call_lines(book, job, service))
 
 
 def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
@@ -122,25 +129,18 @@ def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
             row_states = book.row_states(job)
             known[job] = mark, _job_line(book, row_states, job, *facts) | _totals(book, row_states, job)
         lines.append(known[job][1])
-    frame = pd.DataFrame(lines, columns=[*_JOBS, *_TOTALS])
-    frame["created"] = pd.to_datetime(frame["created"], unit="s", utc=True)
-    return frame.astype(_JOBS | _TOTALS)
+    return _framed(lines, _JOBS | _TOTALS)
 
 
 def tasks(book: Journal, job: str) -> pd.DataFrame:
     """List the tasks that a job made: ``job``, ``call``, ``at``, and what the service said last."""
-    frame = pd.DataFrame(_task_lines(book, job), columns=list(_TASKS))
-    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
-    return frame.astype(_TASKS)
+    return _framed(_task_lines(book, job), _TASKS)
 
 
 def attempts(book: Journal, job: str, call: int) -> pd.DataFrame:
     """List every attempt to make a call, oldest first; without an ``outcome`` there is no answer on record."""
-    columns = "at, bytes, outcome, status, seconds, codes, task as task_id, message"
-    found = book.query(f"select {columns} from attempts where job = ? and call = ? order by id", job, call)  # noqa: S608
-    frame = pd.DataFrame(found, columns=[name.split()[-1] for name in columns.split(", ")])
-    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
-    return frame.astype({"status": "Int64", "codes": "Int64"})
+    sql = "select at, bytes, outcome, status, seconds, codes, task, message from attempts where job = ? and call = ?"
+    return _framed(book.query(f"{sql} order by id", job, call), _ATTEMPTS)
 
 
 def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = None) -> pd.DataFrame:
@@ -181,20 +181,27 @@ def recent_calls(service: str, key: str, journal: Where = None, jobs: int = 20, 
     No more is read than that takes, however much the journal holds: an upload begins with it.
     """
     if not place(journal).exists():
-        return _framed([])
+        return _framed_calls([])
     latest = "select id from jobs where service = ? order by rowid desc limit ?"
     lines: list[dict[str, Any]] = []
     with Journal(journal) as book:
         for (job,) in book.query(latest, service, jobs):
             if len(lines) < calls and _key_of(book, job) == key:
                 lines += _call_lines(book, job, service, calls - len(lines))
-    return _framed(lines)
+    return _framed_calls(lines)
 
 
-def _framed(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(lines, columns=list(_CALLS)).sort_values("at", kind="stable", ignore_index=True)
-    frame["at"] = pd.to_datetime(frame["at"], unit="s", utc=True)
-    return frame.astype(_CALLS)
+def _framed(lines: Iterable[Any], kinds: dict[str, str]) -> pd.DataFrame:
+    """Make a frame with columns of these kinds; times are seconds since 1970."""
+    frame = pd.DataFrame(lines, columns=list(kinds))
+    for name, kind in kinds.items():
+        if kind == _TIME:
+            frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
+    return frame.astype(kinds)
+
+
+def _framed_calls(lines: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    return _framed(sorted(lines, key=itemgetter("at")), _CALLS)
 
 
 def begin(job: str, plan: Plan, service: str, book: Journal, check: Callable[[Journal], object]) -> Record:
@@ -246,33 +253,31 @@ def parts_of(plan: Plan) -> dict[str, Any]:
 
 def plan_of(parts: dict[str, Any], stored_calls: Sequence[StoredCall]) -> Plan:
     """Put a plan together again, from its parts and the calls that it planned."""
-    facts = parts["plan"]
     keys, fields = columns_of(parts)
-    planned = [t for t in stored_calls if t.parent is None]
-    codes = _row_codes(parts, np.array([*facts["sources"], None], dtype=object)[parts["row source"]], facts["level"])
-    index = _index(facts["index"], len(codes))
-    return Plan(
-        key=tuple(k.name for k in keys),
-        keys=keys,
-        fields=fields,
-        index=index,
-        order=np.concatenate([t.rows for t in planned] or [np.zeros(0, dtype=np.int64)]),
-        offsets=np.cumsum([0, *(len(t.rows) for t in planned)]),
-        is_async=np.array([t.mode is Mode.ASYNC for t in planned], dtype=bool),
-        whys=parts["whys"],
-        row_codes=codes,
-        row_states=parts["fates"],
-        findings=_findings(facts["reasons"], parts["fates"], index),
-        estimate=_estimate(keys, codes, facts["level"]),
-        service_time=_service_time(parts),
-        risk=facts["risk"],
-        timeout_s=facts["timeout_s"],
-        workers=facts["workers"],
-        mode=facts["mode"],
-        choice=facts["choice"],
-        assumptions=msgspec.convert(facts["assumptions"], contract.Assumptions),
+    facts, row_states = parts["plan"], parts["fates"]
+    index = _index(facts["index"], len(row_states))
+    load = Load(
+        keys=keys, fields=fields, index=index, row_states=row_states,
+        findings=_findings(facts["reasons"], row_states, index),
         defined_fields=None if facts["defined_fields"] is None else frozenset(facts["defined_fields"]),
-    )
+    )  # fmt: skip
+    planned = [call for call in stored_calls if call.parent is None]
+    layout = Layout(
+        order=np.concatenate([call.rows for call in planned] or [np.zeros(0, dtype=np.int64)]),
+        offsets=running_total([len(call.rows) for call in planned]),
+        is_async=np.array([call.mode is Mode.ASYNC for call in planned], dtype=bool),
+        whys=parts["whys"], choice=facts["choice"],
+    )  # fmt: skip
+    return Plan(load, _terms(parts, keys), layout)
+
+
+def _terms(parts: dict[str, Any], keys: tuple[TextColumn, ...]) -> Terms:
+    facts = parts["plan"]
+    codes = _row_codes(parts, np.array([*facts["sources"], None], dtype=object)[parts["row source"]], facts["level"])
+    same = {name: facts[name] for name in ("risk", "timeout_s", "workers", "mode")}
+    assumptions = msgspec.convert(facts["assumptions"], contract.Assumptions)
+    known = _estimate(keys, codes, facts["level"])
+    return Terms(estimate=known, row_codes=codes, service_time=_service_time(parts), assumptions=assumptions, **same)
 
 
 def _service_time(parts: dict[str, Any]) -> ServiceTime:
@@ -398,14 +403,13 @@ def _job_line(
 ) -> dict[str, Any]:  # fmt: skip
     if state == "running" and not book.is_running(job):
         state = "interrupted"
-    facts = book.parts(job, "plan")["plan"]
     applied = (row_states == RowState.APPLIED).sum()
     not_applied = rows - applied - (row_states == RowState.SUPERSEDED).sum()
     return {
         "id": job, "created": created, "state": state, "rows": rows, "applied": applied, "not_applied": not_applied,
         "result": state_words(state, rows, applied, not_applied),
         "unfinished": 0 if state == "complete" else np.isin(row_states, UNFINISHED).sum(),
-        "key": " + ".join(facts["columns"][: facts["keys"]]), "service": service, "error": error,
+        "key": _key_of(book, job), "service": service, "error": error,
     }  # fmt: skip
 
 

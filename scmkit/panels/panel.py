@@ -29,7 +29,6 @@ from scmkit.core.texts import ours
 from scmkit.core.token import Token
 from scmkit.panels import sections
 from scmkit.panels.sections import NOT_SENT, NOTHING, OTHER, change
-from scmkit.planning import plan as planning
 from scmkit.planning.plan import Plan
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.steps import choices
@@ -532,7 +531,7 @@ class Panel(Surface):
         if made is None or was.service != chosen.service:
             made = self._plan(before.table, chosen)
         elif (was.mode, was.risk) != (chosen.mode, chosen.risk):
-            made = replace(made, risk=chosen.risk).otherwise(chosen.mode)
+            made = made.with_terms(risk=chosen.risk).otherwise(chosen.mode)
         else:
             return replace(before, steps=chosen)
         lines = [made.estimate.summary(), *made.summary().splitlines()]
@@ -541,15 +540,14 @@ class Panel(Surface):
         return Checked(chosen, before.table, before.findings, made, words=words, changes=before.changes)
 
     def _plan(self, table: pd.DataFrame, chosen: Steps) -> Plan:
-        options = choices.options(chosen)
-        if self._service is None:
-            made = planning.plan(table, **options)
-        else:
-            service = self._service.client.base_url
-            assumed = self._service.client.assumptions
-            made = plans.plan(table, service=service, journal=self._journal, assumptions=assumed, **options)
+        known: dict[str, Any] = {"journal": False}
+        if self._service is not None:
+            client = self._service.client
+            known = {"journal": self._journal, "service": client.base_url, "assumptions": client.assumptions}
+        made = plans.plan(table, **choices.options(chosen), **known)
         # Names that the user alone gave are no evidence of what the campaign defines.
-        return made if choices.fields_of(chosen.codes) is not None else replace(made, defined_fields=None)
+        proven = choices.fields_of(chosen.codes) is not None
+        return made if proven else replace(made, load=replace(made.load, defined_fields=None))
 
     def _compare(self) -> None:
         checked = self._checked

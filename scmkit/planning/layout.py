@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scmkit.core import contract
 from scmkit.core.arrays import Bools, Floats, Ints, RowStates
-from scmkit.core.texts import TextColumn, group
-from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
-from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning import bodies
-from scmkit.planning.schedule import INTERVAL_S, Schedule, play
+from scmkit.core.texts import group
+from scmkit.estimation.fan_out import Uncertain
+from scmkit.planning.load import Load, Terms
+from scmkit.planning.schedule import INTERVAL_S, Schedule, play, running_total
 
 # More tasks must save a share of the time: a sync answer names each row's state, a task only counts codes.
 WORTH_TASKS = 0.94
@@ -58,61 +57,72 @@ class Why(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Calls as arrays."""
+    """Calls as arrays.
+
+    Attributes
+    ----------
+    order : array of int64
+        Row positions, call after call.
+    offsets : array of int64, shape (calls + 1,)
+        Call ``c`` holds ``order[offsets[c]:offsets[c + 1]]``.
+    is_async : array of bool, shape (calls,)
+    whys : array of int8, shape (calls,)
+        See `Why`.
+    choice : str
+        Why these calls and no others, in words.
+    """
 
     order: Ints
     offsets: Ints
     is_async: Bools
     whys: RowStates
+    choice: str = ""
+
+    @property
+    def probes(self) -> bool:
+        """Whether the first call goes out alone, to tell how fast the service is."""
+        return len(self.whys) > 0 and bool(self.whys[0] == Why.PROBE)
+
+    def schedule(self, terms: Terms) -> Schedule:
+        """Return the calls as the simulation plays them."""
+        counts = Uncertain(*(values[self.order] for values in terms.counts))
+        return Schedule.of_rows(
+            self.is_async, self.offsets, counts, terms.estimate.level, model=terms.service_time,
+            workers=terms.workers, timeout_s=terms.timeout_s, assumed=terms.assumptions, probes=self.probes,
+        )  # fmt: skip
 
 
 Packed = tuple[Ints, Ints]  # row positions, call after call, and the rows of each call
 
 
 @dataclass(frozen=True, eq=False)
-class Draft:
-    """What a plan is chosen from."""
+class Packer:
+    """Puts the rows of a load into calls."""
 
-    keys: tuple[TextColumn, ...]
-    fields: tuple[TextColumn, ...]
-    codes: pd.DataFrame
-    live: Ints
-    service_time: ServiceTime
-    risk: float
-    timeout_s: float
-    workers: int
-    assumptions: contract.Assumptions
-    level: float = 0.95
+    load: Load
+    terms: Terms
 
-    @cached_property
+    @property
     def high(self) -> Floats:
         """Each row's upper estimate of codes."""
-        return np.asarray(self.codes["high"], dtype=float)
+        return self.terms.counts.high
 
     @cached_property
     def weight(self) -> Floats:
         """Each row's upper codes plus what an item costs, in codes."""
-        per_code = max(float(self.service_time.per_code_s.mean()), 1e-12)
-        return np.asarray(self.high + float(self.service_time.per_item_s.mean()) / per_code)
+        service = self.terms.service_time
+        per_code = max(float(service.per_code_s.mean()), 1e-12)
+        return np.asarray(self.high + float(service.per_item_s.mean()) / per_code)
 
     @cached_property
     def limit(self) -> float:
         """The weight that one sync call may have within the risk."""
-        return float(self.service_time.max_codes(self.risk, self.timeout_s, items=0))
-
-    @cached_property
-    def item_bytes(self) -> Ints:
-        """Each row's bytes as an item of a sync call."""
-        return bodies.item_bytes(self.keys[0], self.fields)
+        return float(self.terms.service_time.max_codes(self.terms.risk, self.terms.timeout_s, items=0))
 
     @cached_property
     def heaviest_first(self) -> Ints:
         """The live rows by falling weight."""
-        return self.live[np.argsort(-self.weight[self.live], kind="stable")]
-
-    @cached_property
-    def _is_live(self) -> Bools:
-        return np.isin(np.arange(len(self.high)), self.live)
+        return self.load.live[np.argsort(-self.weight[self.load.live], kind="stable")]
 
     @cached_property
     def sharing(self) -> Ints:
@@ -121,31 +131,25 @@ class Draft:
         Where a key value selects an unknown number of codes, a task of several could not say which of them
         matched; then each row has its own.
         """
-        if not self._can_share:
+        if not (self.terms.assumptions.is_unique(self.load.key) or self.terms.exact):
             return np.arange(len(self.high))
-        return group([*self.fields, *self.keys[1:]], len(self.high))[0]
+        return group([*self.load.fields, *self.load.keys[1:]], len(self.high))[0]
 
-    @property
-    def _can_share(self) -> bool:
-        unique = self.assumptions.is_unique(k.name for k in self.keys)
-        return unique or bool((self.codes["source"] == "exact").all())
-
-    def choose(self, mode: str, batch: int | None = None) -> tuple[Layout, str]:
-        """Return the layout for a mode, and in words why it was chosen."""
-        nothing = np.zeros(len(self.high), dtype=bool)
-        if mode == "async" or len(self.keys) > 1:
+    def choose(self, batch: int | None = None) -> Layout:
+        """Return the layout for the mode that was asked for, with the reason in words."""
+        mode, nothing = self.terms.mode, np.zeros(len(self.high), dtype=bool)
+        if mode == "async" or len(self.load.keys) > 1:
             words = "mode='async' was asked for" if mode == "async" else "several key columns need async calls"
-            return self.best([~nothing])[0], words
+            return replace(self.best([~nothing])[0], choice=words)
         if mode == "sync" and batch is not None:
-            return self._fixed(batch), f"{batch:,} rows a sync call were asked for"
+            return replace(self._fixed(batch), choice=f"{batch:,} rows a sync call were asked for")
         if mode == "sync":
-            return self.best([nothing])[0], "mode='sync' was asked for"
+            return replace(self.best([nothing])[0], choice="mode='sync' was asked for")
         layout, seconds = self.best(self._ways())
         layout = self._probing(layout)
         _, all_async = self.best([~nothing])
-        if layout.is_async.all():
-            return layout, "auto: all async ends first"
-        return layout, f"auto: all async would take {all_async / max(seconds, 1e-9):,.1f} times as long"
+        longer = f"would take {all_async / max(seconds, 1e-9):,.1f} times as long"
+        return replace(layout, choice=f"auto: all async {'ends first' if layout.is_async.all() else longer}")
 
     def _probing(self, layout: Layout) -> Layout:
         """Let a small call go out first where nobody knows yet how fast the service is, and others are not safe.
@@ -153,8 +157,8 @@ class Draft:
         It holds the lightest rows, as many as the documentation calls safe: enough to tell a service that is several
         times slower from one that is not.
         """
-        heavy = _sum(self.high[layout.order], layout.offsets) > contract.SAFE_CODES
-        if not self.service_time.untested or not np.any(heavy & ~layout.is_async):
+        heavy = per_call(self.high[layout.order], layout.offsets) > contract.SAFE_CODES
+        if not self.terms.service_time.untested or not np.any(heavy & ~layout.is_async):
             return layout
         call = len(layout.whys) - 1  # sync calls come last, the largest first
         first, last = int(layout.offsets[call]), int(layout.offsets[call + 1])
@@ -164,7 +168,7 @@ class Draft:
         sizes = np.diff(layout.offsets)
         sizes[call] -= moved
         left = sizes > 0
-        offsets = np.concatenate([[0], np.cumsum([moved, *sizes[left]])]).astype(np.int64)
+        offsets = running_total(np.append(moved, sizes[left]))
         is_async, whys = np.append(False, layout.is_async[left]), np.append(Why.PROBE, layout.whys[left])
         return Layout(order, offsets, is_async, whys.astype(np.int8))
 
@@ -177,24 +181,15 @@ class Draft:
         assert best is not None  # noqa: S101 - nothing is slower than for ever
         return best
 
-    def schedule(self, layout: Layout) -> Schedule:
-        """Return a layout's calls as the simulation plays them."""
-        rows = Uncertain(*(self.codes[name].to_numpy(dtype=float)[layout.order] for name in Uncertain._fields))
-        calls = sum_counts(rows, layout.offsets, self.level)
-        return Schedule(
-            layout.is_async, np.diff(layout.offsets), Bounds(*calls[:3]), self.service_time, self.workers,
-            self.timeout_s, self.assumptions, rows.codes, (calls.shared / np.maximum(calls.sd, 1e-9)) ** 2, self.level,
-            probes=len(layout.whys) > 0 and layout.whys[0] == Why.PROBE,
-        )  # fmt: skip
-
     def _quickest(self, to_task: Bools, below: float) -> tuple[Layout, float] | None:
         """Return the best layout with these rows as tasks, if its prediction lies below some seconds."""
-        if np.count_nonzero(np.bincount(self.sharing[to_task & self._is_live])) * INTERVAL_S >= below:
+        rows = self.heaviest_first
+        if np.count_nonzero(np.bincount(self.sharing[rows[to_task[rows]]])) * INTERVAL_S >= below:
             return None  # the pace alone takes longer
         tried: list[tuple[Layout, Floats]] = []
         least = below
         for layout in self._layouts(to_task):
-            schedule = self.schedule(layout)
+            schedule = layout.schedule(self.terms)
             if schedule.least_ends().mean() >= least and tried:
                 continue
             tried.append((layout, _ends(schedule)))
@@ -217,14 +212,14 @@ class Draft:
         """Tasks go out first: the service works on them beside the sync calls."""
         order, sizes = (np.concatenate(pair) for pair in zip(tasks, sync, strict=True))
         is_async = np.arange(len(sizes)) < len(tasks[1])
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        offsets = running_total(sizes)
         return Layout(order, offsets, is_async, self._whys(order, offsets, is_async))
 
     def _fixed(self, batch: int) -> Layout:
         """So many rows a sync call, in the table's order, whatever the risk."""
-        sizes = np.diff(np.append(np.arange(0, len(self.live), batch), len(self.live)))
-        nothing = np.zeros(0, dtype=np.int64)
-        return self._joined((nothing, nothing), (self.live, sizes))
+        rows = self.load.live
+        sizes = np.diff(np.append(np.arange(0, len(rows), batch), len(rows)))
+        return self._joined((rows[:0], rows[:0]), (rows, sizes))
 
     def _ways(self) -> list[Bools]:
         """Which rows go to tasks: those too risky for sync; sets of equal rows from some size on; the heaviest."""
@@ -235,36 +230,35 @@ class Draft:
         size[rows] = counts[inverse]
         ways = [forced | (size >= least) for least in (np.inf, 1000, 100, 10, 2)]
         by_set = np.lexsort((inverse, -np.bincount(inverse, weight[rows])[inverse])) if len(rows) else rows
-        servers = self.assumptions.parallel_tasks
+        servers = self.terms.assumptions.parallel_tasks
         for order in (rows, rows[by_set]):
             share = np.ones(len(weight))
             share[order] = np.cumsum(weight[order]) / max(weight[order].sum(), 1e-12)
-            ways += [forced | (share <= part * servers / (servers + self.workers)) for part in BESIDE]
+            ways += [forced | (share <= part * servers / (servers + self.terms.workers)) for part in BESIDE]
         distinct = {way[rows].tobytes(): way for way in ways}
         return sorted(distinct.values(), key=lambda way: int(way[rows].sum()))
 
     def _task_packings(self, rows: Ints) -> list[Packed]:
         """Rows that can share a task go together, as many as a body holds, or cut for the service's servers."""
         total = float(self.weight[rows].sum())
-        shares = [total / (self.assumptions.parallel_tasks * waves) for waves in TASK_WAVES]
+        shares = [total / (self.terms.assumptions.parallel_tasks * waves) for waves in TASK_WAVES]
         packed = [self._task_calls(rows, limit) for limit in (np.inf, *shares)]
         return list({sizes.tobytes(): (order, sizes) for order, sizes in packed}.values())
 
     def _task_calls(self, rows: Ints, limit: float) -> Packed:
         """Pack tasks of at most this weight, the one with the most codes first."""
         order = rows[np.argsort(self.sharing[rows], kind="stable")]
-        envelope = int(np.max(self.item_bytes[self.live], initial=0)) + 200  # one row's values, names and brackets
-        room = float(self.assumptions.max_body_bytes - envelope)
-        key_bytes = bodies.text_bytes(self.keys[0])[order] + 1
-        sizes = _pack([key_bytes, self.weight[order]], [room, limit], self.sharing[order])
+        envelope = int(np.max(self.load.item_bytes[self.load.live], initial=0)) + 200  # a row's values, names, brackets
+        room = float(self.terms.assumptions.max_body_bytes - envelope)
+        sizes = _pack([self.load.key_bytes[order], self.weight[order]], [room, limit], self.sharing[order])
         return self._largest_first(order, sizes)
 
     def _sync_packings(self, rows: Ints) -> Iterator[Packed]:
         """As few calls as the risk allows; or as many as suit the workers, of one size or tapering off."""
-        room = float(self.assumptions.max_body_bytes - bodies.sync_envelope_bytes(self.keys[0]))
+        room = float(self.terms.assumptions.max_body_bytes - self.load.envelope_bytes)
         alone = rows[self.weight[rows] > self.limit]
         rows = rows[len(alone) :]
-        weight, size = self.weight[rows], self.item_bytes[rows]
+        weight, size = self.weight[rows], self.load.item_bytes[rows]
         few = _pack([size, weight], [room, self.limit])
         yield self._largest_first(np.concatenate([alone, rows]), np.concatenate([np.ones_like(alone), few]))
         for targets in self._targets(len(few), float(weight.sum())) if len(rows) else ():
@@ -278,8 +272,9 @@ class Draft:
 
     def _targets(self, fewest: int, total: float) -> Iterator[Floats]:
         """The weights of a number of calls, worth trying; no more than pays under the pace."""
-        waves = [self.workers * wave for wave in (*WAVES, -(-fewest // self.workers), 1 - (-fewest // self.workers))]
-        numbers = {*(max(1, self.workers * part // 4) for part in (1, 2, 3)), fewest, *waves}
+        workers, least = self.terms.workers, -(-fewest // self.terms.workers)
+        waves = [workers * wave for wave in (*WAVES, least, least + 1)]
+        numbers = {*(max(1, workers * part // 4) for part in (1, 2, 3)), fewest, *waves}
         for number in sorted(n for n in numbers if n >= fewest):
             yield np.full(number, total / number)
             for last in TAPERS if number > 1 else ():
@@ -288,8 +283,8 @@ class Draft:
 
     def _largest_first(self, order: Ints, sizes: Ints) -> Packed:
         """Put the calls with the most work first: the last ones to start should be short."""
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        by_work = np.argsort(-_sum(self.weight[order], offsets), kind="stable")
+        offsets = running_total(sizes)
+        by_work = np.argsort(-per_call(self.weight[order], offsets), kind="stable")
         starts = np.repeat(offsets[:-1][by_work], sizes[by_work])
         ends = np.cumsum(sizes[by_work])
         within = np.arange(len(order)) - np.repeat(ends - sizes[by_work], sizes[by_work])
@@ -303,7 +298,7 @@ class Draft:
             [
                 ~is_async & risky,
                 ~is_async,
-                np.full(len(sizes), len(self.keys) > 1),
+                np.full(len(sizes), len(self.load.keys) > 1),
                 (sizes == 1) & risky,
                 sizes > 1,
                 np.full(len(sizes), not is_async.all()),
@@ -345,10 +340,9 @@ def _as_quick(ends: Floats, quickest: Floats) -> bool:
     return bool(longer.mean() <= (AS_QUICK - 1) * quickest.mean() + by_chance)
 
 
-def _sum(values: Floats, offsets: Ints) -> Floats:
+def per_call(values: Any, offsets: Ints) -> Any:
     """Add up the values of each call."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    return np.asarray(total[offsets[1:]] - total[offsets[:-1]])
+    return np.diff(running_total(values)[offsets])
 
 
 def _deal(weights: Floats, targets: Floats) -> Ints:
@@ -389,7 +383,7 @@ def _pack(sizes: list[NDArray[np.generic]], limits: list[float], groups: Ints | 
     groups : array of int64, optional
         Rows of different groups need different calls; those of one lie side by side.
     """
-    totals = [np.concatenate([[0.0], np.cumsum(np.asarray(each, dtype=float))]) for each in sizes]
+    totals = [running_total(np.asarray(each, dtype=float)) for each in sizes]
     most = [limit * (1 + 1e-9) for limit in limits]
     rows = len(sizes[0])
     first = np.zeros(min(rows, 1), dtype=np.int64) if groups is None else _begins(groups)

@@ -1,41 +1,32 @@
-"""From a table and an estimate to a plan: which rows go in which call, sync or async, and why.
+"""A plan: what is sent, in which calls, sync or async, and why; in words and tables.
 
-A plan is arrays: ``order`` holds row positions, call after call, and ``offsets`` where each call begins. Bodies are
-made from columns when a call goes out. Nothing here touches the network.
+Bodies are made from columns when a call goes out. Nothing here touches the network or the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from scmkit.core import contract, display, results
-from scmkit.core.arrays import Bools, Ints, RowStates
+from scmkit.core.arrays import Ints
 from scmkit.core.display import duration, percent, plural
-from scmkit.core.errors import PlanError, did_you_mean, nearest
+from scmkit.core.errors import did_you_mean
 from scmkit.core.lines import place
-from scmkit.core.texts import TextColumn, columns_of, group, text_table
 from scmkit.core.values import Mode, RowState
-from scmkit.estimation.estimate import Estimate, codes_per_row
-from scmkit.estimation.estimate import estimate as estimate_codes
-from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning import bodies
-from scmkit.planning.layout import Draft, Layout, Why, said_seconds
+from scmkit.planning.layout import Layout, Packer, Why, per_call, said_seconds
+from scmkit.planning.load import Load, Terms
 from scmkit.planning.schedule import Schedule
-from scmkit.tables.arguments import public
-from scmkit.tables.inventory import Counts, Inventory, count_codes
-from scmkit.validation.findings import Findings
-from scmkit.validation.validate import validate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+T = TypeVar("T")
 WORKERS = 8
 REASONS = {
     Why.SHARED_SYNC: "{who} a sync call of at most {codes:,} codes: risk {risk}",
@@ -49,12 +40,19 @@ REASONS = {
 }
 
 
+def _part(of: Callable[[Plan], T]) -> T:
+    """Return a property of a plan that shows what one of its parts holds."""
+    return property(of)  # type: ignore[return-value]
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The calls that an upload will make, and which rows are in them.
 
     Attributes
     ----------
+    load, terms, layout : Load, Terms, Layout
+        What is sent, under which terms, in which calls; what they hold is here, too.
     key : tuple of str
         The columns that select codes.
     keys, fields : tuple of TextColumn
@@ -71,26 +69,32 @@ class Plan:
         What was known about the codes.
     """
 
-    key: tuple[str, ...]
-    keys: tuple[TextColumn, ...]
-    fields: tuple[TextColumn, ...]
-    index: pd.Index
-    order: Ints
-    offsets: Ints
-    is_async: Bools
-    whys: RowStates
-    row_codes: pd.DataFrame
-    row_states: RowStates
-    findings: Findings
-    estimate: Estimate
-    service_time: ServiceTime
-    risk: float
-    timeout_s: float
-    workers: int
-    mode: str
-    choice: str
-    assumptions: contract.Assumptions
-    defined_fields: frozenset[str] | None = None
+    load: Load
+    terms: Terms
+    layout: Layout
+
+    key = _part(lambda plan: plan.load.key)
+    keys = _part(lambda plan: plan.load.keys)
+    fields = _part(lambda plan: plan.load.fields)
+    index = _part(lambda plan: plan.load.index)
+    row_states = _part(lambda plan: plan.load.row_states)
+    findings = _part(lambda plan: plan.load.findings)
+    defined_fields = _part(lambda plan: plan.load.defined_fields)
+    estimate = _part(lambda plan: plan.terms.estimate)
+    row_codes = _part(lambda plan: plan.terms.row_codes)
+    service_time = _part(lambda plan: plan.terms.service_time)
+    risk = _part(lambda plan: plan.terms.risk)
+    timeout_s = _part(lambda plan: plan.terms.timeout_s)
+    workers = _part(lambda plan: plan.terms.workers)
+    mode = _part(lambda plan: plan.terms.mode)
+    assumptions = _part(lambda plan: plan.terms.assumptions)
+    exact = _part(lambda plan: plan.terms.exact)
+    order = _part(lambda plan: plan.layout.order)
+    offsets = _part(lambda plan: plan.layout.offsets)
+    is_async = _part(lambda plan: plan.layout.is_async)
+    whys = _part(lambda plan: plan.layout.whys)
+    choice = _part(lambda plan: plan.layout.choice)
+    probes = _part(lambda plan: plan.layout.probes)
 
     def __len__(self) -> int:
         return len(self.is_async)
@@ -105,9 +109,7 @@ class Plan:
 
     def body(self, mode: Mode, rows: Ints) -> bytes:
         """Make the JSON body for these rows."""
-        if mode is Mode.ASYNC:
-            return bodies.async_body(self.keys, self.fields, rows)
-        return bodies.sync_body(self.keys[0], self.fields, rows)
+        return self.load.body(mode, rows)
 
     @property
     def unique_key(self) -> bool:
@@ -115,19 +117,9 @@ class Plan:
         return self.assumptions.is_unique(self.key)
 
     @property
-    def probes(self) -> bool:
-        """Whether the first call goes out alone, to tell how fast the service is."""
-        return bool(len(self.whys)) and self.whys[0] == Why.PROBE
-
-    @property
     def moves_codes(self) -> bool:
         """Whether a call may take codes to another campaign, where a repeat of it does not find them."""
         return not self.unique_key and any(f.name == "product" for f in self.fields)
-
-    @property
-    def exact(self) -> bool:
-        """Whether the codes of every row are counted, not guessed."""
-        return bool((self.row_codes["source"] == "exact").all())
 
     @property
     def selects_nothing(self) -> bool:
@@ -169,7 +161,7 @@ class Plan:
     @cached_property
     def schedule(self) -> Schedule:
         """The calls as the simulation plays them."""
-        return self._draft.schedule(Layout(self.order, self.offsets, self.is_async, self.whys))
+        return self.layout.schedule(self.terms)
 
     @cached_property
     def seconds(self) -> float:
@@ -178,15 +170,11 @@ class Plan:
 
     def otherwise(self, mode: str, batch: int | None = None) -> Plan:
         """Plan the same rows in another way: a mode, and for ``sync`` optionally a fixed number of rows a call."""
-        layout, choice = self._draft.choose(mode, batch)
-        return replace(self, **vars(layout), mode=mode, choice=choice)
+        return make_plan(self.load, replace(self.terms, mode=mode), batch)
 
-    @property
-    def _draft(self) -> Draft:
-        return Draft(
-            self.keys, self.fields, self.row_codes, np.sort(self.order), self.service_time, self.risk, self.timeout_s,
-            self.workers, self.assumptions, self.estimate.level,
-        )  # fmt: skip
+    def with_terms(self, **terms: Any) -> Plan:
+        """Return the same calls under other terms, such as ``workers=4``."""
+        return replace(self, terms=replace(self.terms, **terms))
 
     def summary(self) -> str:
         """Say in a few lines what will happen, and what to look at first."""
@@ -267,10 +255,10 @@ class Plan:
         return display.card(f"Plan keyed by {' + '.join(self.key)}", {}, *lines, display.table(self.calls))
 
     def _bytes(self) -> Ints:
-        items = np.concatenate([[0], np.cumsum(bodies.item_bytes(self.keys[0], self.fields)[self.order])])
-        sync = items[self.offsets[1:]] - items[self.offsets[:-1]] + bodies.sync_envelope_bytes(self.keys[0])
-        tasks = {c: len(self.body(Mode.ASYNC, self.rows_of(c))) for c in np.flatnonzero(self.is_async).tolist()}
-        return np.array([tasks.get(c, size) for c, size in enumerate(sync.tolist())], dtype=np.int64)
+        sizes = per_call(self.load.item_bytes[self.order], self.offsets) + self.load.envelope_bytes
+        for call in np.flatnonzero(self.is_async).tolist():
+            sizes[call] = len(self.body(Mode.ASYNC, self.rows_of(call)))
+        return np.asarray(sizes)
 
     def _reasons(self, sizes: Ints, high: Ints) -> list[str]:
         """Say of each call why it is what it is; of an async one, what it would risk as a sync call."""
@@ -288,123 +276,14 @@ def _who_makes(value: str, rows: int) -> str:
     return f"{rows:,} key values share" if rows > 1 else f"{value!r} alone makes"
 
 
-@public()
-def plan(
-    df: pd.DataFrame,
-    key: str | Sequence[str] = contract.DEFAULT_KEY,
-    mode: str = "auto",
-    estimate: Estimate | None = None,
-    inventory: Inventory | None = None,
-    service_time: ServiceTime | None = None,
-    risk: float = 0.01,
-    *,
-    fields: Any = None,
-    on_conflict: str = "error",
-    errors: str = "raise",
-    sample_fraction: float = 1.0,
-    history: pd.DataFrame | None = None,
-    default: int | tuple[int, int] | None = None,
-    batch: int | None = None,
-    workers: int = WORKERS,
-    timeout_s: float = contract.GATEWAY_TIMEOUT_S,
-    assumptions: contract.Assumptions = contract.ASSUMPTIONS,
-) -> Plan:
-    """Plan the calls that bring a table's values onto the codes.
+def make_plan(load: Load, terms: Terms, batch: int | None = None) -> Plan:
+    """Plan what is given, and nothing else: `scmkit.plan` looks at a table, and asks the journal.
 
     Parameters
     ----------
-    df : DataFrame
-        A row per key value; every column that is not a key is an SCM field. Missing cells are left out,
-        ``""`` clears a field.
-    key : str or list of str, default "extended_id"
-        What selects the codes. Several columns must all hold (async calls only).
-    mode : {"auto", "sync", "async"}
-        ``auto`` takes what is predicted to end first within the bearable risk.
-    estimate : Estimate, optional
-        What is known about the codes; made from ``inventory`` or ``default`` when not given.
-    inventory : DataFrame or path, optional
-        All codes, one a line, in the shape of a code download.
-    service_time : ServiceTime, optional
-        Seconds per call. Default: fitted to the calls that the journal knows of this service, where there are at
-        least 20, else the documented prior; the summary says which.
-    risk : float, default 0.01
-        The timeout risk that a sync call may have, at the upper estimate of its codes.
-    fields : list, dict or inventory, optional
-        The campaign's fields; see `validate`.
-    on_conflict : {"error", "last", "first"}
-        Which of several rows with one key and different values counts.
-    errors : {"raise", "reject"}
-        Whether findings of severity ``error`` forbid the plan, or only leave their rows out; what is about the table
-        as a whole, such as keys of which hardly any is in the inventory, is then a warning.
-    sample_fraction, history, default : see `estimate`
-        What else is known about the codes per key value.
+    load : Load
+    terms : Terms
     batch : int, optional
         With ``mode="sync"``: so many rows a call, whatever the risk.
-    workers : int, default 8
-        Calls that are under way at a time.
-    timeout_s : float, default 60
-        Seconds after which the gateway cuts a sync call [seed].
-
-    Returns
-    -------
-    Plan
-        Covers every valid row exactly once.
-
-    Raises
-    ------
-    MissingColumnError, ValidationError, PlanError
     """
-    if batch is not None and mode != "sync":
-        raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")
-    keys = columns_of(df, key)
-    if mode == "sync" and len(keys) > 1:
-        raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
-    counted = None if inventory is None else Counts(count_codes(inventory, keys))
-    findings = validate(df, keys, fields, on_conflict, inventory=counted, sample_fraction=sample_fraction)
-    if errors == "raise" or findings.hopeless:
-        findings.raise_for_errors()
-    columns = text_table(df)
-    selectors = tuple(columns[k] for k in keys)
-    values = tuple(c for name, c in columns.items() if name not in keys)
-    known = estimate or estimate_codes(df, keys, counted, sample_fraction, history, default, assumptions=assumptions)
-    row_states = _row_states(findings, selectors, values, len(df))
-    draft = Draft(
-        selectors, values, codes_per_row(known, selectors, len(df)), np.flatnonzero(row_states == RowState.PENDING),
-        service_time or ServiceTime.documented(), risk, timeout_s, workers, assumptions, known.level,
-    )  # fmt: skip
-    layout, choice = draft.choose(mode, batch)
-    return Plan(
-        tuple(keys), selectors, values, df.index, layout.order, layout.offsets, layout.is_async, layout.whys,
-        draft.codes, row_states, findings, known, draft.service_time, risk, timeout_s, workers, mode, choice,
-        assumptions, _defined_fields(fields, inventory, values),
-    )  # fmt: skip
-
-
-def _row_states(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> RowStates:
-    row_states = np.full(rows, RowState.PENDING, dtype=np.int8)
-    row_states[np.all([f.missing for f in fields], axis=0)] = RowState.REJECTED  # nothing to send
-    row_states[findings.rejected] = RowState.REJECTED
-    if not findings.superseded.any():
-        return row_states
-    groups, _ = group(keys, rows)
-    sent = np.isin(groups, groups[(row_states == RowState.PENDING) & ~findings.superseded])
-    row_states[findings.superseded] = np.where(sent[findings.superseded], RowState.SUPERSEDED, RowState.REJECTED)
-    return row_states
-
-
-def _defined_fields(fields: Any, inventory: Any, sent: Sequence[TextColumn]) -> frozenset[str] | None:
-    """Return the fields that the campaign defines, as far as the caller said: names, or the header of a download.
-
-    The summary warns by them. What became of a row, they do not prove: they are older than the calls. A slim frame of
-    codes does not say what it leaves out, but a name that is nearly one of its own is probably misspelt.
-    """
-    for known in (fields, inventory):
-        if isinstance(known, pd.DataFrame):
-            if (names := contract.fields_in(known.columns)) is not None:
-                return names
-            if contract.DEFAULT_KEY in (columns := [str(c) for c in known.columns]):
-                return frozenset([*columns, *(f.name for f in sent if nearest(f.name, columns) is None)])
-            continue
-        if known is not None and not isinstance(known, str | PathLike):
-            return frozenset(str(name) for name in known)
-    return None
+    return Plan(load, terms, Packer(load, terms).choose(batch))

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scmkit.core import contract
 from scmkit.core.arrays import Bools, Floats, Ints
-from scmkit.estimation.fan_out import Bounds
+from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
 from scmkit.estimation.service_time import ServiceTime
 
 ASYNC_ANSWER_S = 0.1  # an async call is answered at once [seed]; what "at once" is, is assumed
@@ -69,22 +69,28 @@ class Schedule:
     level: float = 0.95
     probes: bool = False
 
+    @classmethod
+    def of_rows(cls, is_async: Bools, offsets: Ints, counts: Uncertain, level: float, **terms: Any) -> Schedule:
+        """Return the schedule of calls that hold these rows; what the rows' counts have in common, the calls have."""
+        calls = sum_counts(counts, offsets, level)
+        common = (calls.shared / np.maximum(calls.sd, 1e-9)) ** 2
+        bounds = Bounds(*calls[:3])
+        return cls(is_async, np.diff(offsets), bounds, means=counts.codes, common=common, level=level, **terms)
+
     @cached_property
     def spread(self) -> Floats:
-        """The log-sd of each call's codes: of the lognormal with their mean and upper bound; 0 for a known count."""
-        from scipy.special import ndtri
+        """The log-sd of each call's codes."""
+        return log_sd(self.codes, self.level)
 
-        mean, high = self.codes.codes, self.codes.high
-        unknown = (high > mean) & (mean > 0)
-        z = float(ndtri((1 + self.level) / 2))
-        ratio = np.log(np.where(unknown, high, 1) / np.where(unknown, mean, 1))
-        # Beyond exp(z**2 / 2) times the mean no lognormal reaches: then the widest that keeps the mean.
-        return np.asarray(z - np.sqrt(np.maximum(z**2 - 2 * ratio, 0)))
+    @cached_property
+    def items(self) -> Ints:
+        """What a call is to the service: of an async one, all keys together are one item."""
+        return np.where(self.is_async, 1, self.rows)
 
     @cached_property
     def seconds(self) -> Floats:
         """The mean seconds of each call, or of its task, that the gateway does not cut."""
-        return self.model.mean_s(self.codes.codes, np.where(self.is_async, 1, self.rows))
+        return self.model.mean_s(self.codes.codes, self.items)
 
     def timeout_risk(self) -> Floats:
         """Return each call's timeout risk, averaged over what is not known about its codes; 0 for async calls."""
@@ -115,8 +121,7 @@ class Schedule:
         """Return the mean seconds of some calls together and of the longest, shape (draws,) each."""
         if not chosen.any():
             return np.zeros(self.model.draws), np.zeros(self.model.draws)
-        codes = self.codes.codes[chosen]
-        items = np.where(self.is_async, 1, self.rows)[chosen]
+        codes, items = self.codes.codes[chosen], self.items[chosen]
         alike = np.array_split(np.argsort(codes), min(len(codes), ALIKE))
         middle = [values[part].mean() for part in alike for values in (codes, items)]
         each = np.minimum(self.model.mean_of_draws(*np.reshape(middle, (-1, 2)).T), most_s)
@@ -126,7 +131,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, eq=False)
-class Played:
+class Trials:
     """What happened in each trial, and to each call.
 
     Attributes
@@ -144,7 +149,7 @@ class Played:
     p95_s: Floats
 
 
-class _Cut(NamedTuple):
+class _Lost(NamedTuple):
     """A call that the gateway cut in some trials: its rows, and how many times the expected codes it has there."""
 
     first: int
@@ -155,31 +160,47 @@ class _Cut(NamedTuple):
     ready: Floats
 
 
-def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Played:
+def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Trials:
     """Play a schedule in many trials at once."""
-    table = Table(schedule, trials, rng)
+    queue = Queue(schedule, trials, rng)
     calls = len(schedule.rows)
     mean_s, p95_s = np.zeros(calls), np.zeros(calls)
     at = int(0.95 * (trials - 1))
-    cut: list[_Cut] = []
+    cut: list[_Lost] = []
     for first in range(0, calls, BLOCK):
         block = slice(first, min(first + BLOCK, calls))
-        factors, seconds = table.draw_block(block)
+        factors, seconds = queue.draw_block(block)
         mean_s[block] = seconds.mean(axis=1)
         p95_s[block] = np.partition(seconds, at, axis=1)[:, at]
         timed_out = np.any(seconds > schedule.timeout_s, axis=1)
         for i, is_async in enumerate(schedule.is_async[block].tolist()):
             if is_async:
-                table.submit(table.all, seconds[i])
+                queue.submit(queue.all, seconds[i])
             elif timed_out[i]:
-                cut.append(table.first_attempt(first + i, factors[i], seconds[i]))
+                cut.append(queue.first_attempt(first + i, factors[i], seconds[i]))
             else:
-                table.make_all(seconds[i])
+                queue.make_all(seconds[i])
             if schedule.probes and first + i == 0:
-                table.wait_for_all()
+                queue.wait_for_all()
     while cut := [each for each in cut if len(each.trials)]:
-        cut = [half for each in cut for half in table.resend(each)]
-    return Played(np.maximum(table.end, table.free.max(axis=0)), table.resends, table.wasted, mean_s, p95_s)
+        cut = [half for each in cut for half in queue.resend(each)]
+    return Trials(np.maximum(queue.end, queue.free.max(axis=0)), queue.resends, queue.wasted, mean_s, p95_s)
+
+
+def log_sd(codes: Bounds, level: float) -> Floats:
+    """Return the log-sd of the lognormals with these means and, at this level, upper bounds; 0 for a known count."""
+    from scipy.special import ndtri
+
+    unknown = (codes.high > codes.codes) & (codes.codes > 0)
+    z = float(ndtri((1 + level) / 2))
+    ratio = np.log(np.where(unknown, codes.high, 1) / np.where(unknown, codes.codes, 1))
+    # Beyond exp(z**2 / 2) times the mean no lognormal reaches: then the widest that keeps the mean.
+    return np.asarray(z - np.sqrt(np.maximum(z**2 - 2 * ratio, 0)))
+
+
+def running_total(values: Any) -> Any:
+    """Return 0, and the sum up to each value."""
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
 
 
 def _factor(spread: Floats, z: Floats) -> Floats:
@@ -195,8 +216,8 @@ def _evenly(schedule: Schedule, trials: int, rng: np.random.Generator) -> Ints:
     return rng.permutation(np.argsort(typical, kind="stable")[places.astype(int)])
 
 
-class Table:
-    """The table at which all trials are played: who is free when, when the next call may go out, when all ended."""
+class Queue:
+    """The queue of calls, in all trials at once: who is free when, when the next may go out, when all ended."""
 
     def __init__(self, schedule: Schedule, trials: int, rng: np.random.Generator) -> None:
         self.schedule, self.rng = schedule, rng
@@ -206,22 +227,21 @@ class Table:
         self.permit, self.end, self.resends, self.wasted = (np.zeros(trials) for _ in range(4))
         self._which = _evenly(schedule, trials, rng)
         self._common = rng.standard_normal(trials)
-        self._offsets = np.concatenate([[0], np.cumsum(schedule.rows)]).astype(np.int64)
-        means = schedule.means
-        self._before = None if means is None else np.concatenate([[0.0], np.cumsum(means)])
+        self._offsets = running_total(schedule.rows)
+        self._before = None if schedule.means is None else running_total(schedule.means)
 
     def draw_block(self, block: slice) -> tuple[Floats, Floats]:
         """Draw for some calls how many times the expected codes they have, and their seconds: (calls, trials) each."""
         schedule = self.schedule
-        rows = np.where(schedule.is_async[block], 1, schedule.rows[block])[:, None]
+        items = schedule.items[block, None]
         spread = schedule.spread[block, None]
-        factors = np.ones((len(rows), len(self.all)))
+        factors = np.ones((len(items), len(self.all)))
         if spread.any():
-            common = np.zeros((len(rows), 1)) if schedule.common is None else schedule.common[block, None]
+            common = np.zeros((len(items), 1)) if schedule.common is None else schedule.common[block, None]
             own = self.rng.standard_normal(factors.shape)
             factors = _factor(spread, np.sqrt(common) * self._common + np.sqrt(1 - common) * own)
         codes = schedule.codes.codes[block, None] * factors
-        return factors, schedule.model.draw_with(self._which, codes, rows, self.rng)
+        return factors, schedule.model.draw_with(self._which, codes, items, self.rng)
 
     def make_all(self, seconds: Floats) -> None:
         """Make a call that is in time in all trials: the first free worker takes it at the next permit."""
@@ -234,13 +254,13 @@ class Table:
         """Let nobody start before everybody is free."""
         self.free[:] = self.free.max(axis=0)
 
-    def first_attempt(self, call: int, factor: Floats, seconds: Floats) -> _Cut:
+    def first_attempt(self, call: int, factor: Floats, seconds: Floats) -> _Lost:
         """Make a call of the plan in all trials."""
         first, last = int(self._offsets[call]), int(self._offsets[call + 1])
         codes = float(self.schedule.codes.codes[call])
-        return self._send(_Cut(first, last, codes, self.all, factor, np.zeros(len(self.all))), seconds)
+        return self._send(_Lost(first, last, codes, self.all, factor, np.zeros(len(self.all))), seconds)
 
-    def resend(self, cut: _Cut) -> list[_Cut]:
+    def resend(self, cut: _Lost) -> list[_Lost]:
         """Make what was cut again: in halves, or as a task where there is nothing to halve."""
         if cut.last - cut.first <= 1:
             self.resends[cut.trials] += 1
@@ -260,7 +280,7 @@ class Table:
         self.servers[server, trials] = done
         self.end[trials] = np.maximum(self.end[trials], done + self.schedule.assumed.task_overhead_s)
 
-    def _send(self, call: _Cut, seconds: Floats) -> _Cut:
+    def _send(self, call: _Lost, seconds: Floats) -> _Lost:
         """Make a sync call; return the trials in which the gateway cut it."""
         timeout, trials = self.schedule.timeout_s, call.trials
         done = self._occupy(trials, np.minimum(seconds, timeout), call.ready)
@@ -268,7 +288,7 @@ class Table:
         self.wasted[trials[cut]] += timeout
         return call._replace(trials=trials[cut], factor=call.factor[cut], ready=done[cut])
 
-    def _halves(self, cut: _Cut) -> list[_Cut]:
+    def _halves(self, cut: _Lost) -> list[_Lost]:
         """Cut the rows in two, the first half the larger by one where their number is odd, as the client does."""
         middle = cut.first + (cut.last - cut.first + 1) // 2
         share = (middle - cut.first) / (cut.last - cut.first)
@@ -280,7 +300,7 @@ class Table:
             cut._replace(first=middle, codes=cut.codes * (1 - share)),
         ]
 
-    def _draw(self, call: _Cut) -> Floats:
+    def _draw(self, call: _Lost) -> Floats:
         return self.schedule.model.draw_with(
             self._which[call.trials], call.codes * call.factor, call.last - call.first, self.rng
         )

@@ -17,7 +17,7 @@ from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.plan import WORKERS, Plan
-from scmkit.planning.schedule import Schedule
+from scmkit.planning.schedule import log_sd
 from scmkit.simulation.batches import makespan_curve, risk_curve
 from scmkit.simulation.curve import Curve
 from scmkit.simulation.deadlines import crowds_played, fewest
@@ -308,8 +308,8 @@ def _of_plan(plan: Plan, start: Question) -> tuple[Question, KeyValues]:
     sync = np.flatnonzero(~plan.is_async)
     if not len(sync):
         one = _one_key(plan)
-        codes = max(float(one.codes.codes[0]), 1.0)
-        values = KeyValues.alike(codes, float(one.spread[0]))
+        codes = max(float(one.codes[0]), 1.0)
+        values = KeyValues.alike(codes, float(log_sd(one, plan.estimate.level)[0]))
         return replace(start, keys=len(plan.order), batch=1, codes_per_key=codes), values
     rows, schedule = plan.schedule.rows[sync], plan.schedule
     worst = int(sync[np.argmax(schedule.timeout_risk()[sync])])
@@ -321,12 +321,10 @@ def _of_plan(plan: Plan, start: Question) -> tuple[Question, KeyValues]:
     return replace(start, codes_per_key=codes), values
 
 
-def _one_key(plan: Plan) -> Schedule:
-    """Take one key value that selects as many codes as those of a plan do on average."""
+def _one_key(plan: Plan) -> Bounds:
+    """Take the codes of one key value that selects as many codes as those of a plan do on average."""
     sent = plan.row_codes.iloc[plan.order]
-    codes = Bounds(*(np.array([float(sent[name].mean())]) for name in ("codes", "low", "high")))
-    one = np.ones(1, dtype=np.int64)
-    return Schedule(one == 0, one, codes, plan.service_time, plan.workers, plan.timeout_s, level=plan.schedule.level)
+    return Bounds(*(np.array([float(sent[name].mean())]) for name in Bounds._fields))
 
 
 def _as_risky(plan: Plan, call: int, batch: int, values: KeyValues) -> float:

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from scmkit.core.arrays import Floats, Ints
 from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
-from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
+from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning.schedule import INTERVAL_S, Schedule, play
+from scmkit.planning.schedule import INTERVAL_S, Schedule, log_sd, play
 
 CELLS = 8_192  # of the distribution of a call's codes
 TILT = 20.0  # what wraps around is exp(-TILT) of itself
@@ -107,23 +107,17 @@ class KeyValues:
         """Return the sync calls of so many key values each that send these ones, in this order."""
         offsets = np.append(np.arange(0, len(order), size), len(order))
         rows = Uncertain(*(values[order] for values in self.counts))
-        calls = sum_counts(rows, offsets, self.level)
-        common = (calls.shared / np.maximum(calls.sd, 1e-9)) ** 2
-        return Schedule(
-            np.zeros(len(offsets) - 1, dtype=bool), np.diff(offsets), Bounds(*calls[:3]), service.model,
-            service.workers, service.timeout_s, means=rows.codes, common=common, level=self.level,
-        )  # fmt: skip
+        is_async = np.zeros(len(offsets) - 1, dtype=bool)
+        return Schedule.of_rows(is_async, offsets, rows, self.level, **service._asdict())
 
     @cached_property
     def known(self) -> tuple[Floats, Floats, Floats, Floats]:
         """The kinds of key values: codes, log-sd of their own, log-sd in common with all others, and their shares."""
         kinds, number = np.unique(np.column_stack(self.counts), axis=0, return_counts=True)
         counts = Uncertain(*kinds.T)
-        one = np.ones(len(kinds), dtype=np.int64)
-        bounds = Bounds(*counts[:3])
-        log_sd = Schedule(one == 0, one, bounds, ServiceTime.fixed(), 1, level=self.level).spread
+        spread = log_sd(Bounds(*counts[:3]), self.level)
         common = np.minimum(counts.shared / np.maximum(counts.sd, 1e-9), 1)
-        return counts.codes, log_sd * np.sqrt(1 - common**2), log_sd * common, number / number.sum()
+        return counts.codes, spread * np.sqrt(1 - common**2), spread * common, number / number.sum()
 
 
 class Service(NamedTuple):

@@ -130,7 +130,7 @@ def simulate(plan: Plan, trials: int = 10_000, seed: int | None = None, workers:
     if not len(plan):
         raise PlanError("the plan has no calls: there is nothing to simulate")
     if workers is not None:
-        plan = replace(plan, workers=workers)
+        plan = plan.with_terms(workers=workers)
     played = play(plan.schedule, trials, np.random.default_rng(seed))
     makespan = pd.Series(np.quantile(played.end, QUANTILES), index=list(QUANTILES), name="seconds")
     makespan["mean"] = played.end.mean()

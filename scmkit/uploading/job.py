@@ -7,7 +7,6 @@ engine is a generator of events; `UploadJob` folds them into frames.
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import queue
 import secrets
@@ -39,15 +38,14 @@ from scmkit.engine.evidence import Change, FieldFacts
 from scmkit.journal.journal import UNFINISHED, Journal, Record, place
 from scmkit.journal.memory import in_memory
 from scmkit.journal.stored import begin, begin_in_file
-from scmkit.planning import plan as planning
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
 from scmkit.uploading.earlier_jobs import EarlierJobs, changes_since, claim_of
 from scmkit.uploading.ledger import Ledger, not_wholly_applied
-from scmkit.uploading.plans import plan as make_plan
+from scmkit.uploading.plans import plan
 from scmkit.uploading.progress import Lines, can_move
 from scmkit.uploading.read_back import ReadBack, codes_of_row, compare
-from scmkit.wire.client import Client, chosen_client, current_service, default_client
+from scmkit.wire.client import Client, chosen_client, default_client
 
 LAST_GRACE_S = 0.5  # for calls under way when the interpreter ends
 LOOK_S = 0.01  # between two looks whether a job has ended
@@ -521,15 +519,8 @@ class UploadJob:
         return None if found.why_not else (found.codes, found.equal | found.discarded, found.facts)
 
 
-@public(depths=False)
-@functools.wraps(planning.plan)
-def plan(df: pd.DataFrame, *args: Any, **options: Any) -> Plan:
-    """Plan, with what earlier calls to the present service taught; its documentation is that of `planning.plan`."""
-    return make_plan(df, *args, service=current_service(), **options)
-
-
 @results.upload.register(Plan)
-@public(depths=False, options_of=planning.plan, df=TABLE_OR_PLAN, journal=JOURNAL)
+@public(depths=False, options_of=plan, df=TABLE_OR_PLAN, journal=JOURNAL)
 def upload(
     df: pd.DataFrame | Plan,
     client: Client | None = None,
@@ -596,8 +587,8 @@ def upload(
         known = client or chosen_client()
         if known is not None:
             options.setdefault("assumptions", known.assumptions)
-        service = current_service() if known is None else known.base_url
-        made = make_plan(df, key, mode, errors=errors, service=service, journal=journal, **options)
+            options.setdefault("service", known.base_url)
+        made = plan(df, key, mode, errors=errors, journal=journal, **options)
     client = client or default_client()  # after the table was looked at: it may ask for a token
     with client.order.in_turn:
         record = _begun(made, client, journal, anyway)

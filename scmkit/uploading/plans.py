@@ -1,8 +1,8 @@
-"""A plan, with what earlier calls to the service have taught."""
+"""From a table to a plan, with what earlier calls to the service have taught."""
 
 from __future__ import annotations
 
-import inspect
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -10,45 +10,129 @@ from typing import Any
 import pandas as pd
 
 from scmkit.core import contract
-from scmkit.core.errors import JournalError, ServiceChangedWarning
+from scmkit.core.arguments import JOURNAL, TEXT
+from scmkit.core.errors import JournalError, PlanError, ServiceChangedWarning
+from scmkit.core.texts import columns_of
+from scmkit.estimation.estimate import Estimate, codes_per_row
+from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.stored import Where, recent_calls
-from scmkit.planning import plan as planning
-from scmkit.planning.plan import Plan
+from scmkit.planning.load import Terms, load_of
+from scmkit.planning.plan import WORKERS, Plan, make_plan
+from scmkit.tables.arguments import public
+from scmkit.tables.inventory import Counts, Inventory, count_codes
+from scmkit.validation.validate import validate
+from scmkit.wire.client import current_service
 
 ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itself
 
 
-def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> dict[str, Any]:
-    """Return the options of `plan` that earlier calls to a service teach: ``service_time`` and ``history``."""
+@public(journal=JOURNAL, service=TEXT.optional())
+def plan(
+    df: pd.DataFrame,
+    key: str | Sequence[str] = contract.DEFAULT_KEY,
+    mode: str = "auto",
+    estimate: Estimate | None = None,
+    inventory: Inventory | None = None,
+    service_time: ServiceTime | None = None,
+    risk: float = 0.01,
+    *,
+    fields: Any = None,
+    on_conflict: str = "error",
+    errors: str = "raise",
+    sample_fraction: float = 1.0,
+    history: pd.DataFrame | None = None,
+    default: int | tuple[int, int] | None = None,
+    batch: int | None = None,
+    workers: int = WORKERS,
+    timeout_s: float = contract.GATEWAY_TIMEOUT_S,
+    assumptions: contract.Assumptions = contract.ASSUMPTIONS,
+    journal: str | os.PathLike[str] | bool | None = None,
+    service: str | None = None,
+) -> Plan:
+    """Plan the calls that bring a table's values onto the codes.
+
+    Parameters
+    ----------
+    df : DataFrame
+        A row per key value; every column that is not a key is an SCM field. Missing cells are left out,
+        ``""`` clears a field.
+    key : str or list of str, default "extended_id"
+        What selects the codes. Several columns must all hold (async calls only).
+    mode : {"auto", "sync", "async"}
+        ``auto`` takes what is predicted to end first within the bearable risk.
+    estimate : Estimate, optional
+        What is known about the codes; made from ``inventory`` or ``default`` when not given.
+    inventory : DataFrame or path, optional
+        All codes, one a line, in the shape of a code download.
+    service_time : ServiceTime, optional
+        Seconds per call. Default: fitted to the calls that the journal knows of this service, where there are at
+        least 20, else the documented prior; the summary says which.
+    risk : float, default 0.01
+        The timeout risk that a sync call may have, at the upper estimate of its codes.
+    fields : list, dict or inventory, optional
+        The campaign's fields; see `validate`.
+    on_conflict : {"error", "last", "first"}
+        Which of several rows with one key and different values counts.
+    errors : {"raise", "reject"}
+        Whether findings of severity ``error`` forbid the plan, or only leave their rows out; what is about the table
+        as a whole, such as keys of which hardly any is in the inventory, is then a warning.
+    sample_fraction, history, default : see `estimate`
+        What else is known about the codes per key value.
+    batch : int, optional
+        With ``mode="sync"``: so many rows a call, whatever the risk.
+    workers : int, default 8
+        Calls that are under way at a time.
+    timeout_s : float, default 60
+        Seconds after which the gateway cuts a sync call [seed].
+    journal : path or False, optional
+        Where earlier calls are looked up, of which ``service_time`` and ``history`` are made when they are not given;
+        False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
+    service : str, optional
+        The URL of the service whose calls these are. Default: that of the present client.
+
+    Returns
+    -------
+    Plan
+        Covers every valid row exactly once.
+
+    Raises
+    ------
+    MissingColumnError, ValidationError, PlanError
+    """
+    if batch is not None and mode != "sync":
+        raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")
+    keys = columns_of(df, key)
+    if mode == "sync" and len(keys) > 1:
+        raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
+    if service_time is None and journal is not False:
+        service_time, earlier = learnt(service or current_service(), key, None if journal is True else journal)
+        history = earlier if inventory is None and estimate is None and history is None else history
+    counted = None if inventory is None else Counts(count_codes(inventory, keys))
+    findings = validate(df, keys, fields, on_conflict, inventory=counted, sample_fraction=sample_fraction)
+    if errors == "raise" or findings.hopeless:
+        findings.raise_for_errors()
+    load = load_of(df, keys, findings, fields, inventory)
+    known = estimate or estimate_codes(df, keys, counted, sample_fraction, history, default, assumptions=assumptions)
+    terms = Terms(
+        estimate=known, row_codes=codes_per_row(known, load.keys, len(df)),
+        service_time=service_time or ServiceTime.documented(), risk=risk, timeout_s=timeout_s, workers=workers,
+        mode=mode, assumptions=assumptions,
+    )  # fmt: skip
+    return make_plan(load, terms, batch)
+
+
+def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> tuple[ServiceTime | None, Any]:
+    """Return what earlier calls to a service teach: its seconds, if they were enough, and a history of codes."""
     if not isinstance(key, str):
-        return {}
+        return None, None
     try:
         calls = recent_calls(service, key, journal)
     except JournalError:  # the upload itself will say so
-        return {}
-    options: dict[str, Any] = {"history": calls} if calls["key_value"].notna().any() else {}
+        return None, None
+    history = calls if calls["key_value"].notna().any() else None
     sync = calls[(calls["mode"] == "sync") & calls["codes"].notna() & (calls["seconds"] > 0)]
-    if (sync["outcome"] == "applied").sum() >= ENOUGH:
-        options["service_time"] = _fitted(sync)
-    return options
-
-
-def plan(
-    df: pd.DataFrame,
-    *args: Any,
-    service: str,
-    journal: Where | bool = None,
-    **options: Any,
-) -> Plan:
-    """Plan with what earlier calls to this service have taught, where the caller does not say otherwise."""
-    asked = inspect.signature(planning.plan).bind(df, *args, **options).arguments
-    if journal is not False and asked.get("service_time") is None:
-        taught = learnt(service, asked.get("key", contract.DEFAULT_KEY), None if journal is True else journal)
-        if any(asked.get(name) is not None for name in ("inventory", "estimate", "history")):
-            taught.pop("history", None)
-        asked = taught | {name: value for name, value in asked.items() if value is not None or name not in taught}
-    return planning.plan(**asked)
+    return _fitted(sync) if (sync["outcome"] == "applied").sum() >= ENOUGH else None, history
 
 
 def _fitted(calls: pd.DataFrame) -> ServiceTime:

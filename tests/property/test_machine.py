@@ -39,7 +39,6 @@ from scmkit.core.values import Mode, RowState
 from scmkit.engine.engine import Poll, Post
 from scmkit.engine.tasks import LATE_S
 from scmkit.journal.journal import Journal
-from scmkit.planning import plan as planning
 from scmkit.uploading.earlier_jobs import TRAVEL_S
 
 CODES = [f"Code_{i:05d}-" for i in range(12)]
@@ -124,7 +123,7 @@ class Uploads(RuleBasedStateMachine):
         values = [dict.fromkeys(fields, f"{number}-{'' if alike else row}") for row in range(len(keys))]
         table = pd.DataFrame([{"extended_id": key} | value for key, value in zip(keys, values, strict=True)])
         small = scmkit.Assumptions(max_body_bytes=most_bytes)
-        plan = planning.plan(table, mode=mode, workers=8, on_conflict="last", assumptions=small)
+        plan = scmkit.plan(table, mode=mode, workers=8, on_conflict="last", assumptions=small, journal=False)
         rows = {key: row for row, key in enumerate(keys) if plan.row_states[row] == RowState.PENDING}
         made = Upload(number, rows, {key: values[row] for key, row in rows.items()})
         sent = len(self.service.sent)

@@ -31,7 +31,7 @@ from scmkit.engine import engine, evidence, policy
 from scmkit.engine.policy import NextStep
 from scmkit.journal import journal
 from scmkit.journal.journal import UNFINISHED
-from scmkit.planning import plan as planning
+from scmkit.planning import load
 from scmkit.uploading import earlier_jobs
 from scmkit.uploading import job as uploading
 from scmkit.uploading import resume as resuming
@@ -189,7 +189,7 @@ def test_duplicates_that_are_all_sent(plant: Planter) -> None:
     def row_states(real: Callable, findings: Any, *rest: Any) -> Any:
         return real(replace(findings, superseded=np.zeros_like(findings.superseded)), *rest)
 
-    plant.wrap(planning, "_row_states", row_states)
+    plant.wrap(load, "row_states_of", row_states)
     noticed_by_orders_of_events()
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+import scmkit
 from scmkit.core.contract import SAFE_CODES, Assumptions
 from scmkit.engine.call_size import MOST_TIMES, CallSize
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning.plan import Plan, plan
+from scmkit.planning.plan import Plan
 
 LOTS, CODES = 400, 200
 TIMEOUT_S = 60.0
@@ -21,7 +22,7 @@ def lots_plan(mode: str = "auto") -> Plan:
     inventory = pd.DataFrame({"lot_number": np.repeat(lots, CODES)})
     df = pd.DataFrame({"lot_number": lots, "origin": [f"o{i}" for i in range(LOTS)]})
     late, time = Assumptions(task_overhead_s=600.0), ServiceTime.documented()
-    return plan(df, "lot_number", mode, inventory=inventory, service_time=time, assumptions=late)
+    return scmkit.plan(df, "lot_number", mode, inventory=inventory, service_time=time, assumptions=late)
 
 
 def calls_made(made: Plan, seconds_of: Callable[[float], float]) -> tuple[list[int], int]:

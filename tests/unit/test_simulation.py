@@ -11,7 +11,7 @@ from simpy_queue import simpy_makespans
 import scmkit
 from scmkit.core.errors import PlanError
 from scmkit.estimation.fan_out import Bounds
-from scmkit.planning.schedule import INTERVAL_S, Schedule, Table, play
+from scmkit.planning.schedule import INTERVAL_S, Queue, Schedule, play
 
 
 def lots(codes: list[int], **options: object) -> scmkit.Plan:
@@ -146,7 +146,7 @@ def test_unknown_counts_are_played_as_they_are_printed() -> None:
 
 def playing_draw(schedule: object, trials: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw the codes of all calls."""
-    return Table(schedule, trials, np.random.default_rng(5)).draw_block(slice(0, len(schedule.rows)))
+    return Queue(schedule, trials, np.random.default_rng(5)).draw_block(slice(0, len(schedule.rows)))
 
 
 def test_alternatives_show_the_choice() -> None:

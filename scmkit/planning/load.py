@@ -1,0 +1,182 @@
+"""What is sent, as text and as the JSON of a call, and the terms under which it is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from scmkit.core import contract
+from scmkit.core.arrays import Ints, RowStates
+from scmkit.core.errors import nearest
+from scmkit.core.texts import TextColumn, group, text_table
+from scmkit.core.values import Mode, RowState
+from scmkit.estimation.estimate import Estimate
+from scmkit.estimation.fan_out import Uncertain
+from scmkit.estimation.service_time import ServiceTime
+from scmkit.validation.findings import Findings
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """What is sent.
+
+    Attributes
+    ----------
+    keys, fields : tuple of TextColumn
+        What selects codes, and what is brought onto them.
+    index : Index
+        The labels of the table's rows.
+    row_states : array of int8, shape (rows,)
+        What has become of each row before anything is sent: those that are ``PENDING`` go into calls.
+    findings : Findings
+        What validation found.
+    defined_fields : frozenset of str, optional
+        The fields that the campaign defines, as far as the caller said. The summary warns by them. What became of a
+        row, they do not prove: they are older than the calls.
+    """
+
+    keys: tuple[TextColumn, ...]
+    fields: tuple[TextColumn, ...]
+    index: pd.Index
+    row_states: RowStates
+    findings: Findings
+    defined_fields: frozenset[str] | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The names of the columns that select codes."""
+        return tuple(k.name for k in self.keys)
+
+    @cached_property
+    def live(self) -> Ints:
+        """The rows that go into calls."""
+        return np.flatnonzero(self.row_states == RowState.PENDING)
+
+    def body(self, mode: Mode, rows: Ints) -> bytes:
+        """Make the JSON body of a call, missing cells left out; rows of an async one differ in the first key only."""
+        if mode is Mode.SYNC:
+            return _encode({"data_key": self.keys[0].name, "items": _items((self.keys[0], *self.fields), rows)})
+        constraints: dict[str, Any] = {k.name: k.take(rows[:1])[0] for k in self.keys}
+        if len(rows) > 1:
+            constraints[self.keys[0].name] = list(self.keys[0].take(rows))
+        return _encode({"constraints": constraints, "scm_data": _items(self.fields, rows[:1])[0]})
+
+    @cached_property
+    def key_bytes(self) -> Ints:
+        """Each row's bytes as one of several keys of an async call, with the comma behind it."""
+        return _text_bytes(self.keys[0]) + 1
+
+    @cached_property
+    def item_bytes(self) -> Ints:
+        """Each row's bytes as an item of a sync call, with the comma behind it."""
+        total = np.full(len(self.row_states), 2, dtype=np.int64)  # two braces; a comma behind each member and item
+        for column in (self.keys[0], *self.fields):
+            total += np.where(column.missing, 0, _text_bytes(column) + len(_encode(column.name)) + 2)
+        return total
+
+    @property
+    def envelope_bytes(self) -> int:
+        """The bytes around the items of a sync call, less the last item's comma."""
+        return len(self.body(Mode.SYNC, self.live[:0])) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """Under which terms calls are planned.
+
+    Attributes
+    ----------
+    estimate : Estimate
+        What was known about the codes.
+    row_codes : DataFrame
+        The same for each row of the table, see `codes_per_row`.
+    service_time : ServiceTime
+    risk : float
+        The timeout risk that a sync call may have.
+    timeout_s : float
+    workers : int
+    mode : {"auto", "sync", "async"}
+        What was asked for.
+    assumptions : Assumptions
+    """
+
+    estimate: Estimate
+    row_codes: pd.DataFrame
+    service_time: ServiceTime
+    risk: float
+    timeout_s: float
+    workers: int
+    mode: str
+    assumptions: contract.Assumptions
+
+    @cached_property
+    def counts(self) -> Uncertain:
+        """What is known of each row's codes, as numbers."""
+        return Uncertain(*(self.row_codes[name].to_numpy(dtype=float) for name in Uncertain._fields))
+
+    @property
+    def exact(self) -> bool:
+        """Whether the codes of every row are counted, not guessed."""
+        return bool((self.row_codes["source"] == "exact").all())
+
+
+def load_of(df: pd.DataFrame, keys: Sequence[str], findings: Findings, fields: Any = None, codes: Any = None) -> Load:
+    """Take the columns of a table that was validated; what it says of the campaign's fields, and of codes, counts."""
+    columns = text_table(df)
+    selectors = tuple(columns[k] for k in keys)
+    values = tuple(c for name, c in columns.items() if name not in keys)
+    row_states = row_states_of(findings, selectors, values, len(df))
+    return Load(selectors, values, df.index, row_states, findings, _defined_fields(fields, codes, values))
+
+
+def row_states_of(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> RowStates:
+    """Return which rows are sent, which cannot be, and which stand behind another one with the same key."""
+    row_states = np.full(rows, RowState.PENDING, dtype=np.int8)
+    row_states[np.all([f.missing for f in fields], axis=0)] = RowState.REJECTED  # nothing to send
+    row_states[findings.rejected] = RowState.REJECTED
+    if not findings.superseded.any():
+        return row_states
+    groups, _ = group(keys, rows)
+    sent = np.isin(groups, groups[(row_states == RowState.PENDING) & ~findings.superseded])
+    row_states[findings.superseded] = np.where(sent[findings.superseded], RowState.SUPERSEDED, RowState.REJECTED)
+    return row_states
+
+
+def _defined_fields(fields: Any, inventory: Any, sent: Sequence[TextColumn]) -> frozenset[str] | None:
+    """Return the fields that the campaign defines, as far as they were told: names, or the header of a download.
+
+    A slim frame of codes does not say what it leaves out, but a name that is nearly one of its own is probably
+    misspelt.
+    """
+    for known in (fields, inventory):
+        if isinstance(known, pd.DataFrame):
+            if (names := contract.fields_in(known.columns)) is not None:
+                return names
+            if contract.DEFAULT_KEY in (columns := [str(c) for c in known.columns]):
+                return frozenset([*columns, *(f.name for f in sent if nearest(f.name, columns) is None)])
+            continue
+        if known is not None and not isinstance(known, str | PathLike):
+            return frozenset(str(name) for name in known)
+    return None
+
+
+def _items(columns: Sequence[TextColumn], rows: Ints) -> list[dict[str, str]]:
+    """Return the texts of each row by the names of their columns, without what is missing."""
+    names = [c.name for c in columns]
+    texts = zip(*(c.take(rows) for c in columns), strict=True)
+    return [{name: text for name, text in zip(names, row, strict=True) if text is not None} for row in texts]
+
+
+def _text_bytes(column: TextColumn) -> Ints:
+    """Count the bytes of each row's text as a JSON string, quotes included; 0 where missing."""
+    sizes = np.array([len(_encode(text)) for text in column.texts] + [0], dtype=np.int64)
+    return np.asarray(sizes[column.codes])
