@@ -1,68 +1,21 @@
 """Supply-chain data onto Scantrust codes from a DataFrame: estimate, simulate, plan, upload, prove."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scmkit import accessor as _accessor  # noqa: F401 - registers df.scm
-from scmkit import capacity
-from scmkit.core.contract import Assumptions
-from scmkit.core.errors import ScmkitError
-from scmkit.estimation.estimate import Estimate, estimate
-from scmkit.estimation.service_time import ServiceTime
-from scmkit.journal.stored import history, jobs
-from scmkit.panels import panel
-from scmkit.planning.plan import Plan
-from scmkit.plots import results as _plots  # noqa: F401 - draws results
-from scmkit.sandbox import Sandbox
-from scmkit.simulation.simulate import Risk, simulate
-from scmkit.tables.inventory import count_codes
-from scmkit.tables.reading import read_table
-from scmkit.uploading.job import UploadJob, upload
-from scmkit.uploading.plans import plan
-from scmkit.uploading.resume import resume
-from scmkit.validation.findings import Findings
-from scmkit.validation.validate import validate
-from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run
-from scmkit.wire.client import Client, use
-from scmkit.wire.limits import Limits
+from scmkit.core import results as _results
 
 if TYPE_CHECKING:
-    from scmkit.widgets.board import TaskBoard
-    from scmkit.widgets.explorer import CapacityExplorer
+    from scmkit.api import *  # noqa: F403
+    from scmkit.widgets.board import TaskBoard as TaskBoard
+    from scmkit.widgets.explorer import CapacityExplorer as CapacityExplorer
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Assumptions",
-    "CapacityExplorer",
-    "Client",
-    "Estimate",
-    "Findings",
-    "Limits",
-    "Plan",
-    "Risk",
-    "Sandbox",
-    "ScmkitError",
-    "ServiceTime",
-    "TaskBoard",
-    "UploadJob",
-    "capacity",
-    "count_codes",
-    "estimate",
-    "history",
-    "jobs",
-    "panel",
-    "plan",
-    "read_table",
-    "resume",
-    "simulate",
-    "upload",
-    "use",
-    "validate",
-]
-
 
 def __getattr__(name: str) -> Any:
-    """Load the widgets when they are used: they take ipywidgets along."""
+    """Load what is public at its first use: until then, scmkit costs little more than pandas."""
     if name == "CapacityExplorer":
         from scmkit.widgets.explorer import CapacityExplorer
 
@@ -71,4 +24,22 @@ def __getattr__(name: str) -> Any:
         from scmkit.widgets.board import TaskBoard
 
         return TaskBoard
+    public = _public()
+    if name == "__all__":
+        return sorted([*public, "CapacityExplorer", "TaskBoard"])
+    if name in public:
+        return public[name]
     raise AttributeError(f"module 'scmkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})
+
+
+def _public() -> dict[str, Any]:
+    """Load all rooms, and return what is public of them; nothing as long as they are being loaded."""
+    names = vars(import_module("scmkit.api"))  # `from scmkit import api` would ask `__getattr__` for it
+    return {name: names[name] for name in names.get("__all__", ())}
+
+
+_results.load_rooms.append(_public)

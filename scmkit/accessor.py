@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scmkit import panels
-from scmkit.estimation import estimate as estimation
-from scmkit.planning.plan import Plan
-from scmkit.simulation import simulate as simulation
-from scmkit.tables.arguments import public
-from scmkit.uploading import job as uploading
-from scmkit.uploading import plans
-from scmkit.validation import validate as validation
-from scmkit.validation.findings import Findings
+if TYPE_CHECKING:
+    from scmkit.estimation.estimate import Estimate
+    from scmkit.panels.panel import Panel
+    from scmkit.planning.plan import Plan
+    from scmkit.simulation.simulate import Risk
+    from scmkit.uploading.job import UploadJob
+    from scmkit.validation.findings import Findings
 
 
-def _signpost(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a method of a public function: the DataFrame is its first argument, and its help is the function's own."""
+@functools.cache
+def _functions() -> dict[str, Callable[..., Any]]:
+    """Load what the methods call, when the first of them is asked for."""
+    from scmkit.estimation.estimate import estimate
+    from scmkit.panels import panel
+    from scmkit.simulation import simulate as simulation
+    from scmkit.tables.arguments import public
+    from scmkit.uploading.job import upload
+    from scmkit.uploading.plans import plan
+    from scmkit.validation.validate import validate
 
-    @functools.wraps(function)
-    def method(self: ScmAccessor, *args: Any, **options: Any) -> Any:
-        return function(self._df, *args, **options)
+    @public(depths=False, options_of=plan)  # before the plan, which may take its time
+    def simulate(df: pd.DataFrame, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> Risk:
+        """Plan, then see `scmkit.simulate`."""
+        return simulation.simulate(plan(df, *args, **options), trials=trials, seed=seed)
 
-    return method
+    return {f.__name__: f for f in (validate, estimate, plan, upload, panel, simulate)}
+
+
+class _Signpost:
+    """A method made of a public function: the DataFrame is its first argument, and its help is the function's own."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, accessor: ScmAccessor | None, owner: type) -> Any:
+        function = _functions()[self._name]
+
+        @functools.wraps(function)
+        def method(self: ScmAccessor, *args: Any, **options: Any) -> Any:
+            return function(self.df, *args, **options)
+
+        return method if accessor is None else MethodType(method, accessor)
+
+
+def _signpost() -> Any:
+    return _Signpost()
 
 
 @pd.api.extensions.register_dataframe_accessor("scm")
@@ -34,16 +62,11 @@ class ScmAccessor:
     """The public functions of scmkit, with the DataFrame as their first argument."""
 
     def __init__(self, df: pd.DataFrame) -> None:
-        self._df = df
+        self.df = df
 
-    validate: Callable[..., Findings] = _signpost(validation.validate)
-    estimate: Callable[..., estimation.Estimate] = _signpost(estimation.estimate)
-    plan: Callable[..., Plan] = _signpost(plans.plan)
-    upload: Callable[..., uploading.UploadJob] = _signpost(uploading.upload)
-
-    panel: Callable[..., Any] = _signpost(panels.panel)
-
-    @public(depths=False, options_of=plans.plan)  # before the plan, which may take its time
-    def simulate(self, *args: Any, trials: int = 10_000, seed: int | None = None, **options: Any) -> simulation.Risk:
-        """Plan, then see `scmkit.simulate`."""
-        return simulation.simulate(self.plan(*args, **options), trials=trials, seed=seed)
+    validate: Callable[..., Findings] = _signpost()
+    estimate: Callable[..., Estimate] = _signpost()
+    plan: Callable[..., Plan] = _signpost()
+    simulate: Callable[..., Risk] = _signpost()
+    upload: Callable[..., UploadJob] = _signpost()
+    panel: Callable[..., Panel] = _signpost()

@@ -59,7 +59,7 @@ WRONG: list[Any] = [
 def client() -> Iterator[scmkit.Client]:
     """Nothing is behind it, and nothing shall be sent: what reached the wire would fail the test."""
     with scmkit.Client("http://127.0.0.1:1", "x" * 20) as client, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scmkit.Client, "_call", lambda *_, **__: pytest.fail("something was sent"))
+        patch.setattr(client.transport, "ask", lambda *_, **__: pytest.fail("something was sent"))
         yield client
 
 
@@ -185,7 +185,7 @@ def test_an_upload_with_a_wrong_argument_sends_nothing(client: scmkit.Client, tm
 
 def methods(client: scmkit.Client, folder: Path) -> list[tuple[Callable[..., Any], dict[str, Any], set[type]]]:
     """Each method that sends, or waits for what was sent, with the classes of what is right for an argument."""
-    job = scmkit.upload(DF, client, wait=False, journal=False)
+    job = scmkit.upload(DF, scmkit.Client(client.base_url, "x" * 20), wait=False, journal=False)
     for _ in range(2):
         job.cancel(0)
     return [
