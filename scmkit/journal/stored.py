@@ -52,10 +52,6 @@ _TASKS = {
     "task_id": "object", "job": "object", "call": "int64", "at": _TIME, "state": "object",
     "codes_affected": "Int64", "seconds": "float64", "finished": "bool",
 }  # fmt: skip
-_ATTEMPTS = {
-    "at": _TIME, "bytes": "int64", "outcome": "object", "status": "Int64", "seconds": "float64", "codes": "Int64",
-    "task_id": "object", "message": "object",
-}  # fmt: skip
 
 
 @public()
@@ -135,12 +131,6 @@ def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
 def tasks(book: Journal, job: str) -> pd.DataFrame:
     """List the tasks that a job made: ``job``, ``call``, ``at``, and what the service said last."""
     return _framed(_task_lines(book, job), _TASKS)
-
-
-def attempts(book: Journal, job: str, call: int) -> pd.DataFrame:
-    """List every attempt to make a call, oldest first; without an ``outcome`` there is no answer on record."""
-    sql = "select at, bytes, outcome, status, seconds, codes, task, message from attempts where job = ? and call = ?"
-    return _framed(book.query(f"{sql} order by id", job, call), _ATTEMPTS)
 
 
 def table_of(job_id: str, journal: Where = None, states: Sequence[str] | None = None) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ipywidgets
-import numpy as np
 import pandas as pd
 
 from scmkit.core import display
@@ -25,7 +24,6 @@ from scmkit.core.errors import (
     ScmkitError,
     ThrottledError,
 )
-from scmkit.core.lines import numbered
 from scmkit.core.values import Task, state_words
 from scmkit.journal import stored
 from scmkit.journal.journal import Journal, place
@@ -44,9 +42,11 @@ TASK_S, ASK_S = 5.0, 1.0  # between two questions about one task, and between an
 PATIENCE_S = 600.0  # without any change, and nothing running here: then the board rests until somebody refreshes it
 STATES = ("running", "complete", "cancelled", "suspended", "interrupted")
 ALL = "all states"
-
-
-_COUNTS = ("rows", "applied", "not_applied", "unfinished", "failed", "open_tasks")
+NO_JOB = ("choose a job", "")
+_TASKS = ["task_id", "job", "state", "at"]
+_RECORD = (
+    "id", "created", "state", "key", "service", "rows", "applied", "not_applied", "unfinished", "failed", "open_tasks"
+)  # fmt: skip
 # Of what ended without all rows applied, and with none; a contrast of 4 on white and on black ground.
 _SOME, _NONE = "#b46a00", "#e0443e"
 
@@ -95,15 +95,8 @@ class Line:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Line:
         """Read a line of `scmkit.journal.stored.overview`."""
-        facts: dict[str, Any] = {name: record[name] for name in ("id", "state", "key", "service")}
-        facts |= {name: int(record[name]) for name in _COUNTS}
-        return cls(
-            **facts,
-            created=record["created"].to_pydatetime(),
-            codes=None if pd.isna(record["codes"]) else int(record["codes"]),
-            seconds=None if np.isnan(record["seconds"]) else float(record["seconds"]),
-            note=record["error"] or "",
-        )
+        missing = {name: None if pd.isna(record[name]) else record[name] for name in ("codes", "seconds")}
+        return cls(**{name: record[name] for name in _RECORD}, **missing, note=record["error"] or "")
 
     @classmethod
     def of_job(cls, job: UploadJob, watcher: Watcher) -> Line:
@@ -182,6 +175,22 @@ def chosen(lines: Sequence[Line], words: str, state: str) -> list[Line]:
     return [line for line in reversed(lines) if state in (ALL, line.state) and line.holds(words)]
 
 
+def offers(line: Line | None) -> dict[str, tuple[str, bool, str, str]]:
+    """Return of each button its words, whether it can do something for a job, and what that is, or why it cannot."""
+    here = line is not None and line.here
+    resumable = line is not None and line.resumable
+    left = line.unfinished if line is not None and resumable else 0
+    failed = line.failed if line is not None and line.state == "complete" else 0
+    resume = f"Resume ({plural(left, 'row')} left)" if left else "Resume"
+    again = f"Upload {plural(failed, 'failed row')} again" if failed else "Upload failed rows again"
+    repeats, none_failed = "As a new job, with the values in the journal", "Of a complete job that has such rows"
+    return {
+        "cancel": ("Cancel", here, "Send nothing more; it can be resumed later", "Only what runs in this kernel"),
+        "resume": (resume, resumable, "Carry it to its end, in the background", "Nothing is left to do"),
+        "again": (again, failed > 0, repeats, none_failed),
+    }
+
+
 def _frame_of(lines: Sequence[Line]) -> pd.DataFrame:
     now = datetime.now(UTC)
     return pd.DataFrame([line.shown(now) for line in lines], index=pd.Index([line.id for line in lines], name="job"))
@@ -213,6 +222,17 @@ class TaskBoard(Surface):
         one from the environment.
     clock : callable
         Gives seconds.
+
+    Attributes
+    ----------
+    lines : list of Line
+        All jobs, oldest first.
+    tasks : DataFrame
+        Those that nobody knows the end of yet.
+    controls : dict
+        ``words``, ``state``, ``refresh``, ``job``, and for the chosen job ``cancel``, ``resume`` and ``again``.
+    shown : dict of str to ipywidgets.HTML
+        The ``table``, the ``status`` of the board, and the ``details`` of the chosen job.
     """
 
     def __init__(
@@ -223,8 +243,7 @@ class TaskBoard(Surface):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("board")
-        self._journal, self._given, self._clock = journal, client, clock
-        self._client = client
+        self._journal, self._given, self._client, self._clock = journal, client, client, clock
         self._asking = Worker("scmkit-board-tasks", self.fail)  # a service that hangs must not stop the board
         self._book: Journal | None = None
         self._reading = threading.Lock()
@@ -236,21 +255,46 @@ class TaskBoard(Surface):
         self._changed_at = clock()
         self._seen: Any = None
         self.lines: list[Line] = []
-        self.tasks = pd.DataFrame()
-        self._make_widgets()
-        self._offering = False
-        self._work.do("look", partial(self._look, once=True))
+        self.tasks = pd.DataFrame(columns=_TASKS)
+        self._does = {"cancel": self._cancel, "resume": self._resume, "again": self._send_again}
+        self.controls = _controls()
+        self.shown = {name: ipywidgets.HTML() for name in ("table", "status", "details")}
+        self._arrange()
+        self.look()
+
+    def _arrange(self) -> None:
+        controls, wrap = self.controls, ipywidgets.Layout(flex_flow="row wrap")
+        for name in ("words", "state"):
+            controls[name].observe(self._filtered, names="value")
+        controls["job"].observe(self._job_chosen, names="value")
+        controls["refresh"].on_click(self._refreshed)
+        for name, act in self._does.items():
+            controls[name].on_click(partial(self._act, act))
+        self._offer(None)
+        self._lay_out(
+            ipywidgets.HBox([controls[name] for name in ("words", "state", "refresh")], layout=wrap),
+            self.shown["table"], self.shown["status"],
+            ipywidgets.HBox([controls[name] for name in ("job", *self._does)], layout=wrap), self.shown["details"],
+        )  # fmt: skip
 
     def add(self, job: UploadJob) -> None:
         """Show a job that the board would not find by itself: one of another journal, or one without that has ended."""
         self._own[job.id] = job
         self.refresh()
 
+    def look(self) -> None:
+        """Look once, off the kernel's thread."""
+        self._work.do("look", partial(self._look, once=True))
+
     def refresh(self) -> None:
         """Look now, and go on looking while something changes."""
         self._changed_at = self._clock()
         self._work.do("client", self._find_client)
         self._work.do("look", self._look)
+
+    def idle(self) -> bool:
+        """Whether the board neither looks nor asks."""
+        return super().idle() and self._asking.idle()
 
     def close(self) -> None:
         """Stop looking and asking, and take the widgets away."""
@@ -267,7 +311,7 @@ class TaskBoard(Surface):
         return _frame_of(self._chosen())
 
     def _chosen(self) -> list[Line]:
-        return chosen(self.lines, self.words.value, self.state.value)
+        return chosen(self.lines, self.controls["words"].value, self.controls["state"].value)
 
     def _lines_html(self) -> Html:
         """Show the lines that pass the filter, with the state of what did not get through in a colour."""
@@ -290,44 +334,10 @@ class TaskBoard(Surface):
             return "looking for jobs"
         kinds = [f"{line.state} with nothing applied" if line.colour == _NONE else line.state for line in self.lines]
         counts = pd.Series(kinds, dtype=object).value_counts()
-        return f"{plural(len(self.lines), 'job')}: " + (
-            ", ".join(f"{n:,} {s}" for s, n in counts.items()) or "none yet"
-        )
+        listed = ", ".join(f"{n:,} {kind}" for kind, n in counts.items())
+        return f"{plural(len(self.lines), 'job')}: {listed or 'none yet'}"
 
-    # Widgets
-
-    def _make_widgets(self) -> None:
-        wide = ipywidgets.Layout(width="auto")
-        self.words = ipywidgets.Text(
-            description="Show only", placeholder="words of a job, key, service, note", continuous_update=True,
-            tooltip="Lines that hold all these words", layout=ipywidgets.Layout(width="26em"),
-        )  # fmt: skip
-        self.state = ipywidgets.Dropdown(description="State", options=[ALL, *STATES], layout=wide, tooltip="Of a job")
-        self.button = ipywidgets.Button(description="Refresh", layout=wide, tooltip="Look now, and go on looking")
-        self._status = ipywidgets.HTML()
-        self._table, self._details, self._call_html = (ipywidgets.HTML() for _ in range(3))
-        self.job = ipywidgets.Dropdown(
-            description="Job", options=[("choose a job", "")], layout=ipywidgets.Layout(width="34em"), tooltip="Show it"
-        )
-        self.call = ipywidgets.Dropdown(
-            description="Call", options=[("choose a call", -1)], layout=ipywidgets.Layout(width="34em"),
-            tooltip="Show its attempts and rows",
-        )  # fmt: skip
-        self.cancel, self.resume, self.again = (ipywidgets.Button(disabled=True, layout=wide) for _ in range(3))
-        self._name_buttons(None)
-        for widget in (self.words, self.state):
-            widget.observe(self._filtered, names="value")
-        self.job.observe(self._job_chosen, names="value")
-        self.call.observe(self._call_chosen, names="value")
-        self.button.on_click(self._refreshed)
-        for button, act in ((self.cancel, self._cancel), (self.resume, self._resume), (self.again, self._send_again)):
-            button.on_click(partial(self._act, act))
-        wrap = ipywidgets.Layout(flex_flow="row wrap")
-        self._lay_out(
-            ipywidgets.HBox([self.words, self.state, self.button], layout=wrap), self._table, self._status,
-            ipywidgets.HBox([self.job, self.cancel, self.resume, self.again], layout=wrap), self._details,
-            self.call, self._call_html,
-        )  # fmt: skip
+    # What the controls do
 
     @guarded
     def _filtered(self, change: Any) -> None:
@@ -341,19 +351,12 @@ class TaskBoard(Surface):
 
     @guarded
     def _job_chosen(self, change: Any) -> None:
-        if self._offering:
-            return
-        self._name_buttons(self._line(change["new"]))
+        self._offer(self._line(change["new"]))
         self._work.do("details", self._show_job)
 
     @guarded
-    def _call_chosen(self, change: Any) -> None:
-        if not self._offering:
-            self._work.do("call", self._show_call)
-
-    @guarded
     def _act(self, act: Callable[[Line], None], button: Any) -> None:
-        line = self._line(self.job.value)
+        line = self._line(self.controls["job"].value)
         if line is not None:
             button.disabled = True  # until the next look; a second click does nothing
             self._work.do("act", partial(self._do, act, line))
@@ -369,24 +372,10 @@ class TaskBoard(Surface):
     def _line(self, job: str) -> Line | None:
         return next((line for line in self.lines if line.id == job), None)
 
-    def _name_buttons(self, line: Line | None) -> None:
-        """Let the buttons say what they would do; what cannot be done says why."""
-        here = line is not None and line.here
-        left = line.unfinished if line is not None and line.resumable else 0
-        failed = line.failed if line is not None and line.state == "complete" else 0
-        _name(
-            self.cancel, "Cancel", here, "Send nothing more; it can be resumed later", "Only what runs in this kernel"
-        )
-        _name(
-            self.resume, f"Resume ({plural(left, 'row')} left)" if left else "Resume",
-            line is not None and line.resumable, "Carry it to its end, in the background", "Nothing is left to do",
-        )  # fmt: skip
-        _name(
-            self.again, f"Upload {plural(failed, 'failed row')} again" if failed else "Upload failed rows again",
-            failed > 0, "As a new job, with the values in the journal", "Of a complete job that has such rows",
-        )  # fmt: skip
-
-    # What the buttons do, off the kernel's thread
+    def _offer(self, line: Line | None) -> None:
+        for name, (words, possible, what, why_not) in offers(line).items():
+            button = self.controls[name]
+            button.description, button.disabled, button.tooltip = words, not possible, what if possible else why_not
 
     def _cancel(self, line: Line) -> None:
         job = self._jobs_here().get(line.id)
@@ -426,21 +415,17 @@ class TaskBoard(Surface):
             return
         self._read()
         self._ask_for_a_task()
-        seen = (
-            [replace(line, seconds=None, left_s=None) for line in self.lines],
-            self.tasks.to_dict(),
-            self._answers.copy(),
-        )
+        lines = [replace(line, seconds=None, left_s=None) for line in self.lines]
+        seen = (lines, self.tasks.to_dict(), self._answers.copy())
         if seen != self._seen:
             self._seen, self._changed_at = seen, self._clock()
-            self._offer_jobs()
-            self._show_job()
-            self._view.do(
-                "keep", partial(self.keep, "The board as it was last (this stays in the notebook)"), after_s=1.0
-            )
+            self._list_jobs()
+            self._work.do("details", self._show_job)
+            kept = "The board as it was last (this stays in the notebook)"
+            self._view.do("keep", partial(self.keep, kept), after_s=1.0)
         self._show_table()
         resting = not any(line.here for line in self.lines) and self._clock() - self._changed_at >= PATIENCE_S
-        self._status.value = self._standing("" if once else "since nothing changes" if resting else None)
+        self.shown["status"].value = self._standing("" if once else ", since nothing changes" if resting else None)
         if not (once or resting):
             self._work.do("look", self._look, after_s=LOOK_S)
 
@@ -450,12 +435,10 @@ class TaskBoard(Surface):
     def _standing(self, resting: str | None) -> str:
         at = f"Looked at {datetime.now():%H:%M:%S}. "
         if resting is not None:
-            return f"{at}Not looking any more{resting and ', '}{resting}: <b>Refresh</b> goes on."
-        asked = sum(not isinstance(answer, Task) or not answer.finished for answer in self._answers.values())
-        follow = (
-            f" {plural(asked, 'task')} that nobody follows: asked for every {TASK_S:.0f} s at most." if asked else ""
-        )
-        return f"{at}Looking every second.{display.escape(follow)}"
+            return f"{at}Not looking any more{resting}: <b>Refresh</b> goes on."
+        asked = sum(not _ended(answer) for answer in self._answers.values())
+        follow = f" {plural(asked, 'task')} that nobody follows: asked for every {TASK_S:.0f} s at most."
+        return f"{at}Looking every second.{display.escape(follow if asked else '')}"
 
     def _read(self) -> None:
         here = self._jobs_here()
@@ -490,25 +473,20 @@ class TaskBoard(Surface):
 
     def _open_tasks(self, lines: Sequence[Line]) -> pd.DataFrame:
         if self._book is None or not lines:
-            return pd.DataFrame(columns=["task_id", "job", "call", "at", "state"])
+            return pd.DataFrame(columns=_TASKS)
         frame = pd.concat([stored.tasks(self._book, line.id) for line in lines], ignore_index=True)
         return frame[~frame["finished"]].reset_index(drop=True)
 
     def _ask_for_a_task(self) -> None:
         """Ask the service for one task that nobody follows, if one is due."""
-        if self._client is None or not self._asking.idle():
+        client = self._client
+        if client is None or not self._asking.idle():
             return
-        abandoned = {line.id: line for line in self.lines if line.open_tasks and line.state != "running"}
-        known = self._answers
-        tasks = {
-            task: abandoned[job]
-            for task, job in zip(self.tasks["task_id"], self.tasks["job"], strict=True)
-            if job in abandoned and not (isinstance(known.get(task), Task) and known[task].finished)  # type: ignore[union-attr]
-        }
-        askable = [task for task, line in tasks.items() if is_of(line.service, self._client)]
-        task = self._turns.take(askable, self._clock())
+        abandoned = {line.id for line in self.lines if line.state != "running" and is_of(line.service, client)}
+        tasks = self.tasks["task_id"][self.tasks["job"].isin(abandoned)]
+        task = self._turns.take([task for task in tasks if not _ended(self._answers.get(task))], self._clock())
         if task is not None:
-            self._asking.do("task", partial(self._ask, task, self._client))
+            self._asking.do("task", partial(self._ask, task, client))
 
     def _ask(self, task: str, client: Client) -> None:
         try:
@@ -521,72 +499,41 @@ class TaskBoard(Surface):
     # Showing, off the kernel's thread
 
     def _show_table(self) -> None:
-        self._table.value = display.card(self._summary(), {}, self._lines_html(), self._tasks_html())
+        self.shown["table"].value = display.card(self._summary(), {}, self._lines_html(), self._tasks_html())
 
     def _tasks_html(self) -> Html:
         if not len(self.tasks):
             return Html("")
         now = datetime.now(UTC)
-        frame = self.tasks.assign(
+        frame = self.tasks[["task_id", "job", "call", "state"]].assign(
             made=[ago(now - at) for at in self.tasks["at"]],
             **{"says now": [_said(self._answers.get(task)) for task in self.tasks["task_id"]]},
         )
-        columns = ["job", "call", "state", "made", "says now"]
         caption = "Tasks that nobody knows the end of yet; Resume follows those of its job"
-        return display.table(frame.set_index("task_id")[columns], SHOWN, caption)
+        return display.table(frame.set_index("task_id"), SHOWN, caption)
 
-    def _offer_jobs(self) -> None:
-        options = [("choose a job", "")]
-        options += [(f"{line.id}  {line.words}", line.id) for line in reversed(self.lines)]
-        self._offer(self.job, options)
-        self._name_buttons(self._line(self.job.value))
+    def _list_jobs(self) -> None:
+        """Change which jobs can be chosen, and keep the chosen one; an unchanged list is left alone, it may be open."""
+        options = (NO_JOB, *((f"{line.id}  {line.words}", line.id) for line in reversed(self.lines)))
+        job = self.controls["job"]
+        if options != tuple(job.options):
+            value = job.value
+            with job.hold_sync():
+                job.options = options
+                job.value = value if self._line(value) else ""
+        self._offer(self._line(job.value))
 
     def _show_job(self) -> None:
-        ledger = self._ledger(self.job.value)
+        job = self.controls["job"].value
+        ledger = self._ledger(job)
         if ledger is None:
-            self._details.value, self._call_html.value = "", ""
-            self._offer(self.call, [("choose a call", -1)])
+            self.shown["details"].value = ""
             return
-        calls, tasks = ledger.calls(), ledger.tasks()
         counts = ", ".join(f"{n:,} {word}" for word, n in ledger.counts().items())
-        parts = [display.table(calls, SHOWN, "Calls")]
-        if len(tasks):
+        parts = [display.table(ledger.calls(), SHOWN, "Calls")]
+        if len(tasks := ledger.tasks()):
             parts.append(display.table(tasks, SHOWN, "Tasks, as the service described them last"))
-        self._details.value = display.card(f"Job {self.job.value}", {"rows": counts}, *parts)
-        options = [
-            (f"{number}: {mode}, {plural(rows, 'row')}, {outcome}", number)
-            for number, mode, rows, outcome in zip(
-                calls.index.tolist(), calls["mode"], calls["rows"], calls["outcome"], strict=True
-            )
-        ]
-        self._offer(self.call, [("choose a call", -1), *options])
-        self._show_call(ledger)
-
-    def _show_call(self, ledger: Ledger | None = None) -> None:
-        """Show a call's attempts, as far as the journal has them, and its rows."""
-        call, ledger = self.call.value, ledger or self._ledger(self.job.value)
-        if ledger is None or call == -1:
-            self._call_html.value = ""
-            return
-        rows = numbered(ledger.rows(ledger.rows_of(call)[: SHOWN + 1]), ledger.plan.index)
-        with self._reading:
-            made = None if self._book is None else stored.attempts(self._book, self.job.value, call)
-        tables = [display.table(rows, SHOWN, "Rows of which this call told last")]
-        if made is not None and len(made):
-            tables.insert(0, display.table(made, SHOWN, "Attempts"))
-        self._call_html.value = display.card(f"Call {call}", {}, *tables)
-
-    def _offer(self, widget: ipywidgets.Dropdown, options: list[tuple[str, Any]]) -> None:
-        """Change what can be chosen, and keep what is chosen; an unchanged list is left alone, it may be open."""
-        if tuple(options) == tuple(widget.options):
-            return
-        value, self._offering = widget.value, True
-        try:
-            with widget.hold_sync():
-                widget.options = options
-                widget.value = value if value in [option for _, option in options] else options[0][1]
-        finally:
-            self._offering = False
+        self.shown["details"].value = display.card(f"Job {job}", {"rows": counts}, *parts)
 
     def _ledger(self, name: str) -> Ledger | None:
         """Return what is known about a job: by itself if it is here, else by the journal."""
@@ -597,8 +544,23 @@ class TaskBoard(Surface):
             return told(self._book, name) if name and self._book is not None else None
 
 
-def _name(button: ipywidgets.Button, words: str, possible: bool, tip: str, why_not: str) -> None:
-    button.description, button.disabled, button.tooltip = words, not possible, tip if possible else why_not
+def _controls() -> dict[str, Any]:
+    wide = ipywidgets.Layout(width="auto")
+    return {
+        "words": ipywidgets.Text(
+            description="Show only", placeholder="words of a job, key, service, note", continuous_update=True,
+            tooltip="Lines that hold all these words", layout=ipywidgets.Layout(width="26em"),
+        ),
+        "state": ipywidgets.Dropdown(description="State", options=[ALL, *STATES], layout=wide, tooltip="Of a job"),
+        "refresh": ipywidgets.Button(description="Refresh", layout=wide, tooltip="Look now, and go on looking"),
+        "job": ipywidgets.Dropdown(
+            description="Job", options=[NO_JOB], layout=ipywidgets.Layout(width="34em"), tooltip="Show it"
+        ),
+    } | {name: ipywidgets.Button(layout=wide) for name in offers(None)}  # fmt: skip
+
+
+def _ended(answer: Task | str | None) -> bool:
+    return isinstance(answer, Task) and answer.finished
 
 
 def _said(answer: Task | str | None) -> str:

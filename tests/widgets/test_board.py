@@ -47,14 +47,14 @@ def clock() -> Clock:
 @pytest.fixture
 def board(client: scmkit.Client, clock: Clock) -> Iterator[TaskBoard]:
     made = TaskBoard(client=client, clock=clock)
-    wait_for(made._work.idle)
+    wait_for(made.idle)
     yield made
     made.close()
 
 
 def look(board: TaskBoard) -> None:
-    board._work.do("look", lambda: board._look(once=True))
-    wait_for(board._work.idle)
+    board.look()
+    wait_for(board.idle)
 
 
 def abandoned(client: scmkit.Client, server: PlainServer) -> scmkit.UploadJob:
@@ -72,9 +72,9 @@ def test_without_a_journal_there_is_nothing_to_show_and_none_is_made(board: Task
     """An empty board says so, and leaves no file behind."""
     assert "0 jobs: none yet" in repr(board)
     assert not scmkit.journal.journal.place().exists()
-    assert board.cancel.disabled
-    assert board.resume.disabled
-    assert board.again.disabled
+    assert board.controls["cancel"].disabled
+    assert board.controls["resume"].disabled
+    assert board.controls["again"].disabled
 
 
 def test_the_board_shows_what_the_journal_knows(board: TaskBoard, table: pd.DataFrame, client: scmkit.Client) -> None:
@@ -85,7 +85,7 @@ def test_the_board_shows_what_the_journal_knows(board: TaskBoard, table: pd.Data
     assert shown["job"] == job.id
     assert (shown["state"], shown["rows"], shown["applied"], shown["codes affected"]) == ("complete", 50, 50, 50)
     assert shown["took"]
-    for form in (board._table.value, repr(board), board._repr_mimebundle_()["text/html"]):
+    for form in (board.shown["table"].value, repr(board), board._repr_mimebundle_()["text/html"]):
         assert job.id in form
         assert "1 job: 1 complete" in form
 
@@ -100,10 +100,10 @@ def test_a_job_that_applied_nothing_stands_out(board: TaskBoard, table: pd.DataF
     assert board.frame["state"].tolist() == ["complete, 0 of 50 applied", "complete, 50 of 100 applied", "complete"]
     assert board.frame["not applied"].tolist() == [50, 50, 0]
     assert [found.colour for found in board.lines] == ["", "#b46a00", "#e0443e"]
-    for form in (board._table.value, board._repr_mimebundle_()["text/html"]):
+    for form in (board.shown["table"].value, board._repr_mimebundle_()["text/html"]):
         assert '<b style="color:#e0443e">complete, 0 of 50 applied</b>' in form
         assert "3 jobs: 2 complete, 1 complete with nothing applied" in form
-    assert board.job.options[1][0].endswith("complete, 0 of 50 applied")
+    assert board.controls["job"].options[1][0].endswith("complete, 0 of 50 applied")
 
 
 def test_the_notebook_counts_the_codes_that_the_board_counts(table: pd.DataFrame, inventory: pd.DataFrame) -> None:
@@ -128,27 +128,29 @@ def test_filters_by_words_and_state(board: TaskBoard) -> None:
     assert [found.id for found in chosen(lines, "LOT invalid", "all states")] == ["j2"]
     assert [found.id for found in chosen(lines, "", "suspended")] == ["j2"]
     board.lines = lines
-    board.words.value = "invalid"
-    wait_for(lambda: "j1" not in board._table.value and "j2" in board._table.value)
-    assert "&lt;token&gt;" in board._table.value
+    board.controls["words"].value = "invalid"
+    wait_for(lambda: "j1" not in board.shown["table"].value and "j2" in board.shown["table"].value)
+    assert "&lt;token&gt;" in board.shown["table"].value
     assert ago(timedelta(seconds=7200)) == "2.0 h ago"
 
 
 def test_a_running_job_is_live_and_can_be_cancelled(
-    board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer
+    board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job of this kernel is found by itself, moves, and ends by the button; Resume then finishes it."""
     _, answer = server.hold(9)
     job = scmkit.upload(table, client, workers=1, mode="sync", wait=False)
     wait_for(lambda: server.seen)
     board.refresh()
-    wait_for(lambda: len(board.job.options) == 2)
+    wait_for(lambda: len(board.controls["job"].options) == 2)
     assert board.frame["state"].tolist() == ["running (here)"]
-    board.job.value = job.id
-    assert not board.cancel.disabled
-    assert board.resume.disabled
-    board.cancel.click()
-    wait_for(lambda: job._engine._cancel_by < float("inf"))
+    board.controls["job"].value = job.id
+    assert not board.controls["cancel"].disabled
+    assert board.controls["resume"].disabled
+    cancel, cancelled = scmkit.UploadJob.cancel, threading.Event()
+    monkeypatch.setattr(scmkit.UploadJob, "cancel", lambda self: (cancel(self), cancelled.set()))
+    board.controls["cancel"].click()
+    assert cancelled.wait(10)
     answer.set()
     job.result(30)
     wait_for(lambda: not board.lines[0].here)
@@ -162,14 +164,14 @@ def test_resume_carries_an_abandoned_job_to_its_end(
     job = abandoned(client, server)
     look(board)
     assert board.tasks["task_id"].tolist() == ["task-0"]
-    assert "task-0" in board._table.value
-    board.job.value = job.id
-    assert not board.resume.disabled
-    assert board.resume.description == "Resume (1 row left)"
+    assert "task-0" in board.shown["table"].value
+    board.controls["job"].value = job.id
+    assert not board.controls["resume"].disabled
+    assert board.controls["resume"].description == "Resume (1 row left)"
     server.polls_until_complete = 1
-    board.resume.click()
+    board.controls["resume"].click()
     wait_for(lambda: board.lines[0].state == "complete")
-    wait_for(lambda: board.resume.disabled and not len(board.tasks))
+    wait_for(lambda: board.controls["resume"].disabled and not len(board.tasks))
     assert len([1 for _, path, _ in server.seen if path.endswith("async/")]) == 1
 
 
@@ -179,9 +181,9 @@ def test_failed_rows_are_sent_again_as_a_new_job(board: TaskBoard, client: scmki
     job = scmkit.upload(table, client, progress=False)
     server.codes["Code_new_1-"] = {}
     look(board)
-    board.job.value = job.id
-    assert board.again.description == "Upload 1 failed row again"
-    board.again.click()
+    board.controls["job"].value = job.id
+    assert board.controls["again"].description == "Upload 1 failed row again"
+    board.controls["again"].click()
     wait_for(lambda: [found.state for found in board.lines] == ["complete", "complete"])
     assert server.codes["Code_new_1-"]["wine_name"] == "Château"
     assert board.lines[1].rows == 1
@@ -209,18 +211,14 @@ def test_table_of_gives_rows_as_they_were(client: scmkit.Client, server: PlainSe
         stored.table_of("nonsense")
 
 
-def test_details_of_one_call(board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
-    """A call shows its attempts with their messages, and its rows."""
-    server.answers = [(500, {"detail": "the <b>database</b> is down"}, {})]
+def test_details_of_a_job(board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
+    """A job shows its rows by state, and its calls with what was said about them."""
+    server.answers = [(400, {"detail": "the <b>database</b> is down"}, {})] * 99
     job = scmkit.upload(table, client, workers=1, mode="sync", progress=False)
     look(board)
-    board.job.value = job.id
-    wait_for(lambda: len(board.call.options) == 1 + len(job.calls))
-    board.call.value = 0
-    wait_for(lambda: "Attempts" in board._call_html.value)
-    assert "the &lt;b&gt;database&lt;/b&gt; is down" in board._call_html.value
-    assert "Code_00000-" in board._call_html.value
-    assert "50 applied" in board._details.value
+    board.controls["job"].value = job.id
+    wait_for(lambda: "50 rejected" in board.shown["details"].value)
+    assert "the &lt;b&gt;database&lt;/b&gt; is down" in board.shown["details"].value
 
 
 def test_what_is_told_of_a_job_is_what_it_said(table: pd.DataFrame, client: scmkit.Client) -> None:
@@ -230,8 +228,6 @@ def test_what_is_told_of_a_job_is_what_it_said(table: pd.DataFrame, client: scmk
         ledger = told(book, job.id)
         pd.testing.assert_frame_equal(ledger.rows(), job.rows)
         assert ledger.counts() == job.counts()
-        assert len(stored.attempts(book, job.id, 0)) == 1
-    pd.testing.assert_frame_equal(job._ledger.rows(ledger.rows_of(0)), job.rows[job.rows["call"] == 0])
 
 
 def test_tasks_are_asked_for_one_at_a_time_and_seldom() -> None:
@@ -256,13 +252,13 @@ def test_a_task_that_nobody_follows_is_asked_for(
     server.tasks["task-0"]["state"] = "success"
     before = server.polls
     look(board)
-    wait_for(lambda: server.polls == before + 1 and board._asking.idle())
+    wait_for(lambda: server.polls == before + 1 and board.idle())
     clock.now = 100.0
     look(board)
-    assert "complete, 100 codes" in board._table.value
+    assert "complete, 100 codes" in board.shown["table"].value
     clock.now = 200.0
     look(board)
-    assert board._asking.idle()
+    assert board.idle()
     assert server.polls == before + 1
     assert scmkit.jobs()["state"].tolist() == [job.state]
 
@@ -273,23 +269,23 @@ def test_it_rests_when_nothing_changes_and_stops_when_closed(
     """After ten minutes without a change nobody is asked until Refresh; a closed board does nothing at all."""
     abandoned(client, server)
     board.refresh()
-    wait_for(lambda: "Looking every second" in board._status.value)
-    assert not board._work.idle()
+    wait_for(lambda: "Looking every second" in board.shown["status"].value)
+    assert not board.idle()
 
     def at_rest() -> bool:
         clock.now += PATIENCE_S
-        return board._asking.idle() and board._work.idle()
+        return board.idle()
 
     wait_for(at_rest)
-    assert "Not looking any more, since nothing changes" in board._status.value
-    board.button.click()
-    wait_for(lambda: "Looking every second" in board._status.value)
+    assert "Not looking any more, since nothing changes" in board.shown["status"].value
+    board.controls["refresh"].click()
+    wait_for(lambda: "Looking every second" in board.shown["status"].value)
     board.close()
-    wait_for(lambda: board._work.idle() and board._asking.idle())
+    wait_for(board.idle)
     polls = server.polls
     clock.now += 1_000
     board.refresh()
-    assert board._work.idle()
+    assert board.idle()
     assert server.polls == polls
 
 
@@ -297,9 +293,9 @@ def test_it_stops_when_the_widget_is_gone(board: TaskBoard, client: scmkit.Clien
     """A widget that the notebook has closed asks for nothing any more."""
     abandoned(client, server)
     board.refresh()
-    wait_for(lambda: "Looking every second" in board._status.value)
+    wait_for(lambda: "Looking every second" in board.shown["status"].value)
     board.box.close()
-    wait_for(lambda: board._work.idle() and board._asking.idle())
+    wait_for(board.idle)
     polls = server.polls
     look(board)
     assert server.polls == polls
@@ -311,10 +307,10 @@ def test_a_board_without_a_client_says_how_to_give_one(
     """The board is good for looking without an account; what needs one says so on the board."""
     job = abandoned(client, server)
     board = TaskBoard()
-    wait_for(board._work.idle)
+    wait_for(board.idle)
     polls = server.polls
-    board.job.value = job.id
-    board.resume.click()
+    board.controls["job"].value = job.id
+    board.controls["resume"].click()
     wait_for(lambda: "TaskBoard(client=...)" in "".join(board.troubles))
     assert server.polls == polls
     board.close()
@@ -327,8 +323,8 @@ def test_a_job_without_a_journal_can_be_added(board: TaskBoard, table: pd.DataFr
     assert not board.lines
     board.add(job)
     wait_for(lambda: [found.id for found in board.lines] == [job.id])
-    board.job.value = job.id
-    wait_for(lambda: "50 applied" in board._details.value)
+    board.controls["job"].value = job.id
+    wait_for(lambda: "50 applied" in board.shown["details"].value)
 
 
 def test_ended_jobs_are_read_once(
@@ -350,7 +346,7 @@ def test_a_board_that_has_not_looked_yet_does_not_say_that_there_is_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a saved notebook keeps of the first moment is no count of jobs."""
-    monkeypatch.setattr(TaskBoard, "_look", lambda self, once=False: None)
+    monkeypatch.setattr(TaskBoard, "look", lambda self: None)
     board = TaskBoard(journal=tmp_path / "journal.sqlite3")
     try:
         assert repr(board) == "<TaskBoard: looking for jobs>"
