@@ -89,7 +89,7 @@ def public(
     **kinds
         Kinds of arguments that differ from those in `KINDS`.
     """
-    rules = _Rules(error, depths, options_of, kinds)
+    rules = _Rules(error, depths, options_of, KINDS | kinds)
 
     def decorated(function: Any) -> Any:
         if not isinstance(function, type):
@@ -107,6 +107,23 @@ class _Rules:
     depths: bool
     options_of: Callable[..., Any] | None
     kinds: Mapping[str, Kind]
+
+    def wrong(self, values: dict[str, Any]) -> str:
+        """Say what is wrong with one of these values, or put in the place of each what the function takes."""
+        for name, value in list(values.items()):
+            if (kind := self.kinds.get(name)) is None:
+                continue
+            if told := kind.wrong(name, value):
+                return told
+            if kind.reads is not None and value is not None:
+                values[name] = kind.reads(value)
+        return ""
+
+    def unknown(self, options: Mapping[str, Any]) -> str:
+        """Name an option that nobody takes."""
+        known = options if self.options_of is None else inspect.signature(self.options_of).parameters
+        strange = next((name for name in options if name not in known), None)
+        return "" if strange is None else f"there is no option {strange!r}{did_you_mean(strange, known)}"
 
 
 def _checked(function: Any, name: str, rules: _Rules) -> Any:
@@ -132,31 +149,7 @@ class _Call:
     """Arguments that are about to be used; it does not show them."""
 
     def __init__(self, signature: inspect.Signature, args: Sequence[Any], options: Mapping[str, Any]) -> None:
-        self._signature, self._unbound, self.begun = signature, "", False
-        self._bound: inspect.BoundArguments | None = None
-        try:
-            self._bound = signature.bind(*args, **options)
-        except TypeError as error:
-            self._unbound = str(error)
-            unknown = [name for name in options if name not in signature.parameters]
-            if unknown:
-                self._unbound += did_you_mean(unknown[0], signature.parameters)
-
-    def _wrong(self, rules: _Rules) -> str:
-        if self._bound is None:
-            return self._unbound
-        arguments = self._bound.arguments
-        for name, value in list(arguments.items()):
-            kind = self._signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_KEYWORD:
-                told = self._look(value, rules) or _unknown(value, rules)
-            elif kind is inspect.Parameter.VAR_POSITIONAL:
-                told = ""
-            else:
-                told = self._look(arguments, rules, name)
-            if told:
-                return told
-        return ""
+        self._signature, self._args, self._options, self.begun = signature, args, options, False
 
     def check(self, rules: _Rules, name: str) -> None:
         if wrong := self._wrong(rules):
@@ -164,26 +157,19 @@ class _Call:
         self.begun = True
 
     def make(self, function: Callable[..., Any]) -> Any:
-        assert self._bound is not None  # noqa: S101 - it was checked
         return function(*self._bound.args, **self._bound.kwargs)
 
-    def _look(self, values: dict[str, Any], rules: _Rules, *names: str) -> str:
-        """Check some values, and put in the place of each what the function takes."""
-        for name in names or list(values):
-            kind = rules.kinds.get(name) or KINDS.get(name)
-            if kind is None:
-                continue
-            if told := kind.wrong(name, values[name]):
-                return told
-            if kind.reads is not None and values[name] is not None:
-                values[name] = kind.reads(values[name])
-        return ""
-
-
-def _unknown(options: Mapping[str, Any], rules: _Rules) -> str:
-    known = None if rules.options_of is None else inspect.signature(rules.options_of).parameters
-    strange = [name for name in options if known is not None and name not in known]
-    return f"there is no option {strange[0]!r}{did_you_mean(strange[0], known)}" if known and strange else ""
+    def _wrong(self, rules: _Rules) -> str:
+        parameters = self._signature.parameters
+        try:
+            self._bound = self._signature.bind(*self._args, **self._options)
+        except TypeError as error:
+            unknown = next((name for name in self._options if name not in parameters), None)
+            return f"{error}{'' if unknown is None else did_you_mean(unknown, parameters)}"
+        given = self._bound.arguments
+        several = [name for name in given if parameters[name].kind is inspect.Parameter.VAR_KEYWORD]
+        options: dict[str, Any] = given[several[0]] if several else {}
+        return rules.wrong(given) or rules.wrong(options) or rules.unknown(options)
 
 
 def _plain(error: BaseException) -> str:
@@ -226,11 +212,6 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not is_flag(value)
 
 
-def is_text(value: Any) -> bool:
-    """Whether a value is text."""
-    return isinstance(value, str)
-
-
 def is_path(value: Any) -> bool:
     """Whether a value may be the path of a file."""
     if not isinstance(value, str | os.PathLike) or not isinstance(text := os.fspath(value), str):
@@ -256,11 +237,8 @@ def _is_key(value: Any) -> bool:
         return all(v is None or is_name(v) for v in value)
     if isinstance(value, list) or type(value).__name__ in ("Index", "ndarray"):
         return all(is_name(v) and not isinstance(v, list | bool) for v in value)
-    return is_name(value) and not is_flag(value) and _is_plain(value)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | Real) or type(value).__name__ in ("Timestamp", "date", "datetime")
+    is_single = isinstance(value, str | Real) or type(value).__name__ in ("Timestamp", "date", "datetime")
+    return is_single and is_name(value) and not is_flag(value)
 
 
 def _is_count(value: Any) -> bool:
@@ -300,9 +278,10 @@ def whole(least: int, most: int = LARGEST) -> Kind:
 
 def choice(*words: str) -> Kind:
     """Return the kind of values that are one of these words."""
-    listed = f"one of {', '.join(map(repr, words))}"
     return Kind(
-        listed, lambda v: is_text(v) and v in words, hint=lambda v: did_you_mean(v, words) if is_text(v) else ""
+        f"one of {', '.join(map(repr, words))}",
+        lambda v: isinstance(v, str) and v in words,
+        hint=lambda v: did_you_mean(v, words) if isinstance(v, str) else "",
     )
 
 
@@ -312,7 +291,7 @@ def of_class(name: str, words: str, hint: Callable[[Any], str] | None = None) ->
 
 
 FLAG = Kind("True or False", is_flag)
-TEXT = Kind("text", lambda v: is_text(v) and len(v) <= LONGEST_TEXT)
+TEXT = Kind("text", lambda v: isinstance(v, str) and len(v) <= LONGEST_TEXT)
 PATH = Kind("a path", is_path)
 NAMES = Kind("a list of names", lambda v: isinstance(v, Iterable) and not isinstance(v, str | bytes | Mapping))
 POSITIVE = Kind("a number above 0", lambda v: is_real(v) and v > 0)
@@ -323,7 +302,7 @@ CODES = Kind("a number above 0, or an Estimate", lambda v: is_ours(v, "Estimate"
 WHOLES = Kind("a list of whole numbers of 1 or more", lambda v: len(v) > 0 and all(map(whole(1).accepts, v)))
 JOURNAL = Kind("a path, False for none, or None for the user's own", lambda v: v is None or is_flag(v) or is_path(v))
 KEY = Kind("the name of a column, or a list of names", _is_key)
-CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={shown(v)}?)" if is_text(v) else "")
+CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={shown(v)}?)" if isinstance(v, str) else "")
 
 # What an argument of this name must be, wherever it stands.
 KINDS: dict[str, Kind] = {
@@ -347,10 +326,10 @@ KINDS: dict[str, Kind] = {
     "client": CLIENT.optional(),
     "wait": FLAG, "verify": FLAG, "progress": FLAG, "anyway": FLAG, "keep_blank": FLAG,
     "journal": PATH.optional(),
-    "job_id": Kind("the id of a job, as scmkit.jobs() lists it", lambda v: is_text(v) and bool(v)),
+    "job_id": Kind("the id of a job, as scmkit.jobs() lists it", lambda v: isinstance(v, str) and bool(v)),
     "path": PATH,
     "sheet": TEXT.optional(), "encoding": TEXT.optional(), "kind": TEXT.optional(), "base_url": TEXT.optional(),
-    "delimiter": Kind("one character", lambda v: is_text(v) and len(v) == 1 and v not in '\r\n"').optional(),
+    "delimiter": Kind("one character", lambda v: isinstance(v, str) and len(v) == 1 and v not in '\r\n"').optional(),
     "pad_to": Kind("a dict of column names and widths of 1 to 1,000", _is_widths).optional(),
     "max_mb": POSITIVE,
     "clock": Kind("a function without arguments", callable),
@@ -363,7 +342,7 @@ KINDS: dict[str, Kind] = {
     "certainty": PROBABILITY,
     "factors": Kind("a list of numbers above 0", _is_numbers),
     "limits": of_class("Limits", "a Limits").optional(),
-    "token": Kind("text", lambda v: is_text(v) or is_ours(v, "Token"), _as_token).optional(),
+    "token": Kind("text", lambda v: isinstance(v, str) or is_ours(v, "Token"), _as_token).optional(),
     "ca_file": PATH.optional(),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from scmkit.core import arguments
-from scmkit.core.arguments import Kind, is_name, is_ours, is_path, is_text, of_class
+from scmkit.core.arguments import Kind, is_name, is_ours, is_path, of_class
 from scmkit.core.display import shown
 from scmkit.tables.reading import checked_names, from_arrow, read_table
 
@@ -34,7 +34,11 @@ def _is_fields(value: Any) -> bool:
 
 
 def _is_columns(value: Any) -> bool:
-    return _is_frame(value) or _is_stream(value) or (isinstance(value, Mapping) and all(map(is_text, value)))
+    return (
+        _is_frame(value)
+        or _is_stream(value)
+        or (isinstance(value, Mapping) and all(isinstance(name, str) for name in value))
+    )
 
 
 def _meant_table(value: Any) -> str:
@@ -52,14 +56,6 @@ def _meant_table(value: Any) -> str:
     if hasattr(value, "collect"):
         return ": collect() makes one of it"
     return ": its table is .frame" if hasattr(value, "frame") else ""
-
-
-def _meant_fields(value: Any) -> str:
-    return f"; one field is [{shown(value)}]" if is_text(value) else ""
-
-
-def _meant_plan(value: Any) -> str:
-    return ": scmkit.plan(table, key=...) makes one" if _is_table(value) or isinstance(value, list) else ""
 
 
 def _as_frame(value: Any) -> Any:
@@ -90,10 +86,17 @@ LISTED = Kind(
     "a DataFrame or a path to CSV or Parquet", lambda v: _is_table(v) or is_ours(v, "Counts"), _as_given, _meant_table
 )
 HISTORY = Kind("what scmkit.history() made", _is_table, _as_frame, _meant_table).optional()
-PLAN = of_class("Plan", "what plan() made", _meant_plan)
+PLAN = of_class(
+    "Plan", "what plan() made",
+    lambda v: ": scmkit.plan(table, key=...) makes one" if _is_table(v) or isinstance(v, list) else "",
+)  # fmt: skip
+FIELDS = Kind(
+    "a list of names, a dict of kinds, or an inventory", _is_fields, _as_list,
+    lambda v: f"; one field is [{shown(v)}]" if isinstance(v, str) else "",
+)  # fmt: skip
 TABLES: dict[str, Kind] = {
     "df": TABLE,
-    "fields": Kind("a list of names, a dict of kinds, or an inventory", _is_fields, _as_list, _meant_fields).optional(),
+    "fields": FIELDS.optional(),
     "inventory": LISTED.optional(),
     "history": HISTORY,
     "plan": PLAN,
