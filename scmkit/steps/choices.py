@@ -22,7 +22,7 @@ from scmkit.core.display import duration, plural, shown
 from scmkit.core.errors import TableError, letters_of, nearest
 from scmkit.core.lines import lines_of, numbered
 from scmkit.core.texts import ours, text_column
-from scmkit.tables.reading import read_table
+from scmkit.tables.reading import FORMATS, read_table
 from scmkit.tables.writing import NOTES, with_notes
 from scmkit.validation.dates import is_date_by_name, is_like_a_date
 from scmkit.validation.findings import Findings
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from scmkit.wire.client import Client
 
 KEYS = ("extended_id", "serial_number")
-SUFFIXES = (
-    ".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".parquet", ".pq", ".jsonl", ".ndjson", ".json", ".csv.gz", ".tsv.gz",
-)  # fmt: skip
+SUFFIXES = tuple(FORMATS)
 LOGISTIC_WORDS = {"pallet", "pallets", "carton", "case", "crate", "container", "box", "sscc", "shipper", "logistic"}
 LOOKED_AT = 1_000  # rows that show what a column holds
 CLOSE = 0.75  # how much alike two names are, from 0 to 1, before one is suggested for the other

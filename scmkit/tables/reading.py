@@ -14,11 +14,11 @@ import threading
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,13 +39,6 @@ from scmkit.core.paths import expanded, like
 from scmkit.core.texts import text_column, text_of, whole_number
 from scmkit.tables.writing import NOTES, restored
 
-_DELIMITED, _LINES, _WORKBOOK, _PARQUET = "delimited", "lines", "workbook", "parquet"
-_FORMATS = {
-    ".csv": _DELIMITED, ".tsv": _DELIMITED, ".tab": _DELIMITED,
-    ".jsonl": _LINES, ".ndjson": _LINES, ".json": _LINES,
-    ".xlsx": _WORKBOOK, ".xlsm": _WORKBOOK, ".parquet": _PARQUET, ".pq": _PARQUET,
-}  # fmt: skip
-_COMPRESSIBLE = (_DELIMITED, _LINES)
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HEADER = re.compile(r'(?:[ \t]*[\r\n]+)*((?:"[^"]*"|[^"\r\n])*)')
 _UNPACKED_BYTES = 1 << 30  # of a workbook or a .gz: a small file that holds more is made to fill the memory
@@ -118,19 +111,15 @@ def read_table(
         raise MissingFileError(errno.ENOENT, f"no such file{like(path)}", str(path))
     if path.is_dir():
         raise FileAccessError(f"{path} is a folder: a table is one file")
-    kind = _kind(path)
-    _refuse_options(path, kind, sheet=sheet, delimiter=delimiter, encoding=encoding)
-    if kind == _DELIMITED:
-        frame = _read_delimited(path, delimiter, encoding)
-    elif kind == _LINES:
-        frame = _read_lines(path, encoding)
-    elif kind == _WORKBOOK:
-        frame = _read_workbook(path, sheet, empty="" if keep_blank else None)
-    else:
-        frame = _read_parquet(path)
+    form = _format_of(path)
+    options = {"sheet": sheet, "delimiter": delimiter, "encoding": encoding}
+    for option, value in options.items():
+        if value is not None and option not in form.options:
+            raise TableError(f"{path.name}: {option}= means nothing for this kind of file; leave it out")
+    frame = form.read(path, **{name: (options | {"keep_blank": keep_blank})[name] for name in form.options})
     if not keep_blank:
         _make_blank_missing(frame)
-    if kind in (_DELIMITED, _WORKBOOK):
+    if form.read in (_read_delimited, _read_workbook):  # what `scmkit.tables.writing` writes
         frame = restored(frame)
     for name, width in (pad_to or {}).items():
         _pad(path, frame, name, width)
@@ -147,22 +136,13 @@ def read_codes(path: str | os.PathLike[str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(header, columns, strict=True)})
 
 
-def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compressed = suffixes[-1:] == [".gz"]
-    kind = _FORMATS.get("".join(suffixes[:-1][-1:] if compressed else suffixes[-1:]))
-    if kind is None or (compressed and kind not in _COMPRESSIBLE):
-        text = ", ".join(suffix for suffix, kind in _FORMATS.items() if kind in _COMPRESSIBLE)
-        binary = ", ".join(suffix for suffix, kind in _FORMATS.items() if kind not in _COMPRESSIBLE)
+def _format_of(path: Path) -> _Format:
+    name = path.name.lower()
+    found = next((form for suffix, form in FORMATS.items() if name.endswith(suffix)), None)
+    if found is None:
+        text, binary = ", ".join(_TEXT), ", ".join(_BINARY)
         raise TableError(f"{path.name}: unknown kind of file; supported are {text} (each also .gz), {binary}")
-    return kind
-
-
-def _refuse_options(path: Path, kind: str, **options: str | None) -> None:
-    meant_for = {"sheet": (_WORKBOOK,), "delimiter": (_DELIMITED,), "encoding": _COMPRESSIBLE}
-    for option, value in options.items():
-        if value is not None and kind not in meant_for[option]:
-            raise TableError(f"{path.name}: {option}= means nothing for this kind of file; leave it out")
+    return found
 
 
 def _read_delimited(path: Path, delimiter: str | None, encoding: str | None) -> pd.DataFrame:
@@ -350,7 +330,7 @@ def _members(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _read_workbook(path: Path, sheet: str | None, empty: str | None) -> pd.DataFrame:
+def _read_workbook(path: Path, sheet: str | None, keep_blank: bool) -> pd.DataFrame:
     broken = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError)  # XML errors are SyntaxErrors
     with _unreadable(path, "workbook", *broken), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions, which carry no values
@@ -359,7 +339,7 @@ def _read_workbook(path: Path, sheet: str | None, empty: str | None) -> pd.DataF
             _refuse_uncomputed(path, sheet)
     if not rows:
         raise TableError(f"{path.name}: an empty sheet; the first row must hold the column names")
-    width = max(map(len, rows))
+    width, empty = max(map(len, rows)), "" if keep_blank else None
     header, *body = ([empty if c is None else c for c in row] + [empty] * (width - len(row)) for row in rows)
     return _framed(path, header, body, range(start + 1, start + len(rows)))
 
@@ -579,3 +559,20 @@ def _pad(path: Path, frame: pd.DataFrame, name: str, width: int) -> None:
             raise TableError(f"{where}: {text!r} is longer than pad_to={width}")
         cells[row] = text.zfill(width)
     frame[name] = pd.Series(cells, index=frame.index, dtype=object)
+
+
+class _Format(NamedTuple):
+    """What reads a kind of file, and the options of `read_table` that it takes."""
+
+    read: Callable[..., pd.DataFrame]
+    options: tuple[str, ...] = ()
+
+
+# The kinds of files, by how their names end.
+_DELIMITED, _LINES = _Format(_read_delimited, ("delimiter", "encoding")), _Format(_read_lines, ("encoding",))
+_TEXT = dict.fromkeys((".csv", ".tsv", ".tab"), _DELIMITED) | dict.fromkeys((".jsonl", ".ndjson", ".json"), _LINES)
+_BINARY = {
+    **dict.fromkeys((".xlsx", ".xlsm"), _Format(_read_workbook, ("sheet", "keep_blank"))),
+    **dict.fromkeys((".parquet", ".pq"), _Format(_read_parquet)),
+}
+FORMATS = _TEXT | {f"{suffix}.gz": form for suffix, form in _TEXT.items()} | _BINARY
