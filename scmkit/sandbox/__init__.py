@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from scmkit.core.arguments import FLAG, FROM_ZERO, NAMES, PATH, POSITIVE, Kind, whole
+from scmkit.core.arguments import FLAG, FROM_ZERO, NAMES, POSITIVE, Kind, whole
 from scmkit.core.errors import ConfigurationError, MissingDependencyError, SettingError
 from scmkit.core.paths import expanded
 from scmkit.estimation.service_time import ServiceTime
@@ -32,7 +32,6 @@ __all__ = ["Sandbox"]
     gateway_timeout=POSITIVE,
     latency_s=FROM_ZERO,
     port=whole(0, 65_535),
-    path=PATH.optional(),
     task_workers=whole(1, 1_024),
     max_body_bytes=whole(1),
     seed=whole(0),
@@ -71,9 +70,6 @@ class Sandbox:
         ten times as long).
     port : int, default 0
         The port; 0 takes a free one, which a later `start` takes again.
-    path : path, optional
-        A file that keeps the state. One that holds a sandbox already is opened as it was left: ``codes`` and
-        ``fields`` are not used then, and unfinished tasks start again.
     seed : int, default 0
         Of the service times and the faults.
     latency_s : float, default 0.02
@@ -109,7 +105,6 @@ class Sandbox:
         faults: Mapping[int | str, float] | None = None,
         port: int = 0,
         *,
-        path: str | os.PathLike[str] | None = None,
         seed: int = 0,
         latency_s: float = 0.02,
         task_workers: int = 4,
@@ -117,18 +112,15 @@ class Sandbox:
         task_slash: bool = True,
     ) -> None:
         _need_server()
-        from scmkit.sandbox.server import UPLOAD_PERMISSIONS, Service, Settings
+        from scmkit.sandbox.server import Service, Settings
 
         settings = Settings(
             gateway_timeout, service_time or ServiceTime.fixed(), rate, speed, dict(faults or {}), seed, latency_s,
             task_workers, max_body_bytes, task_slash,
         )  # fmt: skip
         self.rate, self.speed, self._port = rate, speed, port
-        self._world = World(None if path is None else expanded(path))
-        if not self._world.loaded:
-            _load(self._world, _inventory(codes), fields)
+        self._world = _world(_inventory(codes), fields)
         self._service = Service(self._world, settings)
-        self._permissions = UPLOAD_PERMISSIONS
         self._thread: ServerThread | None = None
         self.token = self.make_token()
 
@@ -169,8 +161,7 @@ class Sandbox:
         expires : datetime, optional
             When it ends; in the past for an expired one. Default: never.
         """
-        names = self._permissions if permissions is None else tuple(permissions)
-        return self._service.grant(names, math.inf if expires is None else expires.timestamp())
+        return self._service.make_token(permissions, math.inf if expires is None else expires.timestamp())
 
     def client(self, **options: Any) -> Client:
         """Return a client of this sandbox, at its pace; ``options`` are those of `scmkit.Client`."""
@@ -233,8 +224,8 @@ def _inventory(codes: int | str | os.PathLike[str] | pd.DataFrame) -> pd.DataFra
     return samples.inventory(codes)
 
 
-def _load(world: World, frame: pd.DataFrame, fields: Iterable[str] | None) -> None:
-    """Turn an inventory into text and store it."""
+def _world(frame: pd.DataFrame, fields: Iterable[str] | None) -> World:
+    """Turn an inventory into text, and return the codes that it stands for."""
     frame = frame.rename(columns={"activation_status": "status"})
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names) or "extended_id" not in names:
@@ -242,7 +233,7 @@ def _load(world: World, frame: pd.DataFrame, fields: Iterable[str] | None) -> No
     defined = [name for name in names if name not in CODE_COLUMNS] if fields is None else _names(fields)
     columns = [name for name in names if name in CODE_COLUMNS or name in defined]
     cells = [_texts(frame.iloc[:, names.index(name)]) for name in columns]
-    world.load(defined, columns, zip(*cells, strict=True))
+    return World(defined, columns, zip(*cells, strict=True))
 
 
 def _names(fields: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None, program: str = "python -m scmkit.san
     options = _parser(program).parse_args(argv)
     codes = int(options.codes) if options.codes.isdecimal() else options.codes
     try:
-        with Sandbox(codes, speed=options.speed, port=options.port, path=options.path) as sandbox:
+        with Sandbox(codes, speed=options.speed, port=options.port) as sandbox:
             sys.stdout.write(_welcome(sandbox))
             sys.stdout.flush()
             threading.Event().wait()
@@ -31,7 +31,6 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--codes", default="10000", metavar="N|PATH", help="codes to make up, or a CSV of codes")
     parser.add_argument("--port", type=int, default=0, metavar="P", help="the port (default: a free one)")
     parser.add_argument("--speed", type=float, default=1.0, metavar="S", help="how much faster its clock runs")
-    parser.add_argument("--path", metavar="FILE", help="a file that keeps the state")
     return parser
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -42,8 +42,9 @@ SLOW_TASK = 10  # times longer
 DOCUMENT_PENDING_S = 0.2  # [assumed]
 DOCUMENT_WORK_S = 0.3  # [assumed]
 DOCUMENTS_KEPT = 32  # a document is held in memory, and a long-lived sandbox may make many
-_REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Temporarily Unavailable"}
-_REASONS[504] = "Gateway Time-out"
+_REASONS = {
+    500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out",
+}  # fmt: skip
 _log = logging.getLogger("scmkit.sandbox")
 
 
@@ -51,27 +52,18 @@ _log = logging.getLogger("scmkit.sandbox")
 class Settings:
     """How the service behaves; see `scmkit.sandbox.Sandbox` for the meaning of each."""
 
-    gateway_timeout: float = 60.0
-    service_time: ServiceTime = field(default_factory=ServiceTime.fixed)
-    rate: float = 10
-    speed: float = 1.0
-    faults: Mapping[int | str, float] = field(default_factory=dict)
-    seed: int = 0
-    latency_s: float = 0.02
-    task_workers: int = 4
-    max_body_bytes: int = 2_500_000
-    task_slash: bool = True
+    gateway_timeout: float
+    service_time: ServiceTime
+    rate: float
+    speed: float
+    faults: Mapping[int | str, float]
+    seed: int
+    latency_s: float
+    task_workers: int
+    max_body_bytes: int
+    task_slash: bool
 
     def __post_init__(self) -> None:
-        for name in ("gateway_timeout", "rate", "speed", "task_workers", "max_body_bytes"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigurationError(f"{name} must be a positive number, not {value!r}")
-        if not (math.isfinite(self.latency_s) and self.latency_s >= 0):
-            raise ConfigurationError(f"latency_s must be 0 or more seconds, not {self.latency_s!r}")
-        self._check_faults()
-
-    def _check_faults(self) -> None:
         known = CALL_FAULTS + TASK_FAULTS
         for fault, chance in self.faults.items():
             if str(fault) not in known:
@@ -112,7 +104,7 @@ class Throttle:
 
 
 @dataclass(frozen=True, repr=False)
-class Grant:
+class Rights:
     """What a token allows, until when, and how much of it was used."""
 
     permissions: tuple[str, ...]
@@ -122,7 +114,7 @@ class Grant:
 
 
 @dataclass
-class Line:
+class LoggedRequest:
     """A request in the sandbox's log."""
 
     at: float
@@ -167,10 +159,10 @@ class Service:
 
     def __init__(self, world: World, settings: Settings) -> None:
         self.world, self.settings, self.port = world, settings, 0
-        self.log: list[Line] = []
+        self.log: list[LoggedRequest] = []
         self._slash = "/" if settings.task_slash else ""
         self._zero: float | None = None
-        self._grants: dict[str, Grant] = {}
+        self._rights: dict[str, Rights] = {}
         self._documents: dict[str, Document] = {}
         self._rng = np.random.default_rng(settings.seed)
         self._fault_rng = np.random.default_rng([settings.seed, 1])
@@ -181,9 +173,10 @@ class Service:
         self._app = Starlette(routes=self._routes(), exception_handlers=_ANSWERS)
         self._app.router.redirect_slashes = False
 
-    def grant(self, permissions: Sequence[str], expires: float) -> str:
-        """Make up a token that may do this until then."""
-        for name in permissions:
+    def make_token(self, permissions: Iterable[str] | None, expires: float) -> str:
+        """Make up a token that may do this, or everything, until then."""
+        names = UPLOAD_PERMISSIONS if permissions is None else tuple(permissions)
+        for name in names:
             if name not in UPLOAD_PERMISSIONS:
                 raise ConfigurationError(f"there is no permission {name!r}{did_you_mean(name, UPLOAD_PERMISSIONS)}")
         # A faster world admits its pace in wall-clock windows of the same length: 600 in any second rather than
@@ -191,7 +184,7 @@ class Service:
         speed = self.settings.speed
         updates, others = Throttle(self.settings.rate * speed, 1.0), Throttle(OTHER_CALLS_PER_MINUTE * speed, 60.0)
         token = secrets.token_hex(20)
-        self._grants[token] = Grant(tuple(permissions), expires, updates, others)
+        self._rights[token] = Rights(names, expires, updates, others)
         return token
 
     def start(self, port: int, cut: Callable[[object], None]) -> None:
@@ -215,16 +208,16 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: log it, look at its host, route it, delay its answer."""
         arrived = time.monotonic()
-        line = Line(arrived - (self._zero or 0.0), scope["method"], scope["path"])
-        self.log.append(line)
-        scope["state"] = {"line": line}
+        logged = LoggedRequest(arrived - (self._zero or 0.0), scope["method"], scope["path"])
+        self.log.append(logged)
+        scope["state"] = {"logged": logged}
 
         async def answer(message: Message) -> None:
             fault = scope["state"].get("fault")
             if message["type"] == "http.response.start":
                 await self._sleep(self.settings.latency_s)
                 message["headers"].append((b"server-timing", self._timing(scope["state"])))
-                line.status, line.seconds = None if fault in CUT else message["status"], time.monotonic() - arrived
+                logged.status, logged.seconds = None if fault in CUT else message["status"], time.monotonic() - arrived
             elif fault == "garbled":
                 message = {**message, "body": message["body"][::-1]}
             if fault in CUT:
@@ -235,12 +228,12 @@ class Service:
         assert call is not None  # noqa: S101 - the server runs each request in a task
         self._calls.add(call)
         try:
-            await self._door(scope)(scope, receive, answer)
+            await self._entrance(scope)(scope, receive, answer)
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
         except Exception:  # noqa: BLE001 - a fault of the sandbox itself; uvicorn is told to keep quiet
-            _log.exception("the sandbox failed on %s %s", line.method, line.path)
+            _log.exception("the sandbox failed on %s %s", logged.method, logged.path)
         finally:
             self._calls.discard(call)
 
@@ -248,14 +241,14 @@ class Service:
         """Say how long a call took on our clock: what a busy machine adds is its own, and not to be multiplied."""
         return b"sandbox;dur=%.3f" % (1000 * (self.settings.latency_s + state.get("work_s", 0.0)))
 
-    def _door(self, scope: Scope) -> ASGIApp:
+    def _entrance(self, scope: Scope) -> ASGIApp:
         """Look at the host, and under /api at the token, before anything else."""
         headers = Headers(scope=scope)
         if headers.getlist("host") not in ([f"127.0.0.1:{self.port}"], [f"localhost:{self.port}"]):
             return _detail(400, "The Host header names another host.").response()
         if scope["path"].startswith("/api/"):
             try:
-                scope["state"]["grant"] = self._authenticate(headers.get("authorization"))
+                scope["state"]["rights"] = self._authenticate(headers.get("authorization"))
             except RefusedError as refused:
                 return refused.response()
         return self._app
@@ -274,8 +267,8 @@ class Service:
         ]
 
     async def _me(self, request: Request) -> Response:
-        grant = self._admit(request)
-        return JSONResponse({"email": WHO, "permissions": list(grant.permissions)})
+        rights = self._admit(request)
+        return JSONResponse({"email": WHO, "permissions": list(rights.permissions)})
 
     async def _upload(self, request: Request) -> Response:
         self._admit(request, UPLOAD_PERMISSIONS, update=True)
@@ -287,7 +280,7 @@ class Service:
         if seconds > limit:
             raise _gateway_error(504)
         answer = self.world.update(upload)
-        request.state.line.codes_affected = answer["codes_affected"]
+        request.state.logged.codes_affected = answer["codes_affected"]
         return JSONResponse(answer)
 
     async def _upload_async(self, request: Request) -> Response:
@@ -338,29 +331,29 @@ class Service:
                 return Response(document.content, media_type="text/csv")
         raise _detail(404, "Not found.")
 
-    def _admit(self, request: Request, permissions: Sequence[str] = (), *, update: bool = False) -> Grant:
-        """Check permissions and pace, in this order; then a fault may strike an update."""
-        grant: Grant = request.state.grant
-        if missing := [name for name in permissions if name not in grant.permissions]:
+    def _admit(self, request: Request, permissions: Sequence[str] = (), *, update: bool = False) -> Rights:
+        """Check permissions and pace, in this order; then an update may get a fault."""
+        rights: Rights = request.state.rights
+        if missing := [name for name in permissions if name not in rights.permissions]:
             raise _detail(403, f"You do not have permission to perform this action: {', '.join(missing)} missing.")
-        wait_s = (grant.updates if update else grant.others).wait_s(time.monotonic())
+        wait_s = (rights.updates if update else rights.others).wait_s(time.monotonic())
         if wait_s > 0:
             raise _throttled(wait_s)
         if update:
-            self._strike(request)
-        return grant
+            self._draw_fault(request)
+        return rights
 
-    def _authenticate(self, header: str | None) -> Grant:
+    def _authenticate(self, header: str | None) -> Rights:
         scheme, _, token = (header or "").partition(" ")
         challenge = {"WWW-Authenticate": "UAT"}
         if scheme != "UAT" or not token:
             raise RefusedError(401, {"detail": "Authentication credentials were not provided."}, challenge)
-        grant = self._grants.get(token)
-        if grant is None or grant.expires <= time.time():
+        rights = self._rights.get(token)
+        if rights is None or rights.expires <= time.time():
             raise RefusedError(401, {"detail": "Invalid or expired token."}, challenge)
-        return grant
+        return rights
 
-    def _strike(self, request: Request) -> None:
+    def _draw_fault(self, request: Request) -> None:
         """Draw a fault; what becomes of the answer is for `__call__`."""
         request.state.fault = fault = self.settings.fault(CALL_FAULTS, self._fault_rng.random())
         if fault == "429":
@@ -530,20 +523,15 @@ def _gateway_error(status: int) -> RefusedError:
     return RefusedError(status, page)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)  # noqa: S101 - registered for nothing else
-    return error.response()
-
-
-async def _unreadable(_: Request, error: Exception) -> Response:
-    assert isinstance(error, UnreadableError)  # noqa: S101 - registered for nothing else
-    return JSONResponse(error.body, 400)
-
-
-async def _unrouted(_: Request, error: Exception) -> Response:
+async def _answer(_: Request, error: Exception) -> Response:
+    """Return the answer that an error stands for."""
+    if isinstance(error, RefusedError):
+        return error.response()
+    if isinstance(error, UnreadableError):
+        return JSONResponse(error.body, 400)
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     words = "Not found." if error.status_code == 404 else error.detail
     return JSONResponse({"detail": words}, error.status_code, error.headers)
 
 
-_ANSWERS: dict[Any, Any] = {RefusedError: _refused, UnreadableError: _unreadable, HTTPException: _unrouted}
+_ANSWERS: dict[Any, Any] = dict.fromkeys((RefusedError, UnreadableError, HTTPException), _answer)

@@ -10,7 +10,6 @@ import csv
 import datetime as dt
 import io
 import json
-import os
 import sqlite3
 import threading
 import uuid
@@ -34,7 +33,6 @@ WHO = "sandbox@example.com"
 
 _ONE_OF = {"workorder": "workorder_id", "status": "status", "serial_number": "serial_number"}
 _ANY_OF = {"extended_id": ("extended_id",), "products": ("product", "sku"), "brands": ("brand",)}
-_SCHEMA = 1
 
 Row = tuple[str | None, ...]
 
@@ -89,30 +87,30 @@ class Selection:
 
 
 class World:
-    """Codes, fields and tasks.
+    """Codes, fields and tasks, for as long as the process lives.
 
     Parameters
     ----------
-    path : path, optional
-        A file that keeps the state; in memory when not given. A file that holds a sandbox already is opened with
-        its state, and its unfinished tasks count as pending again.
+    fields : sequence of str
+        The SCM fields that the campaign defines.
+    columns : sequence of str
+        What the rows hold: ``extended_id`` and any other column of a download.
+    rows : iterable
+        A line per code, text or None.
 
     Raises
     ------
     ConfigurationError
-        The file is something else than a sandbox.
+        Fields or codes cannot be used.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, fields: Sequence[str], columns: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
         self._lock = threading.RLock()  # the server's thread and the notebook's share one connection
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._db.close)
         self._db.create_function("instant", 1, _instant, deterministic=True)
-        self.columns: tuple[str, ...] = CODE_COLUMNS
-        try:
-            self._open(path)
-        except sqlite3.DatabaseError as error:
-            raise ConfigurationError(f"{os.fspath(path or '')!r} cannot be used by the sandbox: {error}") from None
+        self._define(fields)
+        self._load(columns, rows)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -123,42 +121,6 @@ class World:
     def keys(self) -> tuple[str, ...]:
         """What codes can be selected by."""
         return KEYS + self.fields
-
-    def load(self, fields: Sequence[str], columns: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
-        """Define the campaign's fields and store the codes, in one transaction.
-
-        Parameters
-        ----------
-        fields : sequence of str
-            The SCM fields.
-        columns : sequence of str
-            What the rows hold: ``extended_id`` and any other column of a download.
-        rows : iterable
-            A line per code, text or None.
-        """
-        self._define(fields)
-        types = ", ".join(f"{self._column(name)} TEXT" for name in self.columns[1:])
-        names, marks = ", ".join(map(self._column, columns)), ", ".join("?" * len(columns))
-        with self._transaction() as db:
-            db.execute("CREATE TABLE fields (name TEXT PRIMARY KEY)")
-            db.execute(
-                "CREATE TABLE tasks (number INTEGER PRIMARY KEY, id TEXT UNIQUE, body TEXT, state TEXT,"
-                " codes_affected INTEGER, created_at TEXT, started_at TEXT, completed_at TEXT)"
-            )
-            db.execute(f"CREATE TABLE codes (number INTEGER PRIMARY KEY, c0 TEXT UNIQUE NOT NULL, {types})")
-            db.executemany("INSERT INTO fields VALUES (?)", [(name,) for name in self.fields])
-            try:
-                db.executemany(f"INSERT INTO codes ({names}) VALUES ({marks})", rows)  # noqa: S608 - c0, c1, ...
-            except sqlite3.IntegrityError:
-                raise ConfigurationError("an extended_id is missing, or is there more than once") from None
-            for column in map(self._column, self.keys[1:]):
-                db.execute(f"CREATE INDEX by_{column} ON codes ({column}) WHERE {column} IS NOT NULL")
-            db.execute(f"PRAGMA user_version = {_SCHEMA}")
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the codes are there."""
-        return bool(self._one("PRAGMA user_version"))
 
     def read_sync(self, body: Mapping[str, Any]) -> SyncUpload:
         """Read a sync body; positions of items in a 400 count from 0."""
@@ -284,17 +246,6 @@ class World:
     def __len__(self) -> int:
         return self._count(Selection())
 
-    def _open(self, path: object) -> None:
-        version = self._one("PRAGMA user_version")
-        tables = self._one("SELECT count(*) FROM sqlite_master")
-        if version not in (0, _SCHEMA) or (not version and tables):
-            raise sqlite3.DatabaseError("it is not the file of a sandbox of this version")
-        if path is not None:
-            self._one("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = OFF")  # survives the process, and need not survive the machine
-        if version:
-            self._define([row[0] for row in self._all("SELECT name FROM fields ORDER BY rowid")])
-
     def _define(self, fields: Sequence[str]) -> None:
         names = [name for name in fields if name not in SPECIAL_FIELDS]
         if wrong := [name for name in names if name in CODE_COLUMNS or not name]:
@@ -306,6 +257,22 @@ class World:
         self._columns = {name: f"c{i}" for i, name in enumerate(self.columns)}
         self._storable = {name: self._columns[name] for name in names}
         self._storable |= {name: self._columns[column] for name, column in SPECIAL_FIELDS.items()}
+
+    def _load(self, columns: Sequence[str], rows: Iterable[Sequence[str | None]]) -> None:
+        types = ", ".join(f"{self._column(name)} TEXT" for name in self.columns[1:])
+        names, marks = ", ".join(map(self._column, columns)), ", ".join("?" * len(columns))
+        with self._transaction() as db:
+            db.execute(
+                "CREATE TABLE tasks (number INTEGER PRIMARY KEY, id TEXT UNIQUE, body TEXT, state TEXT,"
+                " codes_affected INTEGER, created_at TEXT, started_at TEXT, completed_at TEXT)"
+            )
+            db.execute(f"CREATE TABLE codes (number INTEGER PRIMARY KEY, c0 TEXT UNIQUE NOT NULL, {types})")
+            try:
+                db.executemany(f"INSERT INTO codes ({names}) VALUES ({marks})", rows)  # noqa: S608 - c0, c1, ...
+            except sqlite3.IntegrityError:
+                raise ConfigurationError("an extended_id is missing, or is there more than once") from None
+            for column in map(self._column, self.keys[1:]):
+                db.execute(f"CREATE INDEX by_{column} ON codes ({column}) WHERE {column} IS NOT NULL")
 
     def _column(self, name: str) -> str:
         return self._columns[name]

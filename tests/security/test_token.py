@@ -250,9 +250,9 @@ def kept_beside_the_journal(path: Path) -> dict[str, bytes]:
 
 
 def test_the_sandbox_keeps_no_token(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the log of requests nor the state's file holds a token, a wrong one neither (S07)."""
+    """Neither the log of requests nor a file of it holds a token, a wrong one neither (S07)."""
     caplog.set_level(logging.DEBUG)
-    with scmkit.Sandbox(codes=50, path=tmp_path / "world.sqlite", speed=1000) as sandbox:
+    with scmkit.Sandbox(codes=50, speed=1000) as sandbox:
         with sandbox.client() as held, Client(sandbox.url, CANARY) as stranger:
             held.download_codes(tmp_path / "codes.csv")
             held.upload_async({"lot_number": "000001"}, {"wine_name": "x"})

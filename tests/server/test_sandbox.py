@@ -720,44 +720,6 @@ def test_a_large_lot_is_updated_in_one_call():
         assert sandbox.codes()["market"].value_counts().to_dict() == {"CH": 36_000, "DE": 24_000}
 
 
-# Keeping the state
-
-
-def test_a_file_keeps_everything(tmp_path):
-    """Codes, fields and tasks are there when the file is opened again; what was under way starts again."""
-    path, slow = tmp_path / "sandbox.sqlite", ServiceTime.fixed(1000, 0, 0, 0)
-    with make(path=path, service_time=slow, speed=1e6) as sandbox:
-        done = submit(sandbox, {"lot_number": "L2"}, {"market": "FR"}).json()["task_id"]
-        finished(sandbox, done)
-    with make([], path=path, service_time=slow, task_workers=1) as sandbox:
-        begun, waiting = [submit(sandbox, {"lot_number": "L1"}, {"market": v}).json()["task_id"] for v in ("DE", "IT")]
-        while task(sandbox, begun)["state"] == "pending":
-            time.sleep(0.002)
-        assert column(sandbox, "market").count("FR") == 2
-    with make("not used", fields=["not used"], path=path) as sandbox:
-        assert sandbox.fields == ("lot_number", "pallet", "market")
-        assert [finished(sandbox, task_id)[0]["codes_affected"] for task_id in (done, begun, waiting)] == [2, 5, 5]
-        assert column(sandbox, "market") == ["IT"] * 5 + ["FR"] * 2 + [None]
-
-
-@pytest.mark.parametrize("content", [b"extended_id\nCODE-0001\n" * 100, None])
-def test_another_file_is_refused_and_left_alone(tmp_path, content):
-    """A file that is not a sandbox's is not touched."""
-    import sqlite3
-
-    path = tmp_path / "other.sqlite"
-    if content is None:
-        other = sqlite3.connect(path)
-        other.execute("CREATE TABLE theirs (x)")
-        other.close()
-    else:
-        path.write_bytes(content)
-    before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"other\.sqlite"):
-        make(path=path)
-    assert path.read_bytes() == before
-
-
 # The server as such
 
 

@@ -107,20 +107,7 @@ PYTHON = re.compile(
     r"scmkit\.[a-z]\w*\(|\b(findings|plan|job|df)\.[a-z]|\b[a-z]+\(\.\.\.|\.frame\b"
     r"|\b(on_conflict|errors|mode|key|fields|inventory|history|default|journal|anyway|encoding|delimiter|pad_to|index)="
 )
-ELSEWHERE = (
-    "accessor",
-    "arguments",
-    "display",
-    "plots",
-    "figures",
-    "simulate",
-    "service_time",
-    "demo",
-    "cli",
-    "capacity",
-    "shell",
-    "contract",
-)
+ELSEWHERE = ("accessor", "arguments", "display", "service_time", "contract")
 # Messages that no command can bring up; three are those of a script that ends before its upload.
 NOT_IN_A_SHELL = (
     "batch is 1 row", "mode=ro", "see .frame",
@@ -129,7 +116,7 @@ NOT_IN_A_SHELL = (
 )  # fmt: skip
 
 
-NOT_BELOW_A_SHELL = {"cli", "panels", "sandbox", "steps", "widgets"}
+NOT_BELOW_A_SHELL = {"cli", "panels", "plots", "sandbox", "simulation", "steps", "widgets"}
 
 
 def messages() -> list[tuple[str, str]]:

@@ -48,13 +48,13 @@ def test_a_tilde_is_home_wherever_a_path_is_taken(home: Path) -> None:
     assert scmkit.read_table("~/rows.csv").equals(df.astype(object))
     df.to_csv(home / "codes.csv", index=False)
     assert scmkit.count_codes("~/codes.csv", "extended_id")["codes"].tolist() == [1]
-    with scmkit.Sandbox("~/codes.csv", path="~/sandbox.sqlite", latency_s=0.0) as sandbox:
+    with scmkit.Sandbox("~/codes.csv", latency_s=0.0) as sandbox:
         client = sandbox.client()
         job = scmkit.upload(df, client, journal="~/journal.sqlite3", progress=False)
         job.report("~/report.html")
         assert client.download_codes("~/held.csv") == home / "held.csv"
     assert scmkit.jobs("~/journal.sqlite3")["id"].tolist() == [job.id]
-    names = {"rows.csv", "codes.csv", "sandbox.sqlite", "journal.sqlite3", "report.html", "held.csv"}
+    names = {"rows.csv", "codes.csv", "journal.sqlite3", "report.html", "held.csv"}
     assert names <= {path.name for path in home.iterdir()}
     assert paths.expanded("~no such user/x") == Path("~no such user/x")
 
