@@ -24,9 +24,9 @@ from scmkit.tables import writing
 from scmkit.tables.inventory import columns_in
 from scmkit.tables.reading import read_table
 from scmkit.uploading import job as uploading
+from scmkit.uploading import plans
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
-from scmkit.uploading.plans import plan as make_plan
 from scmkit.uploading.resume import resume as resume_job
 from scmkit.validation.validate import validate as find
 from scmkit.wire.client import Client
@@ -41,7 +41,7 @@ def validate(table: Path, pad_to: tuple[str, ...], **options: Any) -> None:
 
 def plan(table: Path, pad_to: tuple[str, ...], **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
-    made = make_plan(_read(table, pad_to), **_known(**options))
+    made = plans.plan(_read(table, pad_to), **_known(**options))
     _say_plan(made)
     _say(made.calls.to_string(max_rows=30))
 
@@ -55,7 +55,7 @@ def upload(
         if destination is not None:
             check(destination)
     df = _read(table, pad_to)
-    made = make_plan(df, service=base_url and base_url.rstrip("/"), **_known(**options))
+    made = plans.plan(df, service=base_url and base_url.rstrip("/"), **_known(**options))
     client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
     _say_plan(made)
     job = _ended(uploading.upload(made, client, wait=False, verify=verify, anyway=anyway), **asked)

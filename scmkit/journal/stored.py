@@ -254,7 +254,7 @@ def plan_of(parts: dict[str, Any], stored_calls: Sequence[StoredCall]) -> Plan:
     planned = [call for call in stored_calls if call.parent is None]
     layout = Layout(
         order=np.concatenate([call.rows for call in planned] or [np.zeros(0, dtype=np.int64)]),
-        offsets=running_total([len(call.rows) for call in planned]),
+        offsets=running_total(np.array([len(call.rows) for call in planned], dtype=np.int64)),
         is_async=np.array([call.mode is Mode.ASYNC for call in planned], dtype=bool),
         whys=parts["whys"], choice=facts["choice"],
     )  # fmt: skip
@@ -267,13 +267,9 @@ def _terms(parts: dict[str, Any], keys: tuple[TextColumn, ...]) -> Terms:
     same = {name: facts[name] for name in ("risk", "timeout_s", "workers", "mode")}
     assumptions = msgspec.convert(facts["assumptions"], contract.Assumptions)
     known = _estimate(keys, codes, facts["level"])
-    return Terms(estimate=known, row_codes=codes, service_time=_service_time(parts), assumptions=assumptions, **same)
-
-
-def _service_time(parts: dict[str, Any]) -> ServiceTime:
-    """Of plans that an earlier version stored, the parameters that there were."""
-    drawn = {name: parts[f"drawn {name}"] for name in NAMES if f"drawn {name}" in parts}
-    return ServiceTime(**drawn, source=parts["plan"]["service_time"])
+    drawn = {name: parts[f"drawn {name}"] for name in NAMES if f"drawn {name}" in parts}  # earlier versions had fewer
+    service_time = ServiceTime(**drawn, source=facts["service_time"])
+    return Terms(estimate=known, row_codes=codes, service_time=service_time, assumptions=assumptions, **same)
 
 
 def columns_of(parts: dict[str, Any]) -> tuple[tuple[TextColumn, ...], tuple[TextColumn, ...]]:

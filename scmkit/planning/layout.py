@@ -27,9 +27,7 @@ from scmkit.planning.schedule import INTERVAL_S, Schedule, play, running_total
 
 # More tasks must save a share of the time: a sync answer names each row's state, a task only counts codes.
 WORTH_TASKS = 0.94
-AS_QUICK = (
-    1.02  # of layouts within 2 % of the quickest, or as far as chance goes, the one with the fewest calls is taken
-)
+AS_QUICK = 1.02  # of layouts within 2 % of the quickest, or as far as chance goes, that with the fewest calls is taken
 WAVES = (1, 2, 3, 4, 6, 8, 12)  # sync calls per worker worth trying
 # The work that tasks may take beside sync calls, in shares of what the service's servers do while the workers do the
 # rest: the heaviest rows first, or the largest sets of equal rows.
@@ -212,8 +210,7 @@ class Packer:
         """Tasks go out first: the service works on them beside the sync calls."""
         order, sizes = (np.concatenate(pair) for pair in zip(tasks, sync, strict=True))
         is_async = np.arange(len(sizes)) < len(tasks[1])
-        offsets = running_total(sizes)
-        return Layout(order, offsets, is_async, self._whys(order, offsets, is_async))
+        return Layout(order, running_total(sizes), is_async, self._whys(order, sizes, is_async))
 
     def _fixed(self, batch: int) -> Layout:
         """So many rows a sync call, in the table's order, whatever the risk."""
@@ -290,23 +287,15 @@ class Packer:
         within = np.arange(len(order)) - np.repeat(ends - sizes[by_work], sizes[by_work])
         return order[starts + within], sizes[by_work]
 
-    def _whys(self, order: Ints, offsets: Ints, is_async: Bools) -> RowStates:
-        sizes = np.diff(offsets)
-        first = order[offsets[:-1]]
-        risky = self.weight[first] > self.limit
-        whys = np.select(
-            [
-                ~is_async & risky,
-                ~is_async,
-                np.full(len(sizes), len(self.load.keys) > 1),
-                (sizes == 1) & risky,
-                sizes > 1,
-                np.full(len(sizes), not is_async.all()),
-            ],
-            [Why.ASKED_SYNC, Why.SHARED_SYNC, Why.COMPOUND, Why.TOO_RISKY, Why.EQUAL_ROWS, Why.BESIDE],
-            default=Why.ALONE,
-        )
-        return whys.astype(np.int8)
+    def _whys(self, order: Ints, sizes: Ints, is_async: Bools) -> RowStates:
+        risky = self.weight[order[running_total(sizes)[:-1]]] > self.limit
+        whys = np.full(len(sizes), Why.ALONE if is_async.all() else Why.BESIDE, dtype=np.int8)
+        whys[sizes > 1] = Why.EQUAL_ROWS
+        whys[(sizes == 1) & risky] = Why.TOO_RISKY
+        if len(self.load.keys) > 1:
+            whys[:] = Why.COMPOUND
+        whys[~is_async] = np.where(risky, Why.ASKED_SYNC, Why.SHARED_SYNC)[~is_async]
+        return whys
 
 
 def said_seconds(schedule: Schedule) -> float:
@@ -346,14 +335,7 @@ def per_call(values: Any, offsets: Ints) -> Any:
 
 
 def _deal(weights: Floats, targets: Floats) -> Ints:
-    """Deal rows to calls of these target weights, and return the call of each row.
-
-    Parameters
-    ----------
-    weights : array of float, shape (rows,)
-        Heaviest first: each goes to the call that is furthest from its target.
-    targets : array of float, shape (calls,)
-    """
+    """Deal rows, the heaviest first, each to the call that is furthest from its target weight; return their calls."""
     calls = np.zeros(len(weights), dtype=np.int64)
     missing = [(-target, call) for call, target in enumerate(targets.tolist())]
     heapq.heapify(missing)
@@ -374,14 +356,8 @@ def _deal(weights: Floats, targets: Floats) -> Ints:
 def _pack(sizes: list[NDArray[np.generic]], limits: list[float], groups: Ints | None = None) -> Ints:
     """Cut ordered rows into calls, each as full as the limits allow, and return the rows of each call.
 
-    Parameters
-    ----------
-    sizes : list of array, shape (rows,)
-        Bytes, weights.
-    limits : list of float
-        For each of ``sizes``, what a call may hold; a single row is always a call.
-    groups : array of int64, optional
-        Rows of different groups need different calls; those of one lie side by side.
+    Each of ``sizes``, bytes or weights, has its limit; a single row is always a call. Rows of different groups need
+    different calls, and those of one lie side by side.
     """
     totals = [running_total(np.asarray(each, dtype=float)) for each in sizes]
     most = [limit * (1 + 1e-9) for limit in limits]

@@ -93,20 +93,8 @@ class Load:
 class Terms:
     """Under which terms calls are planned.
 
-    Attributes
-    ----------
-    estimate : Estimate
-        What was known about the codes.
-    row_codes : DataFrame
-        The same for each row of the table, see `codes_per_row`.
-    service_time : ServiceTime
-    risk : float
-        The timeout risk that a sync call may have.
-    timeout_s : float
-    workers : int
-    mode : {"auto", "sync", "async"}
-        What was asked for.
-    assumptions : Assumptions
+    ``estimate`` is what was known about the codes of key values, ``row_codes`` the same for each row of the table; the
+    others are as in `scmkit.plan`.
     """
 
     estimate: Estimate

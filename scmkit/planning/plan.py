@@ -51,22 +51,14 @@ class Plan:
 
     Attributes
     ----------
-    load, terms, layout : Load, Terms, Layout
-        What is sent, under which terms, in which calls; what they hold is here, too.
-    key : tuple of str
-        The columns that select codes.
-    keys, fields : tuple of TextColumn
-        What is sent, as text.
-    index : Index
-        The labels of the table's rows.
-    order : array of int64
-        Row positions, call after call.
-    offsets : array of int64, shape (calls + 1,)
-        Call ``c`` holds ``order[offsets[c]:offsets[c + 1]]``.
-    findings : Findings
-        What validation found; rows with errors are in no call.
-    estimate : Estimate
-        What was known about the codes.
+    load : Load
+        What is sent.
+    terms : Terms
+        What is known about codes and service, and what was asked for.
+    layout : Layout
+        Which rows go in which call.
+
+    What the three hold is here, too: ``plan.risk`` is ``plan.terms.risk``.
     """
 
     load: Load
@@ -124,8 +116,12 @@ class Plan:
     @property
     def selects_nothing(self) -> bool:
         """Whether, by the inventory, no row that is sent selects any code."""
+        return 0 < len(self.order) == self._selecting_nothing
+
+    @property
+    def _selecting_nothing(self) -> int:
         sent = self.row_codes.iloc[self.order]
-        return len(sent) > 0 and bool(((sent["source"] == "exact") & (sent["codes"] == 0)).all())
+        return int(((sent["source"] == "exact") & (sent["codes"] == 0)).sum())
 
     @cached_property
     def calls(self) -> pd.DataFrame:
@@ -152,11 +148,9 @@ class Plan:
         """A line per row of the table, under its label: position, call (missing where none) and state."""
         calls = np.full(len(self.index), -1, dtype=np.int64)
         calls[self.order] = np.repeat(np.arange(len(self)), np.diff(self.offsets))
-        frame = pd.DataFrame({"row": np.arange(len(self.index))}, index=self.index)
-        frame["call"] = pd.array(np.where(calls < 0, 0, calls), dtype="Int64")
-        frame.loc[calls < 0, "call"] = pd.NA
-        frame["state"] = [RowState(f).word if f != RowState.PENDING else "planned" for f in self.row_states]
-        return frame
+        states = [RowState(f).word if f != RowState.PENDING else "planned" for f in self.row_states]
+        columns = {"row": np.arange(len(calls)), "call": pd.arrays.IntegerArray(calls, calls < 0), "state": states}
+        return pd.DataFrame(columns, index=self.index)
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -204,7 +198,6 @@ class Plan:
         found = []
         sent = self.row_codes.iloc[self.order]
         clears = sum(f.cleared(self.order) for f in self.fields)
-        empty = int(((sent["source"] == "exact") & (sent["codes"] == 0)).sum())
         guessed = int(((sent["source"] == "prior") & (sent["high"] > 1)).sum())
         rejected = np.flatnonzero(self.row_states == RowState.REJECTED)
         if len(rejected):
@@ -216,7 +209,7 @@ class Plan:
                 f"'product' moves codes: if an answer is lost, {' + '.join(self.key)} may no longer find them, and "
                 "these rows end as unknown or unverified until they are read back; key='extended_id' is certain"
             )
-        if empty:
+        if empty := self._selecting_nothing:
             found.append(f"{empty:,} of {plural(len(sent), 'key value')} select no code in the inventory")
         if guessed > len(sent) / 2:
             found.append(f"codes are unknown for {plural(guessed, 'key value')}: give inventory=, history= or default=")

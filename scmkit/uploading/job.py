@@ -40,9 +40,9 @@ from scmkit.journal.memory import in_memory
 from scmkit.journal.stored import begin, begin_in_file
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
+from scmkit.uploading import plans
 from scmkit.uploading.earlier_jobs import EarlierJobs, changes_since, claim_of
 from scmkit.uploading.ledger import Ledger, not_wholly_applied
-from scmkit.uploading.plans import plan
 from scmkit.uploading.progress import Lines, can_move
 from scmkit.uploading.read_back import ReadBack, codes_of_row, compare
 from scmkit.wire.client import Client, chosen_client, default_client
@@ -520,7 +520,7 @@ class UploadJob:
 
 
 @results.upload.register(Plan)
-@public(depths=False, options_of=plan, df=TABLE_OR_PLAN, journal=JOURNAL)
+@public(depths=False, options_of=plans.plan, df=TABLE_OR_PLAN, journal=JOURNAL)
 def upload(
     df: pd.DataFrame | Plan,
     client: Client | None = None,
@@ -588,7 +588,7 @@ def upload(
         if known is not None:
             options.setdefault("assumptions", known.assumptions)
             options.setdefault("service", known.base_url)
-        made = plan(df, key, mode, errors=errors, journal=journal, **options)
+        made = plans.plan(df, key, mode, errors=errors, journal=journal, **options)
     client = client or default_client()  # after the table was looked at: it may ask for a token
     with client.order.in_turn:
         record = _begun(made, client, journal, anyway)

@@ -54,3 +54,12 @@ def test_the_latest_calls_are_those_of_the_history(journal: Path) -> None:
     known = whole[whole["key"] == "extended_id"].sort_values(["job", "call"], ignore_index=True)
     pd.testing.assert_frame_equal(latest.sort_values(["job", "call"], ignore_index=True), known)
     assert known.loc[known["timed_out"], "codes"].tolist() == [2.0] * 60
+
+
+def test_a_plan_without_calls_comes_back_as_it_was() -> None:
+    """A table of which nothing can be sent has a plan, too, and the journal gives it back."""
+    plan = scmkit.plan(pd.DataFrame({"extended_id": ["short"], "wine_name": ["a"]}), errors="reject", journal=False)
+    again = stored.plan_of(stored.parts_of(plan), [])
+    assert again.summary() == plan.summary()
+    assert len(again.calls) == len(again.otherwise("async")) == 0
+    assert again.rows["state"].tolist() == ["rejected"]
