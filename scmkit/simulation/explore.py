@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,40 +38,29 @@ TINY = 1e-9  # a risk that tells nothing about the codes
 GROWTH = np.array([1.0, 1.25, 1.5, 2.0, 3.0, 4.0])
 
 
+def _dial(start: float, label: str, what: str, least: float, most: float) -> Any:
+    """Make a field of a question, which knows the slider that asks it."""
+    known = {"label": label, "what": what, "least": least, "most": most, "whole": isinstance(start, int)}
+    return field(default=start, metadata=known)
+
+
 @dataclass(frozen=True)
 class Question:
-    """What the sliders say.
+    """What the sliders say, each of which is a field; ``risk`` is a probability, and its slider says per cent."""
 
-    Attributes
-    ----------
-    codes_per_key : float
-        Mean number of codes that a key value selects.
-    batch : int
-        Key values in a sync call.
-    keys : int
-        Key values to upload.
-    workers : int
-    risk : float
-        The bearable risk of a timeout, as a probability.
-    seconds : float
-        Of a call that changes 1,000 codes (median).
-    hours : float
-        The time in which all shall be done.
-    slowdown : float
-        If each further worker makes all calls slower by so many per cent.
-    growth : float
-        If codes per key value grow by so many per cent a month.
-    """
-
-    codes_per_key: float = 100.0
-    batch: int = 50
-    keys: int = 5_000
-    workers: int = WORKERS
-    risk: float = 0.01
-    seconds: float = 1.0
-    hours: float = 2.0
-    slowdown: float = 5.0
-    growth: float = 5.0
+    codes_per_key: float = _dial(100.0, "Codes per key", "codes that a key value selects, on average", 1, 100_000)
+    batch: int = _dial(50, "Keys in a call", "rows, or key values, of a sync call", 1, 10_000)
+    keys: int = _dial(5_000, "Keys to upload", "key values in all, such as those of a day", 1, 1_000_000)
+    workers: int = _dial(WORKERS, "Workers", "calls that are under way at a time", 1, 32)
+    risk: float = _dial(0.01, "Bearable risk, %", "of a sync call to run into the gateway's 60 s", 0.1, 50)
+    seconds: float = _dial(
+        1.0, "Seconds per 1,000 codes", "how long a call that changes 1,000 codes takes (median)", 0.05, 50
+    )
+    hours: float = _dial(2.0, "Time, hours", "until all shall be done: is it, and what fits in?", 0.05, 72)
+    slowdown: float = _dial(
+        5.0, "Slowdown, %", "what if each further worker makes all calls slower by so much?", 0.1, 100
+    )
+    growth: float = _dial(5.0, "Growth a month, %", "of the codes per key: when are calls too large?", 0.1, 100)
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in asdict(self).items() if not 0 < value < np.inf]

@@ -95,8 +95,9 @@ class Line:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Line:
         """Read a line of `scmkit.journal.stored.overview`."""
-        missing = {name: None if pd.isna(record[name]) else record[name] for name in ("codes", "seconds")}
-        return cls(**{name: record[name] for name in _RECORD}, **missing, note=record["error"] or "")
+        facts: dict[str, Any] = {name: record[name] for name in _RECORD}
+        facts |= {name: None if pd.isna(record[name]) else record[name] for name in ("codes", "seconds")}
+        return cls(**facts, note=record["error"] or "")
 
     @classmethod
     def of_job(cls, job: UploadJob, watcher: Watcher) -> Line:

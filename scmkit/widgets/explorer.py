@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,19 +32,6 @@ REST_S = 0.1  # how long a slider must rest before the curves follow
 STEP = 0.01  # of a slider, as a power of ten
 KEEP_S = 1.5  # and before the notebook itself takes them
 WRAP = {"flex_flow": "row wrap"}
-WHOLE = ("batch", "keys", "workers")
-# What the sliders say: label, words, least and most; percentages are probabilities in a question.
-DIALS = {
-    "codes_per_key": ("Codes per key", "codes that a key value selects, on average", 1, 100_000),
-    "batch": ("Keys in a call", "rows, or key values, of a sync call", 1, 10_000),
-    "keys": ("Keys to upload", "key values in all, such as those of a day", 1, 1_000_000),
-    "workers": ("Workers", "calls that are under way at a time", 1, 32),
-    "risk": ("Bearable risk, %", "of a sync call to run into the gateway's 60 s", 0.1, 50),
-    "seconds": ("Seconds per 1,000 codes", "how long a call that changes 1,000 codes takes (median)", 0.05, 50),
-    "hours": ("Time, hours", "until all shall be done: is it, and what fits in?", 0.05, 72),
-    "slowdown": ("Slowdown, %", "what if each further worker makes all calls slower by so much?", 0.1, 100),
-    "growth": ("Growth a month, %", "of the codes per key: when are calls too large?", 0.1, 100),
-}
 
 
 class Dial:
@@ -52,7 +39,7 @@ class Dial:
 
     Parameters
     ----------
-    label, tip : str
+    label, what : str
         What it is, in two words and in a sentence.
     value, least, most : float
         The ends are moved where the value lies beyond them.
@@ -60,18 +47,18 @@ class Dial:
         Whether only whole numbers make sense.
     """
 
-    def __init__(self, label: str, tip: str, value: float, least: float, most: float, *, whole: bool = True) -> None:
+    def __init__(self, label: str, what: str, value: float, least: float, most: float, *, whole: bool) -> None:
         least, most = min(value, least), max(value, most)
         self._whole = whole
         kind = ipywidgets.BoundedIntText if whole else ipywidgets.BoundedFloatText
         begin = round(value) if whole else float(f"{value:.7g}")  # real numbers are kept as they are
         self.field = kind(
-            begin, min=least, max=most, continuous_update=False, tooltip=f"{label}: {tip}",
+            begin, min=least, max=most, continuous_update=False, tooltip=f"{label}: {what}",
             layout=ipywidgets.Layout(width="7em"),
         )  # fmt: skip
         self.slider = ipywidgets.FloatLogSlider(
             value, base=10, min=float(np.log10(least)), max=float(np.log10(most)), step=STEP, readout=False,
-            description=label, tooltip=tip, style={"description_width": "13em"},
+            description=label, tooltip=what, style={"description_width": "13em"},
             layout=ipywidgets.Layout(flex="1 1 24em", min_width="22em", max_width="36em"),
         )  # fmt: skip
         self.box = ipywidgets.HBox(
@@ -81,9 +68,9 @@ class Dial:
         self.field.observe(self._typed, names="value")
 
     @property
-    def value(self) -> float:
-        """What the field says."""
-        return float(self.field.value)
+    def value(self) -> Any:
+        """What the field says: a whole number, or a float."""
+        return self.field.value
 
     def _slid(self, change: Any) -> None:
         # The browser moves a slider to the nearest of its steps, without being asked: that is not somebody's wish.
@@ -166,9 +153,8 @@ class CapacityExplorer(Surface):
     @property
     def question(self) -> Question:
         """What the sliders say now."""
-        values = {name: dial.value for name, dial in self._dials.items()}
-        whole = {name: int(values[name]) for name in WHOLE}
-        return Question(**values | whole | {"risk": values["risk"] / 100})  # type: ignore[arg-type]
+        values: dict[str, Any] = {name: dial.value for name, dial in self._dials.items()}
+        return Question(**values | {"risk": values["risk"] / 100})
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -241,10 +227,7 @@ def _plan_words(plan: Plan) -> str:
 
 def _dials(start: Question) -> dict[str, Dial]:
     values = vars(start) | {"risk": 100 * start.risk}
-    return {
-        name: Dial(label, tip, values[name], least, most, whole=name in WHOLE)
-        for name, (label, tip, least, most) in DIALS.items()
-    }
+    return {each.name: Dial(value=values[each.name], **each.metadata) for each in fields(start)}
 
 
 def _button(words: str) -> ipywidgets.Button:

@@ -1,7 +1,7 @@
 """The capacity explorer, driven as a browser would: by setting traits and clicking."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from scmkit.plots.style import number
 from scmkit.plots.svg import drawn
 from scmkit.simulation.explore import TRIALS, Answer, Question, explore, scaled
 from scmkit.simulation.population import KeyValues, Service
-from scmkit.widgets.explorer import DIALS, CapacityExplorer
+from scmkit.widgets.explorer import CapacityExplorer
 
 UNEVEN = KeyValues.of(
     Estimate(("lot",), pd.DataFrame({"lot": list("abcdefghij"), "codes": [1] * 9 + [91]}).assign(
@@ -216,7 +216,7 @@ def test_the_static_form_is_of_one_state(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_slider_that_the_browser_rounds_changes_nothing() -> None:
     """A browser moves sliders to the nearest of their steps: 5,000 stays 5,000 and does not become 5,012."""
     explorer = CapacityExplorer()
-    for dial in (explorer.controls[name] for name in DIALS):
+    for dial in (explorer.controls[each.name] for each in fields(Question)):
         before = dial.value
         dial.slider.value *= 10**0.004
         assert dial.value == before
