@@ -27,7 +27,7 @@ from scmkit.core.events import Attempted, Ended, Event, Sending, Settled, TaskSe
 from scmkit.core.paths import expanded, like
 from scmkit.core.values import Mode, Outcome, RowState, Task
 from scmkit.journal import storage
-from scmkit.journal.storage import NoLocksError
+from scmkit.journal.storage import NoLocksError, or_else
 from scmkit.wire import turns
 from scmkit.wire.turns import FileLock, is_held, state_folder
 
@@ -114,36 +114,24 @@ class Journal:
         self, job: str, service: str, rows: int, parts: Mapping[str, Any], calls: Iterable[tuple[Mode, Ints]]
     ) -> Record:
         """Write down a new job, whole or not at all; its record closes the journal."""
-        try:
+        with or_else(self.close):
             record = self._record(job)
-        except BaseException:
-            self.close()
-            raise
-        try:
-            with self.transaction():
-                self.db.execute(
-                    "insert into jobs values (?, ?, ?, 'running', null, ?)", (job, time.time(), service, rows)
-                )
-                self.db.executemany(
-                    "insert into parts values (?, ?, ?, ?)", ((job, n, *_packed(v)) for n, v in parts.items())
-                )
-                self.db.executemany(
-                    "insert into calls values (?, ?, ?, null, 0, ?)",
-                    ((job, number, mode.value, _squeezed(at)) for number, (mode, at) in enumerate(calls)),
-                )
-        except BaseException:
-            record.close()
-            raise
+        with or_else(record.close), self.transaction():
+            self.db.execute("insert into jobs values (?, ?, ?, 'running', null, ?)", (job, time.time(), service, rows))
+            self.db.executemany(
+                "insert into parts values (?, ?, ?, ?)", ((job, n, *_packed(v)) for n, v in parts.items())
+            )
+            self.db.executemany(
+                "insert into calls values (?, ?, ?, null, 0, ?)",
+                ((job, number, mode.value, _squeezed(at)) for number, (mode, at) in enumerate(calls)),
+            )
         return record
 
     def reopen(self, job: str) -> Record:
         """Take hold of a job that no living process works on; its record closes the journal."""
-        try:
+        with or_else(self.close):
             self._check_known(job)
             return self._record(job)
-        except BaseException:
-            self.close()
-            raise
 
     def query(self, sql: str, *values: Any) -> list[Any]:
         """Ask the journal."""
@@ -375,14 +363,7 @@ class Record:
         )
         intent = self._db.execute(
             "insert into attempts (job, call, at, clock, bytes, body) values (?, ?, ?, ?, ?, ?)",
-            (
-                self.job,
-                event.call,
-                time.time(),
-                turns.clock_s(),
-                len(event.body),
-                hashlib.sha256(event.body).digest(),
-            ),
+            (self.job, event.call, time.time(), turns.clock_s(), len(event.body), hashlib.sha256(event.body).digest()),
         )
         self._intents[event.call] = intent.lastrowid or 0
 
@@ -420,11 +401,8 @@ def existing(path: str | os.PathLike[str] | None = None) -> Iterator[Journal | N
 def known(job: str, path: str | os.PathLike[str] | None = None) -> Journal:
     """Open the journal that a job is in; a wrong path or id makes nothing."""
     book = Journal(_there(path))
-    try:
+    with or_else(book.close):
         book._check_known(job)
-    except BaseException:
-        book.close()
-        raise
     return book
 
 

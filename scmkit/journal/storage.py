@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -49,12 +49,9 @@ def opened(path: Path, application: int, schema: int, tables: str, upgrade: str 
         _check_content(path, application, schema)
         # Made in the caller's thread, then used by the job's own only.
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
+        with or_else(db.close):
             marks = f"pragma application_id = {application}; pragma user_version = {schema}"
             _set_up(db, path, schema, f"{tables}; {marks}", f"{upgrade}; {marks}")
-        except BaseException:
-            db.close()
-            raise
         return db
 
 
@@ -78,6 +75,16 @@ def identity(path: Path) -> list[tuple[int, int]]:
         if not found[0].st_size:
             raise JournalError(f"the journal {path} is empty")
         return [(each.st_dev, each.st_ino) for each in found]
+
+
+@contextmanager
+def or_else(close: Callable[[], object]) -> Iterator[None]:
+    """On an error, close what nobody will hold, since it was not made whole."""
+    try:
+        yield
+    except BaseException:
+        close()
+        raise
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from scmkit.core.arrays import Ints
 from scmkit.core.contract import CODE_COLUMNS
 
 FIELDS = (
@@ -66,8 +67,6 @@ _WINES = (
 _SELECTIONS = ("", ", Vieilles Vignes", ' "Réserve"', " – Grande Cuvée", ", lot N° 3", " Nº 1", " & Amis", " (magnum)")
 _SOUTHERN = ("Argentina", "Chile", "South Africa", "Australia", "New Zealand")  # harvest in autumn, which is March
 _WINE_COLUMNS = FIELDS[1:6] + FIELDS[7:8]
-
-Ints = NDArray[np.int64]
 
 
 def inventory(codes: int = 60_000, lots: int | None = None, seed: int = SEED) -> pd.DataFrame:

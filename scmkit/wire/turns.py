@@ -82,6 +82,10 @@ def age_s(moment: float) -> float:
     return now - moment if moment <= now else now
 
 
+# Not `filelock`, which lacks three promises, each with a test in test_sharing: whoever opens the file while its last
+# owner removes it holds no lock that nobody else sees (a_lock_on_a_removed_file_does_not_count: inodes are compared);
+# one can ask whether a job runs without taking its lock (a_removed_file_says_nothing_about_a_new_one); and a forked
+# child only closes its copy of the descriptor: to unlock it would unlock its parent's (a_forked_process_keeps_no_lock).
 class FileLock:
     """A lock that the operating system lets go when the process ends, however it ends.
 
