@@ -4,11 +4,9 @@ import datetime as dt
 import json
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -214,70 +212,25 @@ def _plain(values: Mapping[str, str]) -> dict[str, str]:
 # The client: its request is the pair's, and it reads the pair's answer as the pair says.
 
 
-@dataclass
-class Heard:
-    """A request that a stage received."""
+class Stage(plain_server.PlainServer):
+    """A server that plays answers verbatim, one after the other, whatever it is asked."""
 
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Stage(ThreadingHTTPServer):
-    """A server that plays answers verbatim, one after the other, and notes what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Player)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.answers: list[Pair] = []
-        self.heard: list[Heard] = []
-        self.elsewhere = ""
-
-
-class Player(BaseHTTPRequestHandler):
-    """Answers whatever is asked."""
-
-    protocol_version = "HTTP/1.1"
-    server: Stage
-
-    def do_GET(self) -> None:
-        url, size = urlsplit(self.path), int(self.headers.get("Content-Length", 0))
-        self.server.heard.append(
-            Heard(self.command, url.path, dict(parse_qsl(url.query)), dict(self.headers), self.rfile.read(size))
-        )
-        pair = self.server.answers.pop(0)
-        text = example(pair.answer) if isinstance(example(pair.answer), str) else json.dumps(example(pair.answer))
-        content = text.replace(ELSEWHERE, self.server.elsewhere).encode()
-        self.send_response(pair.status)
-        for name, value in {"Content-Length": str(len(content)), **example(pair.headers)}.items():
-            self.send_header(name, value.replace(ELSEWHERE, self.server.elsewhere))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    def respond(self, exchange: plain_server.Exchange) -> None:
+        _ = exchange.raw
+        pair = self.script.pop(0)
+        answer = example(pair.answer)
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        headers = {name: value.replace(ELSEWHERE, self.elsewhere) for name, value in example(pair.headers).items()}
+        exchange.answer(pair.status, text.replace(ELSEWHERE, self.elsewhere).encode(), headers)
 
 
 @pytest.fixture(scope="module")
 def stages() -> Iterator[tuple[Stage, Stage]]:
     """The service, and another host."""
-    both = Stage(), Stage()
-    threads = [threading.Thread(target=stage.serve_forever, args=(0.02,), daemon=True) for stage in both]
-    for thread in threads:
-        thread.start()
-    both[0].elsewhere = both[1].url
-    yield both
-    for stage, thread in zip(both, threads, strict=True):
-        stage.shutdown()
-        stage.server_close()
-        thread.join()
+    here, there = Stage([], {}), Stage([], {})
+    with plain_server.listening(here.serve) as here.url, plain_server.listening(there.serve) as there.url:
+        here.elsewhere = there.elsewhere = there.url
+        yield here, there
 
 
 @by("client")
@@ -287,7 +240,7 @@ def test_the_client_asks_and_reads_as_the_contract_says(
     """The client's request means the pair's, and no other; its result or its error is what the pair says."""
     script = [BY_NAME[name] for name in pair.within] or [pair]
     for stage, there in zip(stages, (False, True), strict=True):
-        stage.heard, stage.answers = [], [p for p in script if p.path.startswith("http") is there]
+        stage.exchanges, stage.script = [], [p for p in script if p.path.startswith("http") is there]
     limits = scmkit.Limits(connect_s=2, read_s=5, deadline_s=5)
     with scmkit.Client(stages[0].url, TOKEN, limits=limits) as client:
         if pair.error:
@@ -298,7 +251,7 @@ def test_the_client_asks_and_reads_as_the_contract_says(
             _check_reads(pair, caught.value)
         else:
             _check_result(pair, script, _call(client, script[0], tmp_path))
-    heard = [request for stage in stages for request in stage.heard]
+    heard = [exchange for stage in stages for exchange in stage.exchanges]
     for wanted, request in zip(script, heard, strict=True):
         _check_request(wanted, request)
 
@@ -315,17 +268,19 @@ def _call(client: scmkit.Client, pair: Pair, folder: Path) -> Any:
     return upload(pair.body.encode()) if isinstance(pair.body, str) else upload(**pair.body)
 
 
-def _check_request(pair: Pair, request: Heard) -> None:
-    path = urlsplit(pair.path).path
-    assert (request.method, request.path, request.query) == (pair.method, path, dict(pair.query))
+def _check_request(pair: Pair, request: plain_server.Exchange) -> None:
+    url = urlsplit(request.path)
+    assert (request.method, url.path, dict(parse_qsl(url.query))) == (
+        pair.method, urlsplit(pair.path).path, dict(pair.query)
+    )  # fmt: skip
     authorization = None if pair.token == "none" else f"UAT {TOKEN}"
-    assert request.headers.get("Authorization") == authorization
-    assert not any(TOKEN in value for name, value in request.headers.items() if name != "Authorization")
+    assert request.headers.get("authorization") == authorization
+    assert not any(TOKEN in value for name, value in request.headers.items() if name != "authorization")
     if pair.method == "POST":
-        assert request.headers["Content-Type"] == "application/json"
-        assert meaning(request.body) == meaning(raw(pair.body) or b"")
+        assert request.headers["content-type"] == "application/json"
+        assert meaning(request.raw) == meaning(raw(pair.body) or b"")
     else:
-        assert request.body == b""
+        assert request.raw == b""
 
 
 def _check_result(pair: Pair, script: list[Pair], result: Any) -> None:

@@ -141,7 +141,7 @@ def test_no_payload_of_a_task_changes_the_form_of_a_job(
 
     def run(text: str) -> str:
         server.tasks.clear()
-        server.answers = [lambda handler, body: (200, failing(handler.world, body, text), {})] * 3
+        server.answers = [lambda handler, body: (200, failing(handler.server, body, text), {})] * 3
         df = pd.DataFrame({"lot_number": ["000001"], "wine_name": ["a"]})
         job = scmkit.upload(df, client, key="lot_number", mode="async", journal=False, progress=False)
         return display.card("tasks", {}, display.table(job.tasks), display.Html(job._repr_html_()))

@@ -132,9 +132,9 @@ def test_errors_do_not_hold_the_token_even_if_the_service_repeats_it(
     """An error page that repeats the request is shown, pickled and traced without the token (S02, S03)."""
     echo = {"detail": f"Authorization: UAT {CANARY}", "headers": {"Authorization": CANARY}}
     body: Any = echo if status != 200 else f"not JSON: UAT {CANARY}".encode()
-    answer = plain_server.Handler.answer
+    answer = plain_server.Exchange.answer
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_server.Handler, "answer", lambda self, *_: answer(self, status, body))
+        patch.setattr(plain_server.Exchange, "answer", lambda self, *_: answer(self, status, body))
         error = failing(call, client)
     assert isinstance(error, errors.ServiceError)
     assert "***" in str(error)
@@ -147,9 +147,9 @@ def test_where_a_redirect_leads_is_said_without_the_token(
     call: Callable[[Client], Any], path: str, client: Client, server: plain_server.PlainServer
 ) -> None:
     """A service that puts the token into a redirect's target does not get it into our words (S03)."""
-    answer = plain_server.Handler.answer
+    answer = plain_server.Exchange.answer
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_server.Handler, "answer", lambda self, *_: answer(self, 302, {}, {"Location": path}))
+        patch.setattr(plain_server.Exchange, "answer", lambda self, *_: answer(self, 302, {}, {"Location": path}))
         error = failing(call, client)
     assert isinstance(error, errors.RedirectError)
     assert "answered 302: to /" in str(error)

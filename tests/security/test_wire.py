@@ -8,10 +8,9 @@ import json
 import shutil
 import socket
 import tempfile
-import threading
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import plain_server
@@ -32,28 +31,15 @@ PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy", 
 @contextmanager
 def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
     """Answer every connection on loopback with these bytes, and keep what was received first."""
-    listener, received = socket.create_server(("127.0.0.1", 0)), []
+    received: list[bytes] = []
 
-    def run() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                received.append(connection.recv(65536))
-                connection.settimeout(5)
-                with suppress(OSError):
-                    connection.sendall(answer)
+    def handle(connection: socket.socket) -> None:
+        received.append(connection.recv(65536))
+        connection.settimeout(5)
+        connection.sendall(answer)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(5)
+    with plain_server.listening(handle) as url:
+        yield url, received
 
 
 def packed(megabytes: int, layers: int = 1) -> bytes:

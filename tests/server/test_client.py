@@ -4,7 +4,6 @@ import copy
 import pickle
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -184,21 +183,13 @@ def test_retry_after_is_read_tolerantly(header: str | None, words: str, seconds:
 @contextmanager
 def raw_server(behave: Callable[[socket.socket], None]) -> Iterator[str]:
     """Accept connections on loopback, read the request, and do as told."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def run() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                behave(connection)
+    def handle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        behave(connection)
 
-    threading.Thread(target=run, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
+    with plain_server.listening(handle) as url:
+        yield url
 
 
 def drip(connection: socket.socket) -> None:

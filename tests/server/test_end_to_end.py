@@ -244,7 +244,7 @@ df = pd.DataFrame({"extended_id": ids, "origin": [f"o{i}" for i in range(200)]})
 pressed = []
 
 def press():
-    while not any(job.counts().get("applied") for job in scmkit.uploading.uploading.running_jobs()):
+    while not any(job.counts().get("applied") for job in scmkit.uploading.job.running_jobs()):
         time.sleep(0.01)
     pressed.append(time.monotonic())
     os.kill(os.getpid(), signal.SIGINT)

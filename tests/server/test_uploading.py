@@ -256,7 +256,7 @@ def test_listeners_hear_what_the_ledger_knows(table: pd.DataFrame, client: scmki
     """One stream of events feeds everybody; the last one is the end."""
     heard: list[object] = []
     plan = scmkit.plan(table)
-    job = scmkit.uploading.uploading.UploadJob(plan, client)
+    job = scmkit.UploadJob(plan, client)
     job.subscribe(heard.append)
     job._start().result(timeout=10)
     assert isinstance(heard[-1], scmkit.core.events.Ended)

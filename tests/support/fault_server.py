@@ -8,84 +8,19 @@ A fault is a function of an `Exchange`. `script` holds those of the next SCM cal
 """
 
 import gzip
-import json
 import random
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
-from plain_server import PlainServer
-
-SYNC, ASYNC = "/api/v2/scm/upload/", "/api/v2/scm/upload/async/"
-TASKS = "/api/v2/scm/tasks/"
-
-
-class Exchange:
-    """One request, and the socket to answer it on; the body is read when somebody asks for it."""
-
-    def __init__(self, server: "FaultServer", connection: socket.socket, head: bytes, rest: bytes) -> None:
-        self.server, self.connection, self._rest = server, connection, rest
-        first, *lines = head.decode("latin-1").split("\r\n")
-        self.method, self.path, _ = first.split(" ")
-        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self.arrived = time.monotonic()
-        self._body: Any = None
-
-    @property
-    def body(self) -> Any:
-        """Read and decode the body."""
-        if self._body is None:
-            size = int(self.headers.get("content-length", 0))
-            while len(self._rest) < size and (piece := self.connection.recv(65536)):
-                self._rest += piece
-            self._body = json.loads(self._rest[:size] or b"null")
-        return self._body
-
-    @property
-    def size(self) -> int:
-        """How many bytes the body has."""
-        return int(self.headers["content-length"])
-
-    def apply(self) -> dict[str, Any]:
-        """Do what a sound server does with this call, and give its answer."""
-        body = self.body
-        with self.server.lock:
-            return self.server.sync(body) if self.path == SYNC else self.server.accept(body)
-
-    def apply_later(self, seconds: float) -> None:
-        """Do it when the caller has long gone."""
-        _ = self.body
-        timer = threading.Timer(seconds, self.apply)
-        self.server.timers.append(timer)
-        timer.start()
-
-    def answer(self, status: int, content: Any = None, headers: dict[str, str] | None = None) -> None:
-        """Send a whole answer; a connection is kept only if the request was read."""
-        _ = self.body
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        lines = {"Content-Length": str(len(data)), **(headers or {})}
-        head = f"HTTP/1.1 {status} Whatever\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
-        self.send(head.encode() + b"\r\n" + data)
-
-    def send(self, raw: bytes) -> None:
-        self.connection.sendall(raw)
-
-    def reset(self) -> None:
-        """Break the connection off with an RST."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-
-    def close(self) -> None:
-        self.connection.close()
-
+from plain_server import ASYNC, SYNC, TASKS, Exchange, PlainServer, listening
 
 Fault = Callable[[Exchange], None]
 
@@ -99,10 +34,10 @@ class FaultServer(PlainServer):
     polls_script: list[Fault] = field(default_factory=list)
     poll_rule: Fault = lambda exchange: normal(exchange)
     arrivals: list[float] = field(default_factory=list)
-    exchanges: list[Exchange] = field(default_factory=list)
     history: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     timers: list[threading.Timer] = field(default_factory=list)
     accepted: int = 0
+    tls: ssl.SSLContext | None = None
 
     def store(self, codes: list[str], values: dict[str, str]) -> list[str]:
         known = super().store(codes, values)
@@ -120,16 +55,22 @@ class FaultServer(PlainServer):
         for timer in self.timers:
             timer.join()
 
+    def apply_later(self, exchange: Exchange, seconds: float) -> None:
+        """Do what a sound server does with a call when the caller has long gone."""
+        _ = exchange.body
+        timer = threading.Timer(seconds, exchange.apply)
+        self.timers.append(timer)
+        timer.start()
+
     def serve(self, connection: socket.socket) -> None:
-        """Answer the requests of one connection."""
-        with suppress(OSError, ValueError), connection:
-            while (read := _read_head(connection)) is not None:
-                exchange = Exchange(self, connection, *read)
-                self._fault_for(exchange)(exchange)
+        self.accepted += 1
+        super().serve(self.tls.wrap_socket(connection, server_side=True) if self.tls else connection)
+
+    def respond(self, exchange: Exchange) -> None:
+        self._fault_for(exchange)(exchange)
 
     def _fault_for(self, exchange: Exchange) -> Fault:
         with self.lock:
-            self.exchanges.append(exchange)
             if exchange.method == "GET":
                 poll = exchange.path.startswith(TASKS)
                 return _next(self.polls_script, self.poll_rule) if poll else normal
@@ -141,37 +82,12 @@ def _next(script: list[Fault], rule: Fault) -> Fault:
     return script.pop(0) if script else rule
 
 
-def _read_head(connection: socket.socket) -> tuple[bytes, bytes] | None:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        if not (piece := connection.recv(65536)):
-            return None
-        data += piece
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head, rest
-
-
 # Faults
 
 
 def normal(exchange: Exchange) -> None:
     """Do what the contract says."""
-    server, path = exchange.server, exchange.path.partition("?")[0]
-    if path == "/file.csv":
-        return exchange.answer(200, server.document().encode())
-    if exchange.headers.get("authorization") != f"UAT {server.token}":
-        return exchange.answer(401, {"detail": "Invalid token."})
-    if exchange.method == "POST":
-        return exchange.answer(200, exchange.apply())
-    if path.startswith(TASKS):
-        task = server.tasks.get(path.split("/")[-2])
-        return exchange.answer(200, {"state": "complete", **task}) if task else exchange.answer(404, {"detail": "No."})
-    routes = {
-        "/api/v2/codes/download/": {"document": {"key": "doc1"}},
-        "/api/v2/documents/doc1/": {"key": "doc1", "state": "complete"},
-        "/api/v2/documents/doc1/get-download-link/": {"link": f"{server.url}/file.csv"},
-    }
-    return exchange.answer(200 if path in routes else 404, routes.get(path))
+    PlainServer.respond(exchange.server, exchange)
 
 
 def answers(status: int, content: Any = None, headers: dict[str, str] | None = None, apply: bool = False) -> Fault:
@@ -206,7 +122,7 @@ def resets(apply: bool | float | None) -> Fault:
         if apply is True:
             exchange.apply()
         elif apply:
-            exchange.apply_later(apply)
+            exchange.server.apply_later(exchange, apply)
         exchange.reset()
 
     return fault
@@ -218,7 +134,7 @@ def hangs(seconds: float, apply_after: float | None = None) -> Fault:
     def fault(exchange: Exchange) -> None:
         _ = exchange.body
         if apply_after is not None:
-            exchange.apply_later(apply_after)
+            exchange.server.apply_later(exchange, apply_after)
         time.sleep(seconds)
         exchange.close()
 
@@ -282,38 +198,11 @@ def serve(
     fields: list[str], codes: dict[str, dict[str, str]], tls: ssl.SSLContext | None = None
 ) -> Iterator[FaultServer]:
     """Run a fault server on loopback."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-    scheme = "https" if tls else "http"
-    server = FaultServer(fields, codes, url=f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
-    connections: list[socket.socket] = []
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            server.accepted += 1
-            try:
-                connection = tls.wrap_socket(connection, server_side=True) if tls else connection
-            except OSError:
-                continue
-            connections.append(connection)
-            threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
+    server = FaultServer(fields, codes, tls=tls)
+    with listening(server.serve) as url:
+        server.url = url.replace("http:", "https:") if tls else url
         yield server
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-        for connection in connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        server.settle()
+    server.settle()
 
 
 def serve_alone(pipe: Connection, fields: list[str], codes: dict[str, dict[str, str]], share: float) -> None:
@@ -329,8 +218,8 @@ def serve_alone(pipe: Connection, fields: list[str], codes: dict[str, dict[str, 
 
     def forget(fault: Fault) -> Fault:
         def rule(exchange: Exchange) -> None:
-            for noted in (server.exchanges, server.arrivals, server.history):  # or a day's calls would fill the memory
-                noted.clear()
+            for noted in (server.seen, server.exchanges, server.arrivals, server.history):
+                noted.clear()  # or a day's calls would fill the memory
             fault(exchange)
 
         return rule

@@ -1,29 +1,34 @@
-"""A second server of the contract, as plain as can be: dictionaries behind the standard library's HTTP server.
+"""A second server of the contract, as plain as can be: dictionaries behind a socket.
 
 It shares no line with the sandbox, so that a test passing against both has not just met one reading of the contract.
-Every SCM call is noted with its arrival time; `answers` scripts what the next calls get instead.
+Every SCM call is noted with its arrival time; `answers` scripts what the next calls get instead. What misbehaves on
+purpose is built on it, in `fault_server`: that needs the socket, which no server of a library gives away.
 """
 
 import csv
 import io
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
+SYNC, ASYNC, TASKS = "/api/v2/scm/upload/", "/api/v2/scm/upload/async/", "/api/v2/scm/tasks/"
 FIXED = [
     "extended_id", "serial_number", "brand", "product", "sku", "status", "blacklist_reason", "scm_updated_by",
     "scm_updated_at", "activated_by", "activated_at", "workorder_id",
 ]  # fmt: skip
 SPECIAL = ("product", "activation_status", "blacklist_reason")
 TOKEN = "canary-token-7f3a9c"
+NOT_FOUND = (404, {"detail": "Not found."})
 
-Scripted = Callable[["Handler", dict[str, Any]], tuple[int, Any, dict[str, str]] | None]
+Answer = tuple[int, Any, dict[str, str]]
+Scripted = Callable[["Exchange", dict[str, Any]], Answer | None]
 
 
 @dataclass
@@ -35,18 +40,18 @@ class PlainServer:
     url: str = ""
     token: str = TOKEN
     seen: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
-    answers: list[Scripted | tuple[int, Any, dict[str, str]]] = field(default_factory=list)
+    answers: list[Scripted | Answer | None] = field(default_factory=list)
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     polls: int = 0
     polls_until_complete: int = 1
-    authorizations: list[tuple[str, str | None]] = field(default_factory=list)
+    exchanges: list["Exchange"] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hold(self, count: int = 1, naming: str = "") -> tuple[threading.Event, threading.Event]:
         """Let the next calls, or those that name this, wait for the second event; the first tells that one is there."""
         arrived, go = threading.Event(), threading.Event()
 
-        def held(_: Handler, body: dict[str, Any]) -> None:
+        def held(_: Exchange, body: dict[str, Any]) -> None:
             if naming not in json.dumps(body):
                 return
             self.lock.release()
@@ -100,84 +105,165 @@ class PlainServer:
         writer.writerows({"extended_id": code} | held for code, held in self.codes.items())
         return text.getvalue()
 
-
-class Handler(BaseHTTPRequestHandler):
-    """Routes of the contract."""
-
-    protocol_version = "HTTP/1.1"
-    server: Any
-
     @property
-    def world(self) -> PlainServer:
-        return self.server.world
+    def authorizations(self) -> list[tuple[str, str | None]]:
+        """Return the path and the authorization of each GET."""
+        gets = [exchange for exchange in self.exchanges if exchange.method == "GET"]
+        return [(exchange.route, exchange.headers.get("authorization")) for exchange in gets]
 
-    def do_GET(self) -> None:
-        path = urlsplit(self.path).path
-        self.world.authorizations.append((path, self.headers.get("Authorization")))
-        if path == "/file.csv":
-            return self.answer(200, self.world.document().encode())
-        if not self.allowed():
-            return self.answer(401, {"detail": "Invalid token."})
-        if path.startswith("/api/v2/scm/tasks/"):
-            return self.task(path.split("/")[-2])
+    def apply(self, exchange: "Exchange") -> dict[str, Any]:
+        """Do what a sound server does with a call."""
+        return self.sync(exchange.body) if exchange.path == SYNC else self.accept(exchange.body)
+
+    def respond(self, exchange: "Exchange") -> None:
+        """Answer one request."""
+        if exchange.route == "/file.csv":
+            return exchange.answer(200, self.document().encode())
+        if exchange.headers.get("authorization") != f"UAT {self.token}":
+            return exchange.answer(401, {"detail": "Invalid token."})
+        return self.store_call(exchange) if exchange.method == "POST" else self.look_up(exchange)
+
+    def store_call(self, exchange: "Exchange") -> None:
+        body = exchange.body
+        with self.lock:
+            self.seen.append((time.monotonic(), exchange.path, body))
+            scripted = self.answers.pop(0) if self.answers else None
+            if callable(scripted):
+                scripted = scripted(exchange, body)
+            scripted = scripted or (200, self.apply(exchange), {})
+        exchange.answer(*scripted)
+
+    def look_up(self, exchange: "Exchange") -> None:
+        if exchange.route.startswith(TASKS):
+            return exchange.answer(*self.task(exchange.route.split("/")[-2]))
         routes = {
             "/api/v2/me/": {"email": "someone@example.com"},
             "/api/v2/codes/download/": {"document": {"key": "doc1", "task": "t"}},
             "/api/v2/documents/doc1/": {"key": "doc1", "state": "complete"},
-            "/api/v2/documents/doc1/get-download-link/": {"link": self.world.url + "/file.csv"},
+            "/api/v2/documents/doc1/get-download-link/": {"link": self.url + "/file.csv"},
         }
-        return self.answer(200, routes[path]) if path in routes else self.answer(404, {"detail": "Not found."})
+        return exchange.answer(*((200, routes[exchange.route]) if exchange.route in routes else NOT_FOUND))
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if not self.allowed():
-            return self.answer(401, {"detail": "Invalid token."})
-        with self.world.lock:
-            self.world.seen.append((time.monotonic(), self.path, body))
-            scripted = self.world.answers.pop(0) if self.world.answers else None
-            if callable(scripted):
-                scripted = scripted(self, body)
-            if scripted is None:
-                apply = {"/api/v2/scm/upload/": self.world.sync, "/api/v2/scm/upload/async/": self.world.accept}
-                scripted = (200, apply[self.path](body), {})
-        return self.answer(*scripted)
+    def task(self, task_id: str) -> tuple[int, Any]:
+        self.polls += 1
+        if task_id not in self.tasks:
+            return NOT_FOUND
+        task = self.tasks[task_id]
+        task["polls"] = task.get("polls", 0) + 1
+        state = "success" if task["polls"] >= self.polls_until_complete else "running"
+        return 200, {**task, "state": task.get("state", state)}
 
-    def task(self, task_id: str) -> None:
-        self.world.polls += 1
-        if task_id not in self.world.tasks:
-            return self.answer(404, {"detail": "Not found."})
-        task = self.world.tasks[task_id]
-        task["polls"] += 1
-        state = "success" if task["polls"] >= self.world.polls_until_complete else "running"
-        return self.answer(200, {**task, "state": task.get("state", state)})
+    def serve(self, connection: socket.socket) -> None:
+        """Answer the requests of one connection."""
+        with suppress(OSError, ValueError):
+            while (read := _read_head(connection)) is not None:
+                exchange = Exchange(self, connection, *read)
+                self.exchanges.append(exchange)
+                self.respond(exchange)
 
-    def allowed(self) -> bool:
-        return self.headers.get("Authorization") == f"UAT {self.world.token}"
 
-    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+class Exchange:
+    """One request, and the socket to answer it on; the body is read when somebody asks for it."""
 
-    def log_message(self, *_: Any) -> None:
-        pass
+    def __init__(self, server: PlainServer, connection: socket.socket, head: bytes, rest: bytes) -> None:
+        self.server, self.connection, self._rest = server, connection, rest
+        first, *lines = head.decode("latin-1").split("\r\n")
+        self.method, self.path, _ = first.split(" ")
+        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.arrived = time.monotonic()
+
+    @cached_property
+    def raw(self) -> bytes:
+        """Read the body."""
+        size = int(self.headers.get("content-length", 0))
+        while len(self._rest) < size and (piece := self.connection.recv(65536)):
+            self._rest += piece
+        return self._rest[:size]
+
+    @cached_property
+    def body(self) -> Any:
+        """Read and decode the body."""
+        return json.loads(self.raw or b"null")
+
+    @property
+    def route(self) -> str:
+        """Return the path without the query."""
+        return self.path.partition("?")[0]
+
+    @property
+    def size(self) -> int:
+        """How many bytes the body has."""
+        return int(self.headers["content-length"])
+
+    def apply(self) -> dict[str, Any]:
+        """Do what a sound server does with this call, and give its answer."""
+        _ = self.body
+        with self.server.lock:
+            return self.server.apply(self)
+
+    def answer(self, status: int, content: Any = None, headers: dict[str, str] | None = None) -> None:
+        """Send a whole answer; a connection is kept only if the request was read."""
+        _ = self.raw
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        lines = {"Content-Length": str(len(data)), **(headers or {})}
+        head = f"HTTP/1.1 {status} Whatever\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
+        self.send(head.encode() + b"\r\n" + data)
+
+    def send(self, raw: bytes) -> None:
+        self.connection.sendall(raw)
+
+    def reset(self) -> None:
+        """Break the connection off with an RST."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _read_head(connection: socket.socket) -> tuple[bytes, bytes] | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (piece := connection.recv(65536)):
+            return None
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head, rest
+
+
+@contextmanager
+def listening(handle: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Accept connections on loopback, and handle each of them in a thread of its own, until the end."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    connections: list[socket.socket] = []
+
+    def run(connection: socket.socket) -> None:
+        connections.append(connection)
+        with suppress(OSError), connection:
+            handle(connection)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=run, args=(listener.accept()[0],), daemon=True).start()
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def serve(fields: list[str], codes: dict[str, dict[str, str]]) -> Iterator[PlainServer]:
     """Run a plain server on loopback."""
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    world = PlainServer(fields, codes, url=f"http://127.0.0.1:{http.server_address[1]}")
-    http.world = world  # type: ignore[attr-defined]
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield world
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    server = PlainServer(fields, codes)
+    with listening(server.serve) as server.url:
+        yield server
