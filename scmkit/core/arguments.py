@@ -20,7 +20,7 @@ import numpy as np
 
 from scmkit.core.contract import Assumptions
 from scmkit.core.display import shown
-from scmkit.core.errors import ArgumentError, FileAccessError, ScmkitError, SettingError, did_you_mean
+from scmkit.core.errors import ArgumentError, FileAccessError, ScmkitError, SettingError, did_you_mean, in_a_line
 from scmkit.core.token import Token
 
 Anything = TypeVar("Anything", bound=Callable[..., Any])
@@ -140,7 +140,8 @@ def _checked(function: Any, name: str, rules: _Rules) -> Any:
             if isinstance(error, ScmkitError | Warning) or (call.begun and not rules.depths):
                 raise
             kind = FileAccessError if isinstance(error, OSError) else rules.error
-            raise kind(f"{name}: these arguments lead to {type(error).__name__}: {_plain(error)}") from error
+            words = in_a_line(str(error))[:200] or "it says no more"
+            raise kind(f"{name}: these arguments lead to {type(error).__name__}: {words}") from error
 
     return wrapper
 
@@ -170,12 +171,6 @@ class _Call:
         several = [name for name in given if parameters[name].kind is inspect.Parameter.VAR_KEYWORD]
         options: dict[str, Any] = given[several[0]] if several else {}
         return rules.wrong(given) or rules.wrong(options) or rules.unknown(options)
-
-
-def _plain(error: BaseException) -> str:
-    """Return the words of an error from elsewhere, in one line that any terminal can show."""
-    words = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())
-    return (words or "it says no more")[:200]
 
 
 def _told(value: Any, name: str) -> str:
@@ -225,11 +220,8 @@ def is_path(value: Any) -> bool:
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value may be the label of a column."""
-    try:
-        return value is not None and value == value and bool(str(value)) and not isinstance(value, bytes | Mapping)
-    except (TypeError, ValueError):  # an array, a missing value, a number that Python refuses to write
-        return False
+    """Whether a value may be the label of a column; raises for an array, a missing value, a number without end."""
+    return value is not None and value == value and bool(str(value)) and not isinstance(value, bytes | Mapping)
 
 
 def _is_key(value: Any) -> bool:
@@ -247,22 +239,8 @@ def _is_count(value: Any) -> bool:
     return is_real(value) and 0 <= value <= LARGEST
 
 
-def _is_time(value: Any) -> bool:
-    try:
-        return hasattr(value, "isoformat") and value == value
-    except (TypeError, ValueError):
-        return False
-
-
 def _is_widths(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(is_name(k) and _is_whole(v) and 0 < v <= 1_000 for k, v in value.items())
-
-
-def _is_numbers(value: Any) -> bool:
-    try:
-        return len(value) > 0 and all(is_real(v) and 0 < v <= LARGEST for v in value)
-    except TypeError:
-        return False
+    return isinstance(value, Mapping) and all(is_name(k) and whole(1, 1_000).accepts(v) for k, v in value.items())
 
 
 def _as_token(value: Any) -> Any:
@@ -296,6 +274,7 @@ PATH = Kind("a path", is_path)
 NAMES = Kind("a list of names", lambda v: isinstance(v, Iterable) and not isinstance(v, str | bytes | Mapping))
 POSITIVE = Kind("a number above 0", lambda v: is_real(v) and v > 0)
 DRAWS = Kind("a number of 0 or more, or an array of them", lambda v: np.asarray(v).dtype.kind in "iuf")
+NUMBERS = Kind("a list of numbers above 0", lambda v: len(v) > 0 and all(is_real(n) and 0 < n <= LARGEST for n in v))
 FROM_ZERO = Kind("a number of 0 or more", lambda v: is_real(v) and v >= 0)
 PROBABILITY = Kind("a probability between 0 and 1, such as 0.01", lambda v: is_real(v) and 0 < v < 1)
 CODES = Kind("a number above 0, or an Estimate", lambda v: is_ours(v, "Estimate") or (is_real(v) and 0 < v <= LARGEST))
@@ -315,7 +294,7 @@ KINDS: dict[str, Kind] = {
     "sample_fraction": Kind("above 0 and at most 1", lambda v: is_real(v) and 0 < v <= 1),
     "default": Kind("a number of codes, or (low, high)", _is_count).optional(),
     "level": Kind("above 0 and below 1", lambda v: is_real(v) and 0 < v < 1),
-    "now": Kind("a time", _is_time).optional(),
+    "now": Kind("a time", lambda v: hasattr(v, "isoformat") and v == v).optional(),
     "risk": PROBABILITY,
     "batch": Kind("1 row or more, with mode='sync'", lambda v: _is_whole(v) and 1 <= v <= LARGEST).optional(),
     "workers": whole(1, 1_024),
@@ -340,7 +319,7 @@ KINDS: dict[str, Kind] = {
     "slowdown": Kind("a number of 0 to 10, such as 0.05", lambda v: is_real(v) and 0 <= v <= 10),
     "item_bytes": POSITIVE,
     "certainty": PROBABILITY,
-    "factors": Kind("a list of numbers above 0", _is_numbers),
+    "factors": NUMBERS,
     "limits": of_class("Limits", "a Limits").optional(),
     "token": Kind("text", lambda v: isinstance(v, str) or is_ours(v, "Token"), _as_token).optional(),
     "ca_file": PATH.optional(),

@@ -22,7 +22,6 @@ DOCUMENT_PATH = "/api/v2/documents/{key}/"  # [doc]
 LINK_PATH = "/api/v2/documents/{key}/get-download-link/"  # [doc]
 
 UPLOAD_PERMISSIONS = ("codes_view", "scm_bulk_edit", "scm_code_edit", "product_view")  # [doc]
-DOWNLOAD_PERMISSIONS = ("codes_view",)  # [doc]
 
 UPDATES_PER_SECOND = 10.0  # [doc] scope scm_update: sync and async calls together
 # Ours: a twentieth below the allowed rate, so that a call which travels up to 5 % of a second slower than the eleventh

@@ -119,11 +119,6 @@ def titles(fig: Any) -> str:
     return "; ".join(filter(None, [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]))
 
 
-def _coloured(words: object, colour: str) -> Html:
-    """Show words in a colour, and bold, for those who do not see it; without a colour, as they are."""
-    return Html(f'<b style="color:{escape(colour)}">{escape(words)}</b>') if colour else escape(words)
-
-
 def _joined(bodies: Iterable[str]) -> str:
     return "".join(body if isinstance(body, Html) else f"<p>{escape(body)}</p>" for body in bodies)
 
@@ -136,7 +131,9 @@ def _column(column: Any, colours: Sequence[str] | None = None) -> list[str]:
 
 def _cell(tag: str, value: object, colour: str = "") -> str:
     number = isinstance(value, Real) and not isinstance(value, bool)
-    body = _coloured(_text(value), colour)  # whatever a caller's table holds, it is text
+    body: str = escape(_text(value))  # whatever a caller's table holds, it is text
+    if colour:  # and bold, for those who do not see it
+        body = f'<b style="color:{escape(colour)}">{body}</b>'
     return f'<{tag} style="{_CELL}{"right" if number else "left"}">{body}</{tag}>'
 
 

@@ -63,8 +63,8 @@ class TextColumn:
     texts: Objects
     problems: dict[int, str]
 
-    def take(self, rows: Ints) -> Objects:
-        """Return the texts of these rows, None where missing."""
+    def take(self, rows: Ints | slice = slice(None)) -> Objects:
+        """Return the texts of these rows, or of all, None where missing."""
         codes = self.codes[rows]
         taken = np.full(len(codes), None, dtype=object)
         taken[codes != MISSING] = self.texts[codes[codes != MISSING]]

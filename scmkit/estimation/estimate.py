@@ -272,7 +272,7 @@ def _known_calls(history: pd.DataFrame, key: str | None, now: pd.Timestamp | Non
     present = present.tz_localize("UTC") if present.tzinfo is None else present
     at = pd.to_datetime(known["at"], utc=True) if "at" in known.columns else pd.Series(present, index=known.index)
     days = (present - at).dt.total_seconds() / 86_400
-    values = text_column(known["key_value"], "key_value").take(np.arange(len(known)))
+    values = text_column(known["key_value"], "key_value").take()
     calls = pd.DataFrame({"value": values, "age": days.to_numpy(), "codes": known["codes_affected"].to_numpy(float)})
     return calls.sort_values("age", ascending=False, kind="stable")
 

@@ -97,31 +97,21 @@ def _opened(path: str) -> Iterator[Any]:
     if Path(path).is_dir():  # DuckDB would look through all that is in it, and then say that there is no such file
         raise TableError(f"the inventory {path} is a folder: {Path(path) / '*.csv'} stands for the files in it")
     is_parquet = Path(path).suffix.lower() in (".parquet", ".pq")
-    reader: Any = duckdb.read_parquet if is_parquet else _read_csv(duckdb)
+    # Text stays text: DuckDB would read 000042 as 42 and 12E5 as 1200000, and guess quotes from the first lines.
+    as_text: Any = {"all_varchar": True, "header": True, "quotechar": '"', "escapechar": '"'}
     try:
-        yield reader(path)
+        yield duckdb.read_parquet(path) if is_parquet else duckdb.read_csv(path, **as_text)
     except duckdb.Error as error:
         raise TableError(f"cannot read the inventory {path}: {str(error).splitlines()[0]}") from None
 
 
 def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
-    with _opened(path) as codes:
-        counts = _aggregate(codes, keys)
-    everything = np.arange(len(counts))
-    texts = {k: text_column(counts[k], k).take(everything) for k in keys}
-    return pd.DataFrame(texts | {counts.columns[-1]: counts.iloc[:, -1]})
-
-
-def _aggregate(codes: Any, keys: list[str]) -> pd.DataFrame:
-    for key in keys:
-        if key not in codes.columns:
-            raise MissingColumnError.of(key, codes.columns, "key")
     quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
     filled = " and ".join(f"trim(cast({name} as varchar)) <> ''" for name in quoted)
-    counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
-    return counts.set_axis([*keys, our_name("codes", keys)], axis=1)
-
-
-def _read_csv(duckdb: Any) -> Any:
-    # Text stays text: DuckDB would read 000042 as 42 and 12E5 as 1200000, and guess quotes from the first lines.
-    return lambda path: duckdb.read_csv(path, all_varchar=True, header=True, quotechar='"', escapechar='"')
+    with _opened(path) as codes:
+        for key in keys:
+            if key not in codes.columns:
+                raise MissingColumnError.of(key, codes.columns, "key")
+        counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
+    texts = {key: text_column(counts.iloc[:, at], key).take() for at, key in enumerate(keys)}
+    return pd.DataFrame(texts | {our_name("codes", keys): counts.iloc[:, -1]})

@@ -20,7 +20,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from scmkit.core.arguments import public
@@ -394,11 +393,7 @@ def _sheet(path: Path, sheets: dict[str, Any], name: str | None) -> Any:
 def _cell(path: Path, cell: Any) -> Any:
     if cell.data_type == "e":
         raise TableError(f"{path.name}, cell {cell.coordinate}: holds the error {cell.value}; repair it there")
-    return _ESCAPED.sub(_character, cell.value) if isinstance(cell.value, str) else cell.value
-
-
-def _character(escaped: re.Match[str]) -> str:
-    return chr(int(escaped[1], 16))
+    return _ESCAPED.sub(lambda of: chr(int(of[1], 16)), cell.value) if isinstance(cell.value, str) else cell.value
 
 
 def _has_formulas(path: Path) -> bool:
@@ -450,7 +445,9 @@ def _parquet_bytes(path: Path) -> int:
         chunks = [told.row_group(g).column(c) for g in range(told.num_row_groups) for c in range(told.num_columns)]
         size += sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
         _refuse_to_unpack(path, size)
-        texts = sorted({c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and _has_dictionary(c)})
+        texts = sorted(
+            {c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "DICTIONARY" in str(c.encodings)}
+        )
         with pq.ParquetFile(part, read_dictionary=texts) as file:
             for batch in file.iter_batches(columns=texts) if texts else ():
                 for column in batch.columns:
@@ -459,10 +456,6 @@ def _parquet_bytes(path: Path) -> int:
                         size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
                         _refuse_to_unpack(path, size)
     return size
-
-
-def _has_dictionary(chunk: Any) -> bool:
-    return any("DICTIONARY" in encoding for encoding in chunk.encodings)
 
 
 def _with_index(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -476,14 +469,9 @@ def _with_index(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
         if name is not None and name not in frame.columns:
             frame.insert(0, name, cells.to_numpy(), allow_duplicates=True)
             frame[name] = cells.array
-        elif name is not None and not _alike(cells, frame[name]):
+        elif name is not None and text_column(cells).take().tolist() != text_column(frame[name]).take().tolist():
             raise TableError(f"{path.name}: its index and a column are both named {name!r}, and differ: rename one")
     return frame.reset_index(drop=True)
-
-
-def _alike(left: pd.Series, right: pd.Series) -> bool:
-    rows = np.arange(len(left))
-    return bool(text_column(left).take(rows).tolist() == text_column(right).take(rows).tolist())
 
 
 def _make_blank_missing(frame: pd.DataFrame) -> None:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scmkit.core.errors import MissingDependencyError, TableError
+from scmkit.core.errors import MissingDependencyError, TableError, in_a_line
 from scmkit.core.paths import check_destination, expanded
 from scmkit.core.texts import cells_of, ours, text_column
 
@@ -117,7 +117,7 @@ def restored(table: pd.DataFrame) -> pd.DataFrame:
 
 def _written_column(column: pd.Series) -> list[str]:
     sent = text_column(column)
-    lines = ["" if text is None else _written(text) for text in sent.take(np.arange(len(column)))]
+    lines = ["" if text is None else _written(text) for text in sent.take()]
     cells = cells_of(column) if sent.problems else ()
     return [f"{_UNREADY}{_as_it_came(cells[at])}" if at in sent.problems else line for at, line in enumerate(lines)]
 
@@ -145,7 +145,7 @@ def _notes(rows: pd.DataFrame, name: str) -> list[str]:
     """Return our own columns; what a service says may hold characters that no file can."""
     if name not in rows.columns:
         return [""] * len(rows)
-    plain = ("".join(c if c.isprintable() else " " for c in str(cell))[:1000] for cell in rows[name])
+    plain = (in_a_line(str(cell))[:1000] for cell in rows[name])
     return [_written(text) if text else "" for text in plain]
 
 

@@ -45,16 +45,10 @@ def judge_dates(column: TextColumn) -> dict[int, tuple[str, str, str | None]]:
 
     Which order of day and month is meant is decided from the whole column.
     """
-    wrong = {i: text for i, text in enumerate(column.texts) if text and not _is_iso(text)}
-    readings = {i: _readings(text) for i, text in wrong.items()}
-    orders = {name for each in readings.values() if len(each) == 2 for name in _only_one(each)}
-    return {i: _judge_date(text, readings[i], orders) for i, text in wrong.items()}
-
-
-def _only_one(readings: Mapping[str, dt.date | None]) -> list[str]:
-    """Return the one reading of an ambiguous shape that is a date: it shows the order for the column."""
-    real = [name for name, day in readings.items() if day is not None]
-    return real if len(real) == 1 else []
+    wrong = {i: _readings(text) for i, text in enumerate(column.texts) if text and not _is_iso(text)}
+    ambiguous = [{name for name, day in each.items() if day is not None} for each in wrong.values() if len(each) == 2]
+    orders = {name for real in ambiguous if len(real) == 1 for name in real}  # one that is no date one way shows it
+    return {i: _judge_date(column.texts[i], readings, orders) for i, readings in wrong.items()}
 
 
 def _judge_date(text: str, readings: Mapping[str, dt.date | None], orders: set[str]) -> tuple[str, str, str | None]:
@@ -108,13 +102,7 @@ def _day(parts: Mapping[str, str]) -> dt.date | None:
 
 def _is_iso(text: str) -> bool:
     """Whether a text is a real date, YYYY-MM-DD."""
-    if len(text) != 10 or text[4] != "-" or text[7] != "-" or not text.isascii():
-        return False  # fromisoformat reads week dates, too
-    try:
-        dt.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+    return len(text) == 10 and _readings(text).get("YYYY-MM-DD") is not None
 
 
 def is_like_a_date(text: str) -> bool:
