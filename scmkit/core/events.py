@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from scmkit.core.arrays import Ints, RowStates
-from scmkit.core.values import Mode, Outcome, RowState, Task
+from scmkit.core.values import Mode, Outcome, RowState, Task, timed_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,16 @@ class Attempted:
     message: str = ""
     final: bool = True
     parent: int | None = None
+
+    @property
+    def items(self) -> int:
+        """How many items the body held."""
+        return len(self.rows) if self.mode is Mode.SYNC else 1
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the gateway cut it."""
+        return timed_out(self.mode, self.status)
 
 
 @dataclass(frozen=True, eq=False)

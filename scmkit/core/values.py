@@ -43,6 +43,16 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+def timed_out(mode: Mode, status: int | None) -> bool:
+    """Whether the gateway cut a sync call, which was then too large to be sent again as it was."""
+    return mode is Mode.SYNC and status == 504
+
+
+def in_doubt(outcome: Outcome | str | None, status: int | None) -> bool:
+    """Whether an attempt may have taken effect, or still may: no answer tells, or a 504, which a proxy gives, too."""
+    return outcome in (None, Outcome.UNKNOWN) or status == 504
+
+
 @dataclass(frozen=True)
 class SyncAnswer:
     """The answer to a sync call.

@@ -29,7 +29,7 @@ from scmkit.core.errors import (
     UnsettledError,
 )
 from scmkit.core.events import Attempted, Ended, Event, Halved, Paused, PollFailed, Sending, Settled, TaskSeen
-from scmkit.core.values import AsyncAnswer, Mode, Outcome, RowState, SyncAnswer, Task
+from scmkit.core.values import AsyncAnswer, Mode, Outcome, RowState, SyncAnswer, Task, in_doubt, timed_out
 from scmkit.engine import evidence, tasks
 from scmkit.engine import policy as policies
 from scmkit.engine.call_size import CallSize
@@ -63,6 +63,7 @@ class Call:
     began: float | None = None
     maybe_applied: bool = False
     resent: bool = False
+    last_status: int | None = None  # with which the service ended it for good, in an earlier session
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +197,6 @@ class Engine:
         self._posting: set[Call] = set()
         self._polling: dict[int, tasks.Watch] = {}
         self._failures = 0
-        self._probing = plan.probes and any(call.number == 0 for call in start.calls)
         self._budget = Budget()
         self._unreached_since: float | None = None  # the first attempt, until anything comes back
         self._reached = False
@@ -211,7 +211,8 @@ class Engine:
         self._counted = list(start.counted)
         self._facts, self._asked = start.facts, False
         for call in start.calls:
-            self._enqueue(call, 0.0)
+            self._take_up(call)
+        self._probing = plan.probes and any(call.number == 0 for _, _, call in self._ready)
         for task_id, call in start.tasks.items():
             self._calls[call.number] = call
             self._watch(tasks.Watch.begin(task_id, call.number, transport.now(), limits.speed))
@@ -258,6 +259,16 @@ class Engine:
         self._calls[call.number] = call
         heapq.heappush(self._ready, (due, next(self._sequence), call))
 
+    def _take_up(self, call: Call) -> None:
+        """Begin with a call, or with what has to take its place because the service had too much of it."""
+        match policies.on_resuming(call.mode, len(call.rows), call.last_status):
+            case NextStep.SPLIT:
+                self._split(call, 0.0)
+            case NextStep.GO_ASYNC:
+                self._enqueue(self._child(call, Mode.ASYNC, call.rows, resent=call.resent), 0.0)
+            case _:
+                self._enqueue(call, 0.0)
+
     def _child(self, parent: Call, mode: Mode, rows: Ints, **facts: Any) -> Call:
         maybe = parent.maybe_applied
         return Call(next(self._numbers), mode, rows, parent.number, maybe_applied=maybe, **facts)
@@ -287,7 +298,7 @@ class Engine:
                 yield Halved(call.number)
             if too_large or slow:
                 heapq.heappop(self._ready)
-                self._split(call)
+                self._split(call, now)
                 continue
             yield Sending(call.number, call.mode, call.rows, body, call.parent, call.resent)
             if self._stop_at is not None:  # the intent could not be written down
@@ -368,10 +379,8 @@ class Engine:
             decision = replace(decision, do=NextStep.STOP)
         infrastructure = decision.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN)
         self._failures = self._failures + 1 if infrastructure else 0
-        timed_out = isinstance(error, ServiceError) and error.status == 504
-        if decision.outcome is Outcome.UNKNOWN or timed_out:
-            call.maybe_applied = True
         status = error.status if isinstance(error, ServiceError) else None
+        call.maybe_applied = call.maybe_applied or in_doubt(decision.outcome, status)
         yield self._attempted(call, reply, decision.outcome, status, final=decision.do is not NextStep.RETRY)
         if decision.everybody:
             self._pace.pause(now, decision.wait_s)
@@ -395,7 +404,7 @@ class Engine:
             case NextStep.RETRY:
                 self._enqueue(call, now + decision.wait_s)
             case NextStep.SPLIT:
-                self._split(call)
+                self._split(call, now)
             case NextStep.GO_ASYNC:
                 self._enqueue(self._child(call, Mode.ASYNC, call.rows), now)
             case NextStep.REJECT:
@@ -404,14 +413,14 @@ class Engine:
                 yield from self._stop(call, error)
             case NextStep.GIVE_UP:
                 self._given_up = self._given_up or error
-                row_state = RowState.UNKNOWN if call.maybe_applied else RowState.CANCELLED
+                row_state = evidence.of_no_answer(maybe_applied=call.maybe_applied)
                 yield Settled.alike(call.rows, row_state, call.number, f"given up: {error}")
             case NextStep.STOP:
                 yield from self._stop(call, error)
 
-    def _split(self, call: Call) -> None:
+    def _split(self, call: Call, due: float) -> None:
         for half in np.array_split(call.rows, 2):
-            self._enqueue(self._child(call, call.mode, half, resent=call.resent), self.transport.now())
+            self._enqueue(self._child(call, call.mode, half, resent=call.resent), due)
 
     def _reject(self, call: Call, named: Sequence[int], why: str) -> Iterator[Event]:
         at_fault = call.rows[list(named)] if named else call.rows
@@ -430,14 +439,13 @@ class Engine:
         """Read each row's row_state from the fields that the answer lists for its key."""
         keys = self.plan.keys[0].take(call.rows).tolist()
         listed = [answer.items.get(key) for key in keys]
+        sent = self._sent(call.rows)
         verdict = evidence.of_answer(
-            listed, self._sent(call.rows), moved=self._may_have_moved(call),
+            listed, sent, moved=self._may_have_moved(call),
             missing_is_discarded=self.plan.assumptions.missing_field_is_discarded,
             whole=answer.items.keys() <= set(keys) and bool(answer.items or not answer.codes_affected),
         )  # fmt: skip
-        self._facts |= FieldFacts(
-            frozenset().union(*(names for names in listed if names)), frozenset().union(*verdict.lost.values())
-        )
+        self._facts |= evidence.of_stored(verdict.row_states, sent, verdict.lost)
         return self._settled(call.rows, verdict, call.number)
 
     def _sent(self, rows: Ints) -> dict[str, Bools]:
@@ -578,12 +586,10 @@ class Engine:
             yield Settled.alike(self._calls[watch.call].rows, RowState.UNKNOWN, watch.call, message)
 
     def _unsent(self, call: Call, why: str) -> Settled:
-        if call.maybe_applied:
-            return Settled.alike(
-                call.rows, RowState.UNKNOWN, call.number, why or "an earlier attempt may have been applied"
-            )
-        number = call.number if call.attempts or call.throttled else None
-        return Settled.alike(call.rows, RowState.CANCELLED, number, why or "the job ended before this was sent")
+        maybe = call.maybe_applied
+        otherwise = "an earlier attempt may have been applied" if maybe else "the job ended before this was sent"
+        number = call.number if maybe or call.attempts or call.throttled else None
+        return Settled.alike(call.rows, evidence.of_no_answer(maybe_applied=maybe), number, why or otherwise)
 
     def _state(self) -> str:
         if self._error is not None:
@@ -597,8 +603,8 @@ class Engine:
         assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
         seconds = _service_s(reply, self.limits.speed)
         message = "" if reply.error is None else str(reply.error)
-        if call.mode is Mode.SYNC and (codes is not None or status == 504):
-            self._size.learn(call.rows, codes, seconds, status == 504)
+        if codes is not None or timed_out(call.mode, status):
+            self._size.learn(call.rows, codes, seconds, timed_out(call.mode, status))
         return Attempted(
             call.number, call.mode, call.rows, call.attempts + call.throttled, outcome, status, seconds,
             len(reply.work.body), codes, task_id, message, final, call.parent,

@@ -92,6 +92,32 @@ class Change:
 # Answers and counts
 
 
+def of_no_answer(*, maybe_applied: bool) -> RowState:
+    """Say what is known of rows that no call will bring any more."""
+    return RowState.UNKNOWN if maybe_applied else RowState.CANCELLED
+
+
+def of_stored(row_states: RowStates, sent: Mapping[str, Bools], lost: Mapping[int, Collection[str]]) -> FieldFacts:
+    """Read which fields exist from what sync answers said of rows: each that was sent and not lost does.
+
+    Parameters
+    ----------
+    row_states : array of int8
+    sent : mapping of str to array of bool
+        For each field, which rows sent it.
+    lost : mapping of int to collection of str
+        By position, the fields that were not stored.
+    """
+    matched = np.isin(row_states, (RowState.APPLIED, RowState.DISCARDED))
+    seen = set()
+    for name, has in sent.items():
+        stored = matched & has
+        stored[[i for i, names in lost.items() if name in names]] = False
+        if stored.any():
+            seen.add(name)
+    return FieldFacts(frozenset(seen), frozenset().union(*lost.values()))
+
+
 def of_answer(
     listed: Sequence[Collection[str] | None], sent: Mapping[str, Bools], *, moved: bool, missing_is_discarded: bool,
     whole: bool = True,

@@ -115,6 +115,17 @@ def decide(error: Exception, attempt: Attempt, random: Callable[[], float], spee
     return Decision(Outcome.UNKNOWN, NextStep.STOP)
 
 
+def on_resuming(mode: Mode, rows: int, status: int | None) -> NextStep:
+    """Decide what becomes of a call that had its last answer, with this status, in an earlier session.
+
+    What was wrong with the call as it was has not changed since; for anything else there is a new try.
+    """
+    if status not in errors.BY_STATUS:
+        return NextStep.RETRY
+    do = decide(errors.BY_STATUS[status](status), Attempt(mode, rows, ATTEMPTS_BEFORE_BISECTION), lambda: 0.0).do
+    return do if do in (NextStep.SPLIT, NextStep.GO_ASYNC) else NextStep.RETRY
+
+
 def _again(
     outcome: Outcome, attempt: Attempt, random: Callable[[], float], speed: float, asked_s: float | None
 ) -> Decision:

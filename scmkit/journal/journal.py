@@ -25,7 +25,7 @@ from scmkit.core.contract import TaskState
 from scmkit.core.errors import JournalError, MissingJournalError, did_you_mean
 from scmkit.core.events import Attempted, Ended, Event, Sending, Settled, TaskSeen
 from scmkit.core.paths import expanded, like
-from scmkit.core.values import Mode, Outcome, RowState, Task
+from scmkit.core.values import Mode, Outcome, RowState, Task, in_doubt
 from scmkit.journal import storage
 from scmkit.journal.storage import NoLocksError, or_else
 from scmkit.wire import turns
@@ -436,8 +436,7 @@ def _stored_call(line: Sequence[Any], attempts: list[Any]) -> StoredCall:
     call = (number, Mode(mode), _spread(rows), parent, bool(resent))
     if not attempts:
         return StoredCall(*call)
-    open_ended = (None, Outcome.UNKNOWN.value)
-    maybe = any(outcome in open_ended or status == 504 for outcome, status, *_ in attempts)
+    maybe = any(in_doubt(outcome, status) for outcome, status, *_ in attempts)
     _, status, final, task, body = attempts[-1]
     return StoredCall(*call, maybe, status if final else None, task, body)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scmkit.core.values import Task
+from scmkit.core.values import Task, in_doubt
 from scmkit.journal import storage
 from scmkit.journal.journal import TABLES, Journal, Record
 from scmkit.wire.order import JobOrder
@@ -27,10 +27,11 @@ class MemoryJournal(Journal):
 
     def create(self, *facts: Any) -> Record:
         """Write down a new job, and forget those that can change nothing any more."""
-        lost = "select 1 from attempts where job = jobs.id and (outcome is null or outcome = 'unknown' or status = 504)"
         with self.transaction():
-            ended = self.query(f"select id from jobs where state = 'complete' and not exists ({lost})")  # noqa: S608
-            self.forget([job for (job,) in ended if not self.is_running(job)])
+            made = self.query("select distinct job, outcome, status from attempts")
+            lost = {job for job, outcome, status in made if in_doubt(outcome, status)}
+            ended = self.query("select id from jobs where state = 'complete'")
+            self.forget([job for (job,) in ended if job not in lost and not self.is_running(job)])
         return super().create(*facts)
 
     def query(self, sql: str, *values: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from scmkit.core.arrays import Objects, RowStates
 from scmkit.core.errors import PlanError, did_you_mean
 from scmkit.core.lines import lines_at
 from scmkit.core.texts import TextColumn, group, our_name
-from scmkit.core.values import Mode, Outcome, RowState, Task, state_words
+from scmkit.core.values import Mode, Outcome, RowState, Task, state_words, timed_out
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.fitting import NAMES
@@ -410,7 +410,7 @@ def _call_lines(book: Journal, job: str, service: str, latest: int = -1) -> Iter
     keys = _keys(book, job) if any(len(rows) == 1 for _, rows, *_ in answered) else []
     expected = book.parts(job, "row codes")["row codes"]
     for mode, rows, call, at, size, outcome, status, seconds, codes, task_id in answered:
-        cut = mode is Mode.SYNC and status == 504
+        cut = timed_out(mode, status)
         if mode is Mode.ASYNC and outcome == Outcome.APPLIED:
             codes, seconds, outcome = _of_task(tasks.get(task_id))
         yield {

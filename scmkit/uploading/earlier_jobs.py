@@ -13,7 +13,7 @@ import numpy as np
 from scmkit.core.arrays import Bools, Ints
 from scmkit.core.errors import NotFoundError, ScmkitError, UnsettledError
 from scmkit.core.texts import TextColumn
-from scmkit.core.values import Mode, Outcome, RowState, Task
+from scmkit.core.values import Mode, RowState, Task, in_doubt
 from scmkit.engine import evidence
 from scmkit.engine.evidence import Change
 from scmkit.engine.tasks import LATE_S
@@ -108,7 +108,7 @@ class EarlierJobs:
             age = age_s(began)
             if age > longest:  # and whatever was numbered before it is older
                 break
-            if outcome in (None, Outcome.UNKNOWN) or status == 504:
+            if in_doubt(outcome, status):
                 late, lasted = LATE_S[_mode(book, job, call)] / self._speed, max(seconds or 0.0, TRAVEL_S) / self._speed
                 left[job] = max(left.get(job, 0.0), min(late, lasted + late - age))
         return left
