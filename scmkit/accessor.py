@@ -25,8 +25,8 @@ def _functions() -> dict[str, Callable[..., Any]]:
     from scmkit.panels import panel
     from scmkit.simulation import simulate as simulation
     from scmkit.tables.arguments import public
-    from scmkit.uploading.job import upload
     from scmkit.uploading.plans import plan
+    from scmkit.uploading.upload import upload
     from scmkit.validation.validate import validate
 
     @public(depths=False, options_of=plan)  # before the plan, which may take its time

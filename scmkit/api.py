@@ -13,9 +13,10 @@ from scmkit.sandbox import Sandbox
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
 from scmkit.tables.reading import read_table
-from scmkit.uploading.job import UploadJob, upload
+from scmkit.uploading.job import UploadJob
 from scmkit.uploading.plans import plan
 from scmkit.uploading.resume import resume
+from scmkit.uploading.upload import upload
 from scmkit.validation.findings import Findings
 from scmkit.validation.validate import validate
 from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run

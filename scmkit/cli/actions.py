@@ -23,11 +23,12 @@ from scmkit.planning.plan import Plan
 from scmkit.tables import writing
 from scmkit.tables.inventory import columns_in
 from scmkit.tables.reading import read_table
-from scmkit.uploading import job as uploading
 from scmkit.uploading import plans
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.resume import resume as resume_job
+from scmkit.uploading.upload import upload as upload_plan
+from scmkit.uploading.waiting import wait_for
 from scmkit.validation.validate import validate as find
 from scmkit.wire.client import Client
 
@@ -58,7 +59,7 @@ def upload(
     made = plans.plan(df, service=base_url and base_url.rstrip("/"), **_known(**options))
     client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
     _say_plan(made)
-    job = _ended(uploading.upload(made, client, wait=False, verify=verify, anyway=anyway), **asked)
+    job = _ended(upload_plan(made, client, wait=False, verify=verify, anyway=anyway), **asked)
     if rejected is not None:
         bad = not_wholly_applied(job.rows)
         bad = bad.assign(message=bad["message"].map(in_shell_words))
@@ -128,7 +129,7 @@ def _ended(job: UploadJob, **asked: Any) -> UploadJob:
     """Wait for a job's end, and show it; where it cannot be waited for, say how to go on."""
     click.echo(f"upload {job.id}")
     try:
-        uploading.wait_for(job, progress=True)
+        wait_for(job, progress=True)
     except KeyboardInterrupt:
         raise click.ClickException(f"interrupted; {_way_on(job, **asked)}") from None
     except (ScmkitError, OSError) as error:

@@ -17,8 +17,9 @@ from scmkit.plots import results as plots
 from scmkit.sandbox import Sandbox, samples
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
-from scmkit.uploading.job import UploadJob, upload
+from scmkit.uploading.job import UploadJob
 from scmkit.uploading.plans import plan
+from scmkit.uploading.upload import upload
 from scmkit.validation.findings import Findings
 from scmkit.validation.validate import validate
 from scmkit.wire.client import Client

@@ -22,7 +22,6 @@ from scmkit.core import display
 from scmkit.core.arguments import JOURNAL
 from scmkit.core.display import Html, duration, escape, plural
 from scmkit.core.errors import PlanError
-from scmkit.core.events import Event, Paused
 from scmkit.core.lines import numbered
 from scmkit.core.paths import expanded
 from scmkit.core.texts import ours
@@ -36,11 +35,10 @@ from scmkit.steps.choices import Service, Source, Steps
 from scmkit.tables.arguments import TABLE, public
 from scmkit.tables.reading import read_table
 from scmkit.tables.writing import write_rows
-from scmkit.uploading import job as uploading
 from scmkit.uploading import plans
+from scmkit.uploading import upload as uploading
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
-from scmkit.uploading.progress import Watcher
 from scmkit.validation.findings import Findings
 from scmkit.validation.validate import validate
 from scmkit.widgets.surface import Method, Surface, caused_by, guarded
@@ -84,7 +82,6 @@ class Sent:
     job: UploadJob
     checked: Checked
     service: Service
-    watcher: Watcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +166,6 @@ class Panel(Surface):
         self._asked: Question | None = None
         self._result: Result | None = None
         self._files = NO_HTML
-        self._paused = (0.0, "")
         self._editing, self._other_name, self._looking_at = "", False, ""
         self._doing: dict[str, str] = {}
         self._build()
@@ -717,17 +713,10 @@ class Panel(Surface):
         assert checked.plan is not None  # noqa: S101 - `_why_not` has looked
         job = uploading.upload(checked.plan, service.client, wait=False, journal=self._journal)
         with self._lock:
-            self._sent = Sent(job, checked, service, Watcher(job))
-            self._result, self._files, self._paused = None, NO_HTML, (0.0, "")
-        job.subscribe(self._note)
+            self._sent = Sent(job, checked, service)
+            self._result, self._files = None, NO_HTML
         self._refresh()
         return job
-
-    def _note(self, event: Event) -> None:
-        """Hear an event of the upload, on its thread."""
-        if isinstance(event, Paused):
-            self._paused = (time.monotonic() + event.seconds, event.message)
-            self._refresh()
 
     @heard
     def _on_cancel(self, _: Any) -> None:
@@ -877,25 +866,13 @@ class Panel(Surface):
         if sent is not None:
             total, stopping = len(sent.job.plan.index), "cancel" in self._doing
             done, style = _bar(sent.job)
-            section.follow(total, done, self._how_far(sent), style, running=running, stopping=stopping)
+            words = Html(f"<span>{escape(sent.job.progress().words())}</span>")
+            section.follow(total, done, words, style, running=running, stopping=stopping)
         else:
             section.follow(0, 0, NO_HTML, "", running=False, stopping=False)
         result = self._result or Result()
         ended = self._result is not None
         section.conclude(result.shown, self._files, ended=ended, to_look_at=len(result.to_look_at))
-
-    def _how_far(self, sent: Sent) -> Html:
-        """Say in a line how far an upload is, and when it will end."""
-        job, now = sent.job, time.monotonic()
-        counts = ", ".join(f"{n:,} {word}" for word, n in job.counts().items())
-        words = f"{counts}; {plural(job._ledger.tally()[0], 'call')}"
-        if not job.done():
-            left = sent.watcher.look().left_s
-            words += f"; about {duration(max(round(left), 1))} left" if left is not None else ""
-            until, why = self._paused
-            words += f"; waiting {until - now:,.0f} s: {why}" if until > now else ""
-            words += f"; {job.waiting}" if job.waiting and job.waiting != why else ""
-        return Html(f"<span>{escape(words)}</span>")
 
     def _at_rest(self) -> bool:
         workers = (self._work, self._wire, self._view)
@@ -1025,10 +1002,10 @@ def _question(checked: Checked, plan: Plan, service: Service) -> Question:
 
 def _bar(job: UploadJob) -> tuple[int, str]:
     """Return the rows that a bar shows as done, and its style: of an ended upload, those that are applied."""
+    now = job.progress(predict=False)
     if not job.done():
-        return job._ledger.told, ""
-    done = len(job.plan.index) - job._ledger.not_applied
-    return done, "success" if job.ok else "warning" if job.counts().get("applied") else "danger"
+        return now.done, ""
+    return now.rows - now.not_applied, "success" if job.ok else "warning" if now.applied else "danger"
 
 
 def _verdict(sent: Sent) -> str:

@@ -13,7 +13,7 @@ from scmkit.core.arrays import Bools, Ints, RowStates
 from scmkit.core.errors import JournalError
 from scmkit.core.events import Attempted, Ended, Event, Halved, Sending, Settled, TaskSeen
 from scmkit.core.texts import our_name, ours
-from scmkit.core.values import Mode, Outcome, RowState, Task, state_words
+from scmkit.core.values import Outcome, RowState, Task
 from scmkit.journal.journal import Journal
 from scmkit.journal.stored import plan_of
 from scmkit.planning.plan import Plan
@@ -79,43 +79,24 @@ class Ledger:
         counts = np.bincount(self._row_states, minlength=len(RowState))
         return {row_state.word: int(counts[row_state]) for row_state in RowState if counts[row_state]}
 
-    @property
-    def settled(self) -> int:
-        """How many rows have reached an end."""
-        return int((self._row_states != RowState.PENDING).sum())
-
-    @property
-    def told(self) -> int:
-        """How many rows the service has said something about, or that are not for sending."""
-        return self.settled - int((self._row_states == RowState.CANCELLED).sum())
-
     def open_rows(self) -> Bools:
         """Mark the rows about which the service has said nothing yet."""
         return np.isin(self._row_states, (RowState.PENDING, RowState.CANCELLED))
 
     @property
-    def words(self) -> str:
-        """How the job stands, in words: its state is no news about its rows."""
-        applied = len(self.positions(RowState.APPLIED))
-        return state_words(self.state, len(self._row_states), applied, self.not_applied)
-
-    @property
-    def not_applied(self) -> int:
-        """How many rows are neither applied nor merged into another."""
-        return len(self._row_states) - len(self.positions(RowState.APPLIED, RowState.SUPERSEDED))
-
-    @property
     def whole(self) -> bool:
         """Whether every row is applied with all its fields, or merged into one that is."""
-        return not self.not_applied and not self._discarded
+        return not self._discarded and bool(np.isin(self._row_states, (RowState.APPLIED, RowState.SUPERSEDED)).all())
 
-    def tally(self) -> tuple[int, int, int, int]:
+    def tally(self) -> dict[str, int]:
         """Count the calls made, those with an answer, the tasks made, and those that have ended, without a frame."""
         with self._lock:
-            answered = sum(call["status"] is not pd.NA for call in self._calls.values())
-            tasks = sum(call["task_id"] is not None for call in self._calls.values())
-            ended = sum(task.finished for task, _ in self._tasks.values())
-            return len(self._calls), answered, tasks, ended
+            return {
+                "made": len(self._calls),
+                "answered": sum(call["status"] is not pd.NA for call in self._calls.values()),
+                "tasks": sum(call["task_id"] is not None for call in self._calls.values()),
+                "tasks_ended": sum(task.finished for task, _ in self._tasks.values()),
+            }
 
     def positions(self, *row_states: RowState) -> Ints:
         """Return the positions of the rows in these states."""
@@ -135,7 +116,7 @@ class Ledger:
             chosen = np.arange(len(self._row_states)) if which is None else which
             positions = chosen.tolist()
             calls = self._calls_of_rows[chosen]
-            told = {
+            facts = {
                 "state": [RowState(f).word for f in self._row_states[chosen]],
                 "call": pd.array(np.where(calls < 0, pd.NA, calls.astype(object)), dtype="Int64"),
                 "task_id": [self._calls[c]["task_id"] if c in self._calls else None for c in calls],
@@ -143,7 +124,7 @@ class Ledger:
                 "message": [self._messages.get(r) or self._default_message(r) for r in positions],
             }
         keys = {k.name: k.take(chosen) for k in self.plan.keys}
-        columns = {our_name("row", keys): chosen} | keys | {our_name(name, keys): told[name] for name in told}
+        columns = {our_name("row", keys): chosen} | keys | {our_name(name, keys): facts[name] for name in facts}
         return pd.DataFrame(columns, index=self.plan.index if which is None else self.plan.index[which])
 
     def calls(self) -> pd.DataFrame:
@@ -178,13 +159,13 @@ class Ledger:
         self._calls[event.call] = {
             "mode": event.mode.value,
             "rows": len(event.rows),
-            "items": len(event.rows) if event.mode is Mode.SYNC else 1,
+            "items": event.items,
             "codes": self._codes_of(event),
             "attempts": before["attempts"] + (event.outcome is not Outcome.NOT_SENT or event.status is not None),
             "outcome": "accepted" if event.task_id is not None else event.outcome.value,
             "status": pd.NA if event.status is None else event.status,
             "seconds": event.seconds,
-            "timed_out": event.mode is Mode.SYNC and event.status == 504,
+            "timed_out": event.timed_out,
             "bytes": event.bytes,
             "task_id": event.task_id,
             "parent": pd.NA if event.parent is None else event.parent,
@@ -194,7 +175,7 @@ class Ledger:
 
     def _codes_of(self, event: Attempted) -> Any:
         """Say how many codes a call changed, or, if the gateway cut it, would have changed by the estimate."""
-        if event.codes is None and event.mode is Mode.SYNC and event.status == 504:
+        if event.timed_out and event.codes is None:
             return int(self.plan.row_codes["codes"].to_numpy()[event.rows].sum())
         return pd.NA if event.codes is None else event.codes
 
@@ -218,7 +199,7 @@ class Ledger:
         return _MESSAGES.get(row_state, "")
 
 
-def told(book: Journal, job: str) -> Ledger:
+def stored_ledger(book: Journal, job: str) -> Ledger:
     """Return all that a journal knows about a job: its plan, rows, calls and tasks."""
     ((state, error),) = book.query("select state, error from jobs where id = ?", job)
     ledger = Ledger(plan_of(book.parts(job), book.stored_calls(job)))

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scmkit.core.arrays import Floats
+from scmkit.core.arrays import Bools, Floats
 from scmkit.core.display import Html, duration, escape, plural
-
-if TYPE_CHECKING:
-    from scmkit.uploading.job import UploadJob
-
-EVERY_S = 5.0  # between two lines in a log
-SOON_S = 1.0  # and where there is news
+from scmkit.core.values import RowState, state_words
+from scmkit.planning.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -28,41 +20,72 @@ class Progress:
 
     Attributes
     ----------
-    result : str
-        How the job stands: its state, and how many rows are applied where that has ended with less than all.
-    told, rows : int
-        Rows about which the service has said something, and all rows.
-    answered, calls : int
-        Calls with an answer, and all that were made or are planned.
-    tasks_ended, tasks : int
+    state : str
+        As `UploadJob.state`.
+    counts : dict of str to int
+        The rows in each state, ``pending`` included.
+    made, answered, planned, halved : int
+        Calls made, those of them with an answer, those that were planned, and those that went out as two since calls
+        before them took longer than planned.
+    tasks, tasks_ended : int
+        Tasks made, and those of them that have ended.
     waiting : str
-        What everything waits for, if for anything.
+        What everything waits for at the moment, such as the end of a pause that the service asked for; or empty.
     left_s : float or None
-        Predicted seconds to the end.
+        Predicted seconds to the end; None where nothing can be predicted.
     """
 
     id: str
     state: str
-    result: str
-    told: int
-    rows: int
     counts: dict[str, int]
+    made: int
     answered: int
-    calls: int
-    tasks_ended: int
+    planned: int
+    halved: int
     tasks: int
-    waiting: str
-    left_s: float | None
+    tasks_ended: int
+    waiting: str = ""
+    left_s: float | None = None
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        """Rows about which the service has said something, or that are not for sending."""
+        return self.rows - self._in(RowState.PENDING, RowState.CANCELLED)
+
+    @property
+    def applied(self) -> int:
+        """Rows that are applied."""
+        return self._in(RowState.APPLIED)
+
+    @property
+    def not_applied(self) -> int:
+        """Rows that are neither applied nor merged into another."""
+        return self.rows - self._in(RowState.APPLIED, RowState.SUPERSEDED)
 
     @property
     def share(self) -> float:
         """How much of it is done."""
-        return self.told / self.rows if self.rows else 1.0
+        return self.done / self.rows if self.rows else 1.0
+
+    @property
+    def calls(self) -> int:
+        """Calls made or planned, as far as is known."""
+        return max(self.made, self.planned)
+
+    @property
+    def result(self) -> str:
+        """How the job stands: its state, and how many rows are applied where it has ended with less than all."""
+        return state_words(self.state, self.rows, self.applied, self.not_applied)
 
     def words(self, now: datetime | None = None) -> str:
         """Say it in a line."""
         states = ", ".join(f"{n:,} {word}" for word, n in self.counts.items() if word != "pending")
-        parts = [f"{self.told:,} of {plural(self.rows, 'row')}" + (f" ({states})" if states else "")]
+        parts = [f"{self.done:,} of {plural(self.rows, 'row')}" + (f" ({states})" if states else "")]
         parts.append(f"{self.answered:,} of {plural(self.calls, 'call')} answered")
         if self.tasks:
             parts.append(f"{self.tasks_ended:,} of {plural(self.tasks, 'task')} ended")
@@ -83,43 +106,46 @@ class Progress:
         )
         return Html(f'<div style="color:inherit"><b>Upload {escape(self.id)}</b> {bar} {escape(self.words(now))}</div>')
 
+    def summary(self) -> str:
+        """Say in a line what became of the rows, and by how many calls."""
+        counts = ", ".join(f"{n:,} {word}" for word, n in self.counts.items())
+        made = f"{plural(self.made, 'call')}, {plural(self.tasks, 'task')}"
+        if self.halved:
+            made += f" ({self.planned:,} planned, {self.halved:,} halved: calls took longer than planned)"
+        return f"{self.result}: {counts or 'no rows'}; {made}"
 
-class Watcher:
-    """Follows a job from now on.
+    def _in(self, *row_states: RowState) -> int:
+        return sum(self.counts.get(row_state.word, 0) for row_state in row_states)
+
+
+class Forecast:
+    """Predicts how long the rest of a job takes, by the work: a row whose call takes a minute is more than a quick one.
 
     Parameters
     ----------
-    job : UploadJob
-    clock : callable
-        Gives seconds.
+    plan : Plan
+    open_rows : array of bool
+        Rows that are still to be done.
+    speed : float
+        How much faster than ours the service's clock runs.
     """
 
-    def __init__(self, job: UploadJob, clock: Callable[[], float] = time.monotonic) -> None:
-        self._job, self._clock = job, clock
-        self._began, self._open = clock(), job._ledger.open_rows()
+    def __init__(self, plan: Plan, open_rows: Bools, speed: float) -> None:
+        self._plan, self._open, self._speed = plan, open_rows, speed
 
-    def look(self, predict: bool = True) -> Progress:
-        """Say how far the job is; a prediction may take a moment the first time, since the plan is played for it."""
-        job, told, rows = self._job, self._job._ledger.told, len(self._job.plan.index)
-        calls, answered, tasks, ended = job._ledger.tally()
-        return Progress(
-            job.id, job.state, job._ledger.words, told, rows, job.counts(), answered, max(calls, len(job.plan)),
-            ended, tasks, job.waiting, self._left_s() if predict and not job.done() else None,
-        )  # fmt: skip
-
-    def _left_s(self) -> float | None:
-        """Predict the rest by the work that is left: a row whose call takes a minute is more of it than a quick one."""
-        work, plan = self._work, self._job.plan
-        to_do, left = (float(work[rows].sum()) for rows in (self._open, self._job._ledger.open_rows()))
+    def left_s(self, open_rows: Bools, elapsed_s: float) -> float | None:
+        """Predict the seconds to the end; the first time takes a moment, since the plan is played for it."""
+        work = self._work
+        to_do, left = (float(work[rows].sum()) for rows in (self._open, open_rows))
         if to_do <= 0 or left <= 0:  # what follows is the read-back, which no plan predicts
             return None
-        planned = plan.seconds * to_do / float(work.sum()) / self._job.speed  # another process may have done a part
-        return seconds_left(planned, self._clock() - self._began, 1 - left / to_do)
+        planned = self._plan.seconds * to_do / float(work.sum()) / self._speed  # a part was perhaps done before
+        return seconds_left(planned, elapsed_s, 1 - left / to_do)
 
     @cached_property
     def _work(self) -> Floats:
         """The seconds that each row takes of all workers, or of all servers of the service, by the plan."""
-        plan = self._job.plan
+        plan = self._plan
         schedule, work = plan.schedule, np.zeros(len(plan.index))
         at_once = np.where(schedule.is_async, schedule.assumed.parallel_tasks, schedule.workers)
         work[plan.order] = np.repeat(schedule.seconds / at_once / schedule.rows, schedule.rows)
@@ -139,45 +165,3 @@ def seconds_left(predicted: float, elapsed: float, done: float) -> float:
     by_plan = max(predicted - elapsed, 0.0)
     by_pace = elapsed / done * (1 - done) if done > 0 else by_plan
     return (1 - done) * by_plan + done * by_pace
-
-
-class Lines:
-    """Progress where nothing can move, such as in a pipe or a log: a line every few seconds, and one at the end.
-
-    Parameters
-    ----------
-    job : UploadJob
-    write : callable
-        Takes a line.
-    """
-
-    def __init__(
-        self, job: UploadJob, write: Callable[[str], Any], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._job, self._write, self._clock = job, write, clock
-        self._watcher, self._waiting = Watcher(job, clock), ""
-        self._said = clock()
-
-    def look(self) -> None:
-        """Write a line if it is time, or if the job has begun to wait for something else."""
-        waiting, silent_s = self._job.waiting, self._clock() - self._said
-        news = waiting != "" and waiting != self._waiting
-        if silent_s >= EVERY_S or (news and (silent_s >= SOON_S or not self._waiting)):
-            self._waiting = waiting or self._waiting
-            self.say()
-
-    def say(self) -> None:
-        """Write a line."""
-        self._said = self._clock()
-        self._write(f"upload: {self._watcher.look().words()}")
-
-
-def can_move() -> bool:
-    """Tell whether what was written can be written over: in a terminal, or in a notebook."""
-    return sys.stderr.isatty() or in_a_kernel()
-
-
-def in_a_kernel() -> bool:
-    """Tell whether a notebook shows what is put out; IPython is not loaded to find out."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return getattr(shell, "kernel", None) is not None

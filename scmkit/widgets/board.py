@@ -28,10 +28,10 @@ from scmkit.core.values import Task, state_words
 from scmkit.journal import stored
 from scmkit.journal.journal import Journal, place
 from scmkit.tables.arguments import public
-from scmkit.uploading.job import UploadJob, running_jobs, upload
-from scmkit.uploading.ledger import Ledger, told
-from scmkit.uploading.progress import Watcher
+from scmkit.uploading.job import UploadJob, running_jobs
+from scmkit.uploading.ledger import Ledger, stored_ledger
 from scmkit.uploading.resume import check_service, is_of, resume
+from scmkit.uploading.upload import upload
 from scmkit.widgets.surface import Surface, guarded
 from scmkit.widgets.worker import Worker
 from scmkit.wire.client import Client, ready_client
@@ -100,17 +100,15 @@ class Line:
         return cls(**facts, note=record["error"] or "")
 
     @classmethod
-    def of_job(cls, job: UploadJob, watcher: Watcher) -> Line:
+    def of_job(cls, job: UploadJob) -> Line:
         """Look at a job of this kernel."""
-        counts, calls, tasks = job.counts(), job.calls, job.tasks
-        codes = pd.concat([calls["codes"], tasks["codes_affected"]]).dropna()
-        progress = watcher.look()
+        now = job.progress()
+        codes = pd.concat([job.calls["codes"], job.tasks["codes_affected"]]).dropna()
         return cls(
-            job.id, job.started_at, job.state, progress.rows, counts.get("applied", 0),
-            progress.rows - progress.told, 0, int(codes.sum()) if len(codes) else None,
-            (datetime.now(UTC) - job.started_at).total_seconds(), progress.tasks - progress.tasks_ended,
-            " + ".join(job.plan.key), job._client.base_url, f"waiting: {job.waiting}" if job.waiting else "",
-            progress.left_s, here=True, not_applied=job._ledger.not_applied,
+            job.id, job.started_at, now.state, now.rows, now.applied, now.rows - now.done, 0,
+            int(codes.sum()) if len(codes) else None, (datetime.now(UTC) - job.started_at).total_seconds(),
+            now.tasks - now.tasks_ended, " + ".join(job.plan.key), job.service,
+            f"waiting: {now.waiting}" if now.waiting else "", now.left_s, here=True, not_applied=now.not_applied,
         )  # fmt: skip
 
     @property
@@ -250,7 +248,6 @@ class TaskBoard(Surface):
         self._reading = threading.Lock()
         self._known: dict[str, Any] = {}
         self._own: dict[str, UploadJob] = {}
-        self._watchers: dict[str, Watcher] = {}
         self._turns = Turns()
         self._answers: dict[str, Task | str] = {}
         self._changed_at = clock()
@@ -443,26 +440,22 @@ class TaskBoard(Surface):
 
     def _read(self) -> None:
         here = self._jobs_here()
-        self._own |= {name: job for name, job in here.items() if job._journal is None}  # nobody else would keep it
+        self._own |= {name: job for name, job in here.items() if job.journal is None}  # nobody else would keep it
         with self._reading:
             frame = self._overview()
             records_of = {line["id"]: Line.of_record(line) for line in frame.to_dict("records")}
             lines = {name: line for name, line in records_of.items() if name not in here}
-            live = {name: Line.of_job(job, self._watcher(job)) for name, job in here.items()}
+            live = {name: Line.of_job(job) for name, job in here.items()}
             self.tasks = self._open_tasks([line for line in lines.values() if line.open_tasks])
         ended = [job for name, job in self._own.items() if name not in lines and name not in here]
-        lines |= {job.id: replace(Line.of_job(job, self._watcher(job)), here=False) for job in ended}
+        lines |= {job.id: replace(Line.of_job(job), here=False) for job in ended}
         self.lines = sorted([*lines.values(), *live.values()], key=lambda line: (line.created, line.id))
-        self._watchers = {name: watcher for name, watcher in self._watchers.items() if name in here}
 
     def _jobs_here(self) -> dict[str, UploadJob]:
         """The jobs that run in this kernel with this journal or with none, and those that were added."""
         mine = place(self._journal)
-        found = {job.id: job for job in running_jobs() if job._journal in (mine, None) and not job.done()}
+        found = {job.id: job for job in running_jobs() if job.journal in (mine, None) and not job.done()}
         return found | {name: job for name, job in self._own.items() if not job.done()}
-
-    def _watcher(self, job: UploadJob) -> Watcher:
-        return self._watchers.setdefault(job.id, Watcher(job))
 
     def _overview(self) -> pd.DataFrame:
         path = place(self._journal)
@@ -540,9 +533,9 @@ class TaskBoard(Surface):
         """Return what is known about a job: by itself if it is here, else by the journal."""
         job = self._jobs_here().get(name) or self._own.get(name)
         if job is not None:
-            return job._ledger
+            return job.ledger
         with self._reading:
-            return told(self._book, name) if name and self._book is not None else None
+            return stored_ledger(self._book, name) if name and self._book is not None else None
 
 
 def _controls() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from scmkit.core import results
 from scmkit.core.display import Html
 from scmkit.uploading.job import UploadJob
-from scmkit.uploading.progress import Watcher, in_a_kernel
+from scmkit.uploading.waiting import in_a_kernel
 from scmkit.widgets.worker import SPACING_S, Worker
 
 
@@ -41,7 +41,7 @@ class LiveLine:
     """
 
     def __init__(self, job: UploadJob) -> None:
-        self._job, self._watcher = job, Watcher(job)
+        self._job = job
         self.shown = self._now(predict=False)  # on the kernel's thread, which must not wait
         self.worker = Worker(f"scmkit-line-{job.id}", self._give_up)
 
@@ -61,7 +61,7 @@ class LiveLine:
     def _now(self, predict: bool = True) -> Shown:
         if self._job.done():
             return Shown(Html(self._job._repr_html_()), repr(self._job))
-        progress = self._watcher.look(predict)
+        progress = self._job.progress(predict=predict)
         return Shown(progress.html(), f"<UploadJob {progress.id} {progress.words()}>")
 
     def _give_up(self, error: Exception) -> None:

@@ -82,6 +82,7 @@ class Upload:
     values: dict[str, dict[str, str]]
     id: str = ""
     job: scmkit.UploadJob | None = field(default=None, repr=False)
+    process: Process | None = field(default=None, repr=False)  # whose job it is
 
 
 class Uploads(RuleBasedStateMachine):
@@ -134,7 +135,7 @@ class Uploads(RuleBasedStateMachine):
         except (errors.JournalError, errors.UnsettledError):
             assert len(self.service.sent) == sent
             return
-        made.id = made.job.id
+        made.id, made.process = made.job.id, self.processes[process]
         self.uploads.append(made)
         self.writers |= {(key, *value): made for key in rows for value in made.values[key].items()}
 
@@ -146,7 +147,7 @@ class Uploads(RuleBasedStateMachine):
     def _resume(self, upload: Upload, process: int) -> bool:
         again = lambda: scmkit.resume(upload.id, self.processes[process], self.stage.journal, wait=False)  # noqa: E731
         try:
-            upload.job = self.stage.launch(again)
+            upload.job, upload.process = self.stage.launch(again), self.processes[process]
         except (errors.JournalError, errors.UnsettledError):
             return False
         return True
@@ -169,7 +170,7 @@ class Uploads(RuleBasedStateMachine):
     def crash(self, process: int, points: int) -> None:
         self.stage.kill(self.processes[process], points)
         for upload in self.uploads:
-            if upload.job is not None and upload.job._client is self.processes[process]:
+            if upload.process is self.processes[process]:
                 upload.job = None
         self.processes[process] = Process(self.stage)
 
@@ -214,7 +215,7 @@ class Uploads(RuleBasedStateMachine):
 
     @invariant()
     def no_job_broke(self) -> None:
-        assert all(upload.job._failure is None for upload in self.uploads if upload.job is not None)
+        assert not self.stage.failures
 
     def _journal(self) -> list[tuple[Upload, np.ndarray]]:
         if not self.uploads:

@@ -32,8 +32,7 @@ from scmkit.engine.policy import NextStep
 from scmkit.journal import journal
 from scmkit.journal.journal import UNFINISHED
 from scmkit.planning import load
-from scmkit.uploading import earlier_jobs
-from scmkit.uploading import job as uploading
+from scmkit.uploading import earlier_jobs, recorder
 from scmkit.uploading import resume as resuming
 from scmkit.wire import pacing, turns
 
@@ -278,7 +277,7 @@ def test_a_task_that_is_believed_to_have_stored_all_fields(
 
 def test_a_later_job_that_is_not_asked_about(plant: Planter, client: scmkit.Client, server: Any) -> None:
     """What it overwrote looks like a difference."""
-    plant.put(uploading, "changes_since", lambda *_: [])
+    plant.put(recorder, "changes_since", lambda *_: [])
     with pytest.raises(AssertionError):
         test_proofs.test_codes_that_a_later_job_moved_here_prove_nothing(client, server)
 
@@ -286,8 +285,8 @@ def test_a_later_job_that_is_not_asked_about(plant: Planter, client: scmkit.Clie
 def test_a_half_of_a_split_call_that_is_lost(plant: Planter) -> None:
     """Rows that nobody sends have no end."""
 
-    def split(real: Callable, made: engine.Engine, call: engine.Call) -> None:
-        real(made, replace(call, rows=call.rows[:-1]) if len(call.rows) > 2 else call)
+    def split(real: Callable, made: engine.Engine, call: engine.Call, due: float) -> None:
+        real(made, replace(call, rows=call.rows[:-1]) if len(call.rows) > 2 else call, due)
 
     plant.wrap(engine.Engine, "_split", split)
     noticed_by_schedules(claims, "gateway")

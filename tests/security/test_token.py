@@ -22,7 +22,8 @@ from nbclient import NotebookClient
 import scmkit
 from scmkit.core import errors
 from scmkit.core.token import Token
-from scmkit.uploading import job as uploading
+from scmkit.uploading import waiting
+from scmkit.uploading.upload import prepared
 from scmkit.wire import client as clients
 from scmkit.wire.client import Client
 
@@ -49,12 +50,16 @@ def job(table: pd.DataFrame, client: Client) -> scmkit.UploadJob:
 def instances(job: scmkit.UploadJob, client: Client, table: pd.DataFrame) -> Iterator[list[object]]:
     """One of everything that people hold, all of them beside the canary."""
     with scmkit.Sandbox(codes=100) as sandbox:
+        run = prepared(job.plan, client)
         yield [
             client, Token(CANARY), client.transport.session, client.transport.session.auth, client.limits, client.order,
             job, job.plan, job.plan.findings, job.plan.estimate, job.plan.simulate(trials=10, seed=1),
-            job.plan.service_time, scmkit.Assumptions(), sandbox, sandbox._service, job._ledger, job._engine,
-            job._transport, job._thread, table.scm, job.rows, job.calls, job.tasks, scmkit.jobs(), scmkit.history(),
+            job.plan.service_time, scmkit.Assumptions(), sandbox, sandbox._service, run.ledger, run.engine,
+            run.transport, run, run.recorder, table.scm, job.rows, job.calls, job.tasks, scmkit.jobs(),
+            scmkit.history(),
         ]  # fmt: skip
+        run.transport.close()
+        run.recorder.close()
 
 
 def shown(thing: object) -> str:
@@ -204,7 +209,7 @@ def test_logs_do_not_hold_the_token(
             for call in CALLS[:3]:
                 call(fresh)
             with monkeypatch.context() as patch:  # a bar in a terminal, then lines in a pipe
-                patch.setattr(uploading, "can_move", lambda: True)
+                patch.setattr(waiting, "can_move", lambda: True)
                 table.scm.upload(fresh, progress=True)
             server.answers.append((401, {"detail": f"Invalid token {CANARY}."}, {}))
             with pytest.raises(errors.AuthenticationError):
@@ -323,7 +328,10 @@ def test_a_client_and_a_job_are_not_pickled(job: scmkit.UploadJob, client: Clien
     assert CANARY.encode() not in pickle.dumps(job.plan)
 
 
-def test_threads_do_not_carry_the_token_in_their_names(job: scmkit.UploadJob) -> None:
+def test_threads_do_not_carry_the_token_in_their_names(job: scmkit.UploadJob, client: Client) -> None:
     """Names of threads appear in logs and dumps (S04)."""
     assert not [thread for thread in threading.enumerate() if CANARY in repr(thread)]
-    assert CANARY not in repr(clients.default_client) + repr(vars(job._thread))
+    run = prepared(job.plan, client)
+    assert CANARY not in repr(clients.default_client) + repr(vars(run))
+    run.transport.close()
+    run.recorder.close()

@@ -47,6 +47,7 @@ from fault_server import (
 import scmkit
 from scmkit import Assumptions, Client, Limits, UploadJob
 from scmkit.core import errors
+from scmkit.uploading.upload import prepared
 
 SPEED = 50.0
 FAST = Limits(updates_per_second=200, speed=SPEED, connect_s=0.5, read_s=0.5, deadline_s=1.0)
@@ -89,7 +90,7 @@ class World:
         """Upload, wait for the end, and judge it."""
         client = options.pop("client", self.client)
         job = scmkit.upload(df, client, key, wait=False, **{"assumptions": SMALL, "journal": False} | options)
-        assert job._ended.wait(30), job.summary()
+        assert job.wait(30), job.summary()
         if check:
             self.check(job, df, key)
         return job
@@ -454,9 +455,11 @@ def test_F28_a_storm_of_429_is_one_pause(world: World) -> None:
     world.server.script = [storm] * 4
     with world.another_client(updates_per_second=10, speed=1) as client:
         plan = scmkit.plan(table(200), assumptions=Assumptions(max_body_bytes=900))
-        job = UploadJob(plan, client)
+        run = prepared(plan, client, journal=False)
+        job = UploadJob(run)
         job.subscribe(told.append)
-        job._start().result(30)
+        run.begin()
+        job.result(30)
     world.check(job, table(200))
     assert job.ok
     assert most_in_a_second(world.server.arrivals) <= 10
@@ -591,12 +594,12 @@ def test_F60_polls_that_are_answered_wrongly_for_ever(world: World, fault: Fault
     world.server.poll_rule, journal = fault, tmp_path / "journal.sqlite3"
     with world.another_client(speed=400) as client:
         job = scmkit.upload(lots(*range(10)), client, "lot_number", "async", wait=False, journal=journal)
-        while not (waiting := job.waiting):
+        while not (waiting := job.progress().waiting):
             assert not job.done()
             time.sleep(0.002)
         assert re.search(r"no word about task task-\d.* since \d\d:\d\d:\d\d: ", waiting)
         assert words in waiting
-        assert job._ended.wait(10)
+        assert job.wait(10)
     world.check(job, lots(*range(10)), "lot_number")
     assert (job.state, states(job)) == ("suspended", {"unknown": 10})
     assert all(words in message for message in job.rows["message"])
@@ -682,7 +685,7 @@ def test_a_stopped_job_keeps_the_tasks_it_was_asking_for(world: World) -> None:
     while not world.server.calls("/api/v2/scm/tasks/task-0/"):
         time.sleep(0.01)
     job.cancel(0.0)
-    assert job._ended.wait(5)
+    assert job.wait(5)
     world.check(job, lots(1, 2, 3), "lot_number")
     assert set(states(job)) <= {"unknown", "cancelled"}
     assert states(job)["unknown"] >= 1
@@ -768,10 +771,12 @@ def test_a_listener_that_fails_loses_no_row(world: World) -> None:
         if isinstance(event, scmkit.core.events.Attempted):
             raise OSError("disk full")
 
-    job = UploadJob(scmkit.plan(table(), assumptions=SMALL), world.client)
+    run = prepared(scmkit.plan(table(), assumptions=SMALL), world.client, journal=False)
+    job = UploadJob(run)
     job.subscribe(listener)
+    run.begin()
     with pytest.raises(OSError, match="disk full"):
-        job._start().result(10)
+        job.result(10)
     world.check(job, table())
     assert set(states(job)) <= {"unknown", "cancelled"}  # on a busy machine, all calls are under way by then
 

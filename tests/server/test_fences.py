@@ -43,7 +43,7 @@ def abandoned(client: scmkit.Client, server: PlainServer, journal: bool | None =
     server.polls_until_complete = 1_000_000
     job = upload(table("old"), client, "async", wait=False, journal=journal)
     while not len(job.tasks):
-        job._ended.wait(0.01)
+        job.wait(0.01)
     job.cancel(grace_s=0)
     return job.result(5)
 
@@ -58,7 +58,7 @@ def test_a_job_waits_for_one_of_another_client(
     told = threading.Event()
     newer = upload(table("new"), other, wait=False)
     newer.subscribe(lambda event: told.set())
-    assert not newer._ended.wait(0.5)
+    assert not newer.wait(0.5)
     assert len(server.seen) == 1
     go.set()
     assert older.result(5).ok
@@ -133,7 +133,7 @@ def test_jobs_of_a_client_wait_in_any_journal(
     assert arrived.wait(5)
     newer = upload(table("new"), client, wait=False, journal=second and tmp_path / second)
     try:
-        assert not newer._ended.wait(0.3)
+        assert not newer.wait(0.3)
         assert len(server.seen) == 1
     finally:
         go.set()
@@ -176,7 +176,7 @@ def test_jobs_never_wait_for_each_other(server: PlainServer, client: scmkit.Clie
     """An older job that goes on anyway, while a newer one waits for its turn, goes first: both come to their ends."""
     server.answers = [(401, {"detail": "Token expired."}, {})]
     older = upload(table("old"), client, wait=False)
-    assert older._ended.wait(5)
+    assert older.wait(5)
     arrived, go = server.hold()
     first = upload(table("first"), client, wait=False)
     assert arrived.wait(5)
@@ -214,7 +214,7 @@ def test_an_upload_beside_a_resume_has_its_place(
     """A job that is made while another thread resumes an older one comes after it, in the journal and in the client."""
     server.answers = [(401, {"detail": "Token expired."}, {})]
     older = upload(table("old"), client, wait=False)
-    assert older._ended.wait(5)
+    assert older.wait(5)
     newer: list[scmkit.UploadJob] = []
     beside = threading.Thread(target=lambda: newer.append(upload(table("new"), client, wait=False)))
     real = resuming.later_jobs
@@ -240,7 +240,7 @@ def test_a_job_that_moves_codes_is_waited_for(server: PlainServer, client: scmki
     )
     assert arrived.wait(5)
     keyed = upload(table("new", "L43"), client, wait=False)
-    assert not keyed._ended.wait(0.5)
+    assert not keyed.wait(0.5)
     go.set()
     assert moving.result(5).ok
     assert keyed.result(5).ok
@@ -250,7 +250,7 @@ def test_a_later_job_at_another_service_overtakes_nobody(server: PlainServer, cl
     """A rehearsal elsewhere does not keep an older job from going on."""
     server.answers = [(401, {"detail": "Token expired."}, {})]
     older = upload(table("old"), client, wait=False)
-    assert older._ended.wait(5)
+    assert older.wait(5)
     with (
         plain_server.serve(["wine_name"], {"Code": {"lot_number": "000001"}}) as elsewhere,
         scmkit.Client(elsewhere.url, elsewhere.token, limits=client.limits) as there,
@@ -338,7 +338,7 @@ def test_a_job_that_waits_for_one_that_dies_is_told(
     server.polls_until_complete = 1_000_000
     older = upload(table("old"), client, "async", wait=False)
     while not len(older.tasks):
-        older._ended.wait(0.01)
+        older.wait(0.01)
     newer = upload(table("new"), other, "async", wait=False)
     older.cancel(grace_s=0)
     with pytest.raises(errors.UnsettledError, match=rf"{older.id}.*resume\('{newer.id}', anyway=True\)"):
@@ -356,7 +356,7 @@ def test_an_older_job_does_not_go_on_beside_a_newer_one(
     """While a newer job over the same codes runs, resuming the older one is refused, before the newer one has sent."""
     server.answers = [(401, {"detail": "Token expired."}, {})]
     older = upload(table("old"), client, wait=False)
-    assert older._ended.wait(5)
+    assert older.wait(5)
     arrived, go = server.hold()
     newer = upload(table("new"), other, wait=False)
     with pytest.raises(errors.JournalError, match=f"{newer.id}, made later, may have changed .*, or is about to"):

@@ -25,7 +25,7 @@ from scmkit.core import errors, events
 from scmkit.core.values import Mode
 from scmkit.journal import journal as journals
 from scmkit.journal.journal import Journal
-from scmkit.uploading import job as uploading
+from scmkit.uploading import waiting
 from scmkit.wire import turns
 
 SMALL = scmkit.Assumptions(max_body_bytes=1_000)  # many calls for few rows
@@ -213,7 +213,7 @@ def test_a_complete_job_that_applied_nothing_says_so(
     unknown = table.assign(extended_id=table["extended_id"] + "x")
     some = pd.concat([table, unknown]).scm.upload(client)
     line = capsys.readouterr().err.splitlines()[-1]
-    monkeypatch.setattr(uploading, "can_move", lambda: True)
+    monkeypatch.setattr(waiting, "can_move", lambda: True)
     nothing = unknown.scm.upload(client)
     bar = capsys.readouterr().err.splitlines()[-1]
     merged = pd.concat([table, table]).scm.upload(client, progress=False)
@@ -353,7 +353,7 @@ def test_a_journal_that_cannot_be_written_stops_the_sending(
     with monkeypatch.context() as patch:
         patch.setattr(journals.Record, "__call__", limited)
         job = scmkit.upload(plan, client, wait=False)
-        job._ended.wait(10)
+        job.wait(10)
     assert (job.state, type(job.error)) == ("suspended", errors.JournalError)
     assert set(states(job)) <= {"applied", "cancelled"}
     with Journal() as book:

@@ -20,7 +20,7 @@ import scmkit
 from scmkit.cli.commands import main
 from scmkit.cli.words import in_shell_words
 from scmkit.engine import engine
-from scmkit.uploading import job as uploading
+from scmkit.uploading import waiting
 from scmkit.wire import account
 
 
@@ -236,7 +236,7 @@ def test_calls_that_reached_nobody_were_not_answered(file: Path) -> None:
 
 def test_ctrl_c_ends_with_the_job(file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was interrupted says its id and the command that carries on."""
-    monkeypatch.setattr(uploading, "GRACE_S", 0.0)
+    monkeypatch.setattr(waiting, "GRACE_S", 0.0)
     arrived, answer = server.hold(9)
 
     def press() -> None:

@@ -12,7 +12,9 @@ from plain_server import TOKEN, PlainServer
 
 import scmkit
 from scmkit.core import errors
-from scmkit.uploading import job as uploading
+from scmkit.uploading import lookup
+from scmkit.uploading.run import Run
+from scmkit.uploading.upload import prepared
 
 GATEWAY = (504, b"<html><title>504 Gateway Time-out</title></html>", {})
 
@@ -256,9 +258,11 @@ def test_listeners_hear_what_the_ledger_knows(table: pd.DataFrame, client: scmki
     """One stream of events feeds everybody; the last one is the end."""
     heard: list[object] = []
     plan = scmkit.plan(table)
-    job = scmkit.UploadJob(plan, client)
+    run = prepared(plan, client)
+    job = scmkit.UploadJob(run)
     job.subscribe(heard.append)
-    job._start().result(timeout=10)
+    run.begin()
+    job.result(timeout=10)
     assert isinstance(heard[-1], scmkit.core.events.Ended)
     settled = np.concatenate([e.rows for e in heard if isinstance(e, scmkit.core.events.Settled)])
     assert sorted(settled.tolist()) == list(range(50))
@@ -318,7 +322,7 @@ def test_a_strange_download_takes_nothing_back(
     strange = tmp_path / "strange.csv"
     strange.write_text("extended_id,extended_id\nCode_00001-,x\n")
     monkeypatch.setattr(client, "download_codes", lambda **_: strange)
-    monkeypatch.setattr(uploading, "compare", lambda *_: {}["extended_id"])
+    monkeypatch.setattr(lookup, "compare", lambda *_: {}["extended_id"])
     job = table.scm.upload(client, verify=True, progress=False)
     assert (job.state, states(job), job.ok) == ("complete", {"applied": 50}, False)
     assert "not read back: 'extended_id'" in job.summary()
@@ -329,7 +333,7 @@ def test_a_job_without_a_thread_is_in_nobodys_way(
 ) -> None:
     """Ctrl-C at the last moment before the job runs, or no thread to be had: nothing is sent, and it can be resumed."""
     with monkeypatch.context() as patch:
-        patch.setattr(uploading.JobThread, "start", lambda _: {}["no thread"])
+        patch.setattr(Run, "start", lambda _: {}["no thread"])
         with pytest.raises(KeyError, match="no thread"):
             table.scm.upload(client, progress=False)
     ((job, state),) = scmkit.jobs()[["id", "state"]].to_numpy()

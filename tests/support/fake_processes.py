@@ -24,7 +24,7 @@ from scmkit.engine import engine
 from scmkit.engine.engine import Poll, Post, Reply
 from scmkit.engine.tasks import Watch
 from scmkit.journal import journal
-from scmkit.uploading import job as uploading
+from scmkit.uploading import run as runs
 from scmkit.wire import turns
 
 EPOCH = 1_700_000_000.0
@@ -114,6 +114,7 @@ class Stage:
         self.wall_off = 0.0  # by which somebody has put the wall clock forward
         self.numbers = itertools.count()
         self._on: Port | None = None  # whose turn it is
+        self.failures: list[BaseException] = []  # that broke jobs off
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
@@ -122,12 +123,12 @@ class Stage:
         with (
             mock.patch("time.time", self._time),
             mock.patch.object(turns, "clock_s", self._clock),
-            mock.patch.object(uploading, "Threads", Port),
+            mock.patch.object(runs, "Threads", Port),
             mock.patch.object(engine, "LOOK_AGAIN_S", 1.0),  # fewer steps
             mock.patch("scmkit.wire.client.Turnstile", turnstile),
             mock.patch.dict(os.environ, {turns.STATE: str(self.folder)}),
             mock.patch.object(journal.Journal, "transaction", self._transaction(journal.Journal.transaction)),
-            mock.patch.object(uploading.UploadJob, "_run", self._run(uploading.UploadJob._run)),
+            mock.patch.object(runs.Run, "run", self._run(runs.Run.run)),
         ):
             yield
 
@@ -181,17 +182,19 @@ class Stage:
         return transaction
 
     def _run(self, real: Callable) -> Callable:
-        def run(job: scmkit.UploadJob) -> None:
-            port = job._transport
+        def run(job: runs.Run) -> None:
+            port = job.transport
             self.ports.append(port)
             try:
                 port.park(self.service.clock)
                 real(job)
+                if job.failure is not None and not isinstance(job.failure, Killed):
+                    self.failures.append(job.failure)
             except Killed:
-                job._ended.set()
+                job.ended.set()
             finally:
                 if port.process.points_left == 0:
-                    job._close_record()  # the operating system does
+                    job.recorder.close()  # the operating system does
                 self.ports.remove(port)
                 self.back.release()
 

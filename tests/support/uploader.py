@@ -18,7 +18,8 @@ import scipy.stats  # noqa: F401
 
 import scmkit
 from scmkit.journal import journal
-from scmkit.uploading import job as uploading
+from scmkit.uploading import run as runs
+from scmkit.uploading import transport
 from scmkit.wire import turns
 
 Point = tuple[str, str, int]
@@ -93,9 +94,8 @@ def note_turns(file: Path) -> None:
 def die_at(what: str, when: str, count: int) -> None:
     """Kill this process before or after something happens, at the given time that it does or the last one there is."""
     if what in ("post", "poll"):
-        name = "_exchange"
-        kind = uploading.Post if what == "post" else uploading.Poll
-        patch(uploading, name, lambda _, work: isinstance(work, kind), when, count)
+        kind = transport.Post if what == "post" else transport.Poll
+        patch(transport, "exchange", lambda _, work: isinstance(work, kind), when, count)
     else:
         count = 1 if what == "Ended" else count
         patch(journal.Record, "__call__", lambda _, event: type(event).__name__ == what, when, count)
@@ -123,7 +123,7 @@ def press_in_a_lock(url: str, token: str, folder: Path) -> None:
 
     def watch(frame: Any, event: str, _: Any) -> None:
         leaves = event == "call" and frame.f_code is threading.Condition.__exit__.__code__
-        if leaves and frame.f_back.f_back.f_code.co_filename == uploading.__file__:
+        if leaves and frame.f_back.f_back.f_code.co_filename == runs.__file__:
             sys.settrace(None)
             signal.raise_signal(signal.SIGINT)
 

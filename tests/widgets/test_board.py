@@ -16,7 +16,7 @@ import scmkit
 from scmkit.core.errors import PlanError
 from scmkit.journal import stored
 from scmkit.journal.journal import Journal
-from scmkit.uploading.ledger import told
+from scmkit.uploading.ledger import stored_ledger
 from scmkit.widgets.board import PATIENCE_S, Line, TaskBoard, Turns, ago, chosen
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -225,7 +225,7 @@ def test_what_is_told_of_a_job_is_what_it_said(table: pd.DataFrame, client: scmk
     """Rows, calls and counts from the journal equal those of the job itself."""
     job = scmkit.upload(table, client, progress=False)
     with Journal() as book:
-        ledger = told(book, job.id)
+        ledger = stored_ledger(book, job.id)
         pd.testing.assert_frame_equal(ledger.rows(), job.rows)
         assert ledger.counts() == job.counts()
 
@@ -322,7 +322,7 @@ def test_a_job_without_a_journal_can_be_added(board: TaskBoard, table: pd.DataFr
     look(board)
     assert not board.lines
     board.add(job)
-    wait_for(lambda: [found.id for found in board.lines] == [job.id])
+    wait_for(lambda: job.id in [name for _, name in board.controls["job"].options])
     board.controls["job"].value = job.id
     wait_for(lambda: "50 applied" in board.shown["details"].value)
 

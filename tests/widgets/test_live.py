@@ -5,6 +5,7 @@ import threading
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -17,16 +18,16 @@ from scmkit.core.events import Ended, Paused, PollFailed, Sending, Settled, Task
 from scmkit.core.values import Mode, RowState, Task
 from scmkit.steps import choices
 from scmkit.steps.choices import Service
-from scmkit.uploading.progress import Lines, Progress, Watcher
+from scmkit.uploading.progress import Forecast, Progress
+from scmkit.uploading.waiting import Lines
 from scmkit.widgets import live
 from scmkit.widgets.live import LiveLine, Shown
 
 
 def progress(**facts: object) -> Progress:
     plain = {
-        "id": "20261123-101500-abcdef", "state": "running", "result": "running", "told": 310, "rows": 500,
-        "counts": {"applied": 310}, "answered": 12, "calls": 20, "tasks_ended": 0, "tasks": 0, "waiting": "",
-        "left_s": 40.0,
+        "id": "20261123-101500-abcdef", "state": "running", "counts": {"pending": 190, "applied": 310}, "made": 14,
+        "answered": 12, "planned": 20, "halved": 0, "tasks_ended": 0, "tasks": 0, "left_s": 40.0,
     }  # fmt: skip
     return Progress(**plain | facts)  # type: ignore[arg-type]
 
@@ -217,11 +218,12 @@ def test_one_upload_has_one_predicted_duration(speed: float, data: Path, server:
         assert ("the clock there runs 30 times faster" in asked) == (speed != 1)
         _, answer = server.hold(99)
         job = scmkit.upload(plan, client, wait=False, journal=False)
-        now = [0.0]
-        watcher = Watcher(job, lambda: now[0])
-        assert watcher.look().left_s == pytest.approx(plan.seconds / speed)
-        now[0] = 0.3 * plan.seconds / speed
-        assert watcher.look().left_s == pytest.approx(0.7 * plan.seconds / speed)
+        left_s, rows = job.progress().left_s, job.ledger.open_rows()
+        assert left_s is not None
+        assert plan.seconds / speed - 5 < left_s < plan.seconds / speed
+        forecast = Forecast(plan, rows, speed)
+        assert forecast.left_s(rows, 0.0) == pytest.approx(plan.seconds / speed)
+        assert forecast.left_s(rows, 0.3 * plan.seconds / speed) == pytest.approx(0.7 * plan.seconds / speed)
         job.cancel(0)
         answer.set()
         job.result()
@@ -236,30 +238,21 @@ def test_what_is_left_is_work_and_not_rows(client: scmkit.Client, server: PlainS
     arrived, answer = server.hold(2, naming="000000")  # whichever of the two arrives first
     assert plan.rows_of(0).tolist() == [0]  # the heaviest goes out first
     job = scmkit.upload(plan, client, wait=False, journal=False)
-    watcher = Watcher(job, lambda: 0.0)
     assert arrived.wait(20)
-    wait_for(lambda: watcher.look(predict=False).told == 99)
-    now = watcher.look()
-    assert now.share == 0.99
-    assert now.left_s is not None
-    assert now.left_s > 0.5 * plan.seconds / client.limits.speed
+    wait_for(lambda: job.progress(predict=False).done == 99)
+    assert job.progress().share == 0.99
+    left_s = Forecast(plan, np.ones(100, dtype=bool), client.limits.speed).left_s(job.ledger.open_rows(), 0.0)
+    assert left_s is not None
+    assert left_s > 0.5 * plan.seconds / client.limits.speed
     answer.set()
     job.result()
 
 
-def test_no_end_is_predicted_of_the_read_back(
-    table: pd.DataFrame, client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_end_is_predicted_of_the_read_back(table: pd.DataFrame) -> None:
     """All rows have their answer while the codes are read back: no plan knows how long that takes."""
-    _, answer = server.hold(1)
-    job = scmkit.upload(table, client, wait=False, journal=False)
-    watcher = Watcher(job, lambda: 0.0)
-    answer.set()
-    job.result()
-    monkeypatch.setattr(job, "done", lambda: False)
-    now = watcher.look()
-    assert (now.share, now.left_s) == (1.0, None)
-    assert "left" not in now.words()
+    rows = np.ones(len(table), dtype=bool)
+    assert Forecast(scmkit.plan(table), rows, 1.0).left_s(~rows, 1.0) is None
+    assert "left" not in progress(left_s=None).words()
 
 
 def test_rows_that_are_not_sent_take_no_time(table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
@@ -267,7 +260,8 @@ def test_rows_that_are_not_sent_take_no_time(table: pd.DataFrame, client: scmkit
     bad = table.assign(extended_id=[" " if i % 2 else code for i, code in enumerate(table["extended_id"])])
     _, answer = server.hold(9)
     job = scmkit.upload(bad, client, errors="reject", wait=False)
-    left = Watcher(job, lambda: 0.0).look().left_s
+    rows = job.ledger.open_rows()
+    left = Forecast(job.plan, rows, client.limits.speed).left_s(rows, 0.0)
     answer.set()
     assert left == pytest.approx(job.plan.seconds / client.limits.speed)
     job.result()

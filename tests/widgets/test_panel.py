@@ -27,8 +27,8 @@ from scmkit.core import contract, display
 from scmkit.panels import sections
 from scmkit.panels.panel import Panel
 from scmkit.steps import choices
-from scmkit.uploading import job as uploading
 from scmkit.uploading import plans
+from scmkit.uploading import upload as uploading
 from scmkit.widgets import worker
 from scmkit.widgets.surface import Place
 
