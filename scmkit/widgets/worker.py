@@ -30,6 +30,11 @@ class Worker:
         Of the thread.
     on_error : callable
         Told of an exception, on the worker's thread and in the context of who asked; what waits is done all the same.
+
+    Attributes
+    ----------
+    closed : bool
+        Whether it takes nothing more.
     """
 
     def __init__(
@@ -40,7 +45,7 @@ class Worker:
         self._ran: dict[str, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self.closed = False
 
     def do(self, name: str, work: Callable[[], None], after_s: float = 0.0, spacing_s: float = 0.0) -> None:
         """Do something soon. May be called from any thread.
@@ -58,7 +63,7 @@ class Worker:
             Between two runs of this name: `SPACING_S` for what is sent to the browser.
         """
         with self._changed:
-            if self._closed:
+            if self.closed:
                 return
             due = max(self._clock() + after_s, self._ran.get(name, float("-inf")) + spacing_s)
             self._waiting[name] = Waiting(work, due)
@@ -75,7 +80,7 @@ class Worker:
     def close(self) -> None:
         """Forget what waits, and take nothing more."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._waiting.clear()
             self._changed.notify()
 

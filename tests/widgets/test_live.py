@@ -80,7 +80,7 @@ def test_a_line_that_cannot_be_shown_leaves_the_job_alone(
     assert called.wait(30)
     answer.set()
     assert job.result(30).ok
-    wait_for(lambda: line.worker._closed and line.worker.idle())
+    wait_for(lambda: line.worker.closed and line.worker.idle())
 
 
 def test_outside_a_kernel_a_job_shows_as_text(

@@ -20,6 +20,8 @@ class Small(Surface):
         self.button.on_click(self.go)
         self._lay_out(self.button)
 
+        self.do, self.show = self._work.do, self._view.do
+
     @guarded
     def go(self, _: object) -> None:
         raise self.error
@@ -51,9 +53,9 @@ def test_an_error_of_later_work_stands_at_its_control() -> None:
     """What a callback has asked for elsewhere, and what that asks for, fails at the control of the callback."""
     surface, done = Small(), threading.Event()
     with caused_by(surface.button):
-        surface._work.do("first", lambda: surface._view.do("second", lambda: 1 // 0))
-    surface._work.do("third", lambda: [], after_s=0.05)
-    surface._work.do("last", done.set, after_s=0.1)
+        surface.do("first", lambda: surface.show("second", lambda: 1 // 0))
+    surface.do("third", lambda: [], after_s=0.05)
+    surface.do("last", done.set, after_s=0.1)
     assert done.wait(10)
     assert "ZeroDivisionError" in surface.box.children[2].value
     surface.button.layout.display = "none"  # its row is still where one looks
@@ -65,10 +67,10 @@ def test_errors_of_its_threads_are_shown_too() -> None:
     """Work on the workers that raises ends in the same place."""
     surface = Small()
     done = threading.Event()
-    surface._work.do("bad", lambda: 1 // 0)
-    surface._view.do("wait", done.set, after_s=0.01)
+    surface.do("bad", lambda: 1 // 0)
+    surface.show("wait", done.set, after_s=0.01)
     assert done.wait(10)
-    while not surface._work.idle():
+    while not surface.idle():
         pass
     assert ["ZeroDivisionError" in words for words in surface.troubles] == [True]
 
@@ -85,6 +87,6 @@ def test_close_takes_all_widgets_away() -> None:
     """After `close` no widget of it has a channel to the browser, and no work is taken."""
     surface = Small()
     surface.close()
-    assert [w.comm for w in (surface.box, surface.button, surface._trouble)] == [None] * 3
-    surface._work.do("late", lambda: pytest.fail("done after close"))
-    assert surface._work.idle()
+    assert [w.comm for w in (surface.box, surface.button, surface.box.children[0])] == [None] * 3
+    surface.do("late", lambda: pytest.fail("done after close"))
+    assert surface.idle()
