@@ -131,7 +131,7 @@ class World:
         assert self.server.token not in self.log.text
         for exchange in self.server.exchanges:
             elsewhere = {k: v for k, v in exchange.headers.items() if k != "authorization"}
-            assert self.server.token not in f"{exchange.path}{elsewhere}{exchange.body}"
+            assert self.server.token not in f"{exchange.path}{elsewhere}{exchange.received}"
 
     def another_client(self, **limits: object) -> Client:
         """Connect once more, with other limits."""

@@ -166,7 +166,7 @@ class Exchange:
     """One request, and the socket to answer it on; the body is read when somebody asks for it."""
 
     def __init__(self, server: PlainServer, connection: socket.socket, head: bytes, rest: bytes) -> None:
-        self.server, self.connection, self._rest = server, connection, rest
+        self.server, self.connection, self.received = server, connection, rest
         first, *lines = head.decode("latin-1").split("\r\n")
         self.method, self.path, _ = first.split(" ")
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -176,9 +176,9 @@ class Exchange:
     def raw(self) -> bytes:
         """Read the body."""
         size = int(self.headers.get("content-length", 0))
-        while len(self._rest) < size and (piece := self.connection.recv(65536)):
-            self._rest += piece
-        return self._rest[:size]
+        while len(self.received) < size and (piece := self.connection.recv(65536)):
+            self.received += piece
+        return self.received[:size]
 
     @cached_property
     def body(self) -> Any:
