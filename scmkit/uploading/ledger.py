@@ -106,26 +106,21 @@ class Ledger:
         """Return the states of the rows at some positions."""
         return self._row_states[rows]
 
-    def rows_of(self, call: int) -> Ints:
-        """Return the positions of the rows of which a call was the last to tell something."""
-        return np.flatnonzero(self._calls_of_rows == call)
-
-    def rows(self, which: Ints | None = None) -> pd.DataFrame:
-        """A line per row of the table, in its order and under its labels; or only of the rows at some positions."""
+    def rows(self) -> pd.DataFrame:
+        """A line per row of the table, in its order and under its labels."""
+        positions = np.arange(len(self._row_states))
         with self._lock:
-            chosen = np.arange(len(self._row_states)) if which is None else which
-            positions = chosen.tolist()
-            calls = self._calls_of_rows[chosen]
+            calls = self._calls_of_rows
             facts = {
-                "state": [RowState(f).word for f in self._row_states[chosen]],
+                "state": [RowState(f).word for f in self._row_states],
                 "call": pd.array(np.where(calls < 0, pd.NA, calls.astype(object)), dtype="Int64"),
                 "task_id": [self._calls[c]["task_id"] if c in self._calls else None for c in calls],
-                "discarded_fields": [self._discarded.get(r, ()) for r in positions],
-                "message": [self._messages.get(r) or self._default_message(r) for r in positions],
+                "discarded_fields": [self._discarded.get(r, ()) for r in positions.tolist()],
+                "message": [self._messages.get(r) or self._default_message(r) for r in positions.tolist()],
             }
-        keys = {k.name: k.take(chosen) for k in self.plan.keys}
-        columns = {our_name("row", keys): chosen} | keys | {our_name(name, keys): facts[name] for name in facts}
-        return pd.DataFrame(columns, index=self.plan.index if which is None else self.plan.index[which])
+        keys = {k.name: k.take(positions) for k in self.plan.keys}
+        columns = {our_name("row", keys): positions} | keys | {our_name(name, keys): facts[name] for name in facts}
+        return pd.DataFrame(columns, index=self.plan.index)
 
     def calls(self) -> pd.DataFrame:
         """A line per call made; ``codes``, ``items``, ``seconds``, ``timed_out`` are ready for `ServiceTime.fit`."""

@@ -103,12 +103,13 @@ class Line:
     def of_job(cls, job: UploadJob) -> Line:
         """Look at a job of this kernel."""
         now = job.progress()
+        waiting = f"waiting: {now.waiting}" if now.waiting else ""
         codes = pd.concat([job.calls["codes"], job.tasks["codes_affected"]]).dropna()
         return cls(
             job.id, job.started_at, now.state, now.rows, now.applied, now.rows - now.done, 0,
             int(codes.sum()) if len(codes) else None, (datetime.now(UTC) - job.started_at).total_seconds(),
             now.tasks - now.tasks_ended, " + ".join(job.plan.key), job.service,
-            f"waiting: {now.waiting}" if now.waiting else "", now.left_s, here=True, not_applied=now.not_applied,
+            waiting, now.left_s, here=not job.done(), not_applied=now.not_applied,
         )  # fmt: skip
 
     @property
@@ -442,14 +443,11 @@ class TaskBoard(Surface):
         here = self._jobs_here()
         self._own |= {name: job for name, job in here.items() if job.journal is None}  # nobody else would keep it
         with self._reading:
-            frame = self._overview()
-            records_of = {line["id"]: Line.of_record(line) for line in frame.to_dict("records")}
-            lines = {name: line for name, line in records_of.items() if name not in here}
-            live = {name: Line.of_job(job) for name, job in here.items()}
-            self.tasks = self._open_tasks([line for line in lines.values() if line.open_tasks])
-        ended = [job for name, job in self._own.items() if name not in lines and name not in here]
-        lines |= {job.id: replace(Line.of_job(job), here=False) for job in ended}
-        self.lines = sorted([*lines.values(), *live.values()], key=lambda line: (line.created, line.id))
+            lines = {record["id"]: Line.of_record(record) for record in self._overview().to_dict("records")}
+            jobs = {name: job for name, job in (self._own | here).items() if name in here or name not in lines}
+            lines |= {name: Line.of_job(job) for name, job in jobs.items()}
+            self.tasks = self._open_tasks([line for line in lines.values() if line.open_tasks and line.id not in jobs])
+        self.lines = sorted(lines.values(), key=lambda line: (line.created, line.id))
 
     def _jobs_here(self) -> dict[str, UploadJob]:
         """The jobs that run in this kernel with this journal or with none, and those that were added."""
