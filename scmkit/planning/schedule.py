@@ -181,7 +181,7 @@ def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Trials:
             else:
                 queue.make_all(seconds[i])
             if schedule.probes and first + i == 0:
-                queue.wait_for_all()
+                queue.free[:] = queue.free.max(axis=0)  # nobody starts before it is answered
     while cut := [each for each in cut if len(each.trials)]:
         cut = [half for each in cut for half in queue.resend(each)]
     return Trials(np.maximum(queue.end, queue.free.max(axis=0)), queue.resends, queue.wasted, mean_s, p95_s)
@@ -228,7 +228,8 @@ class Queue:
         self._which = _evenly(schedule, trials, rng)
         self._common = rng.standard_normal(trials)
         self._offsets = running_total(schedule.rows)
-        self._before = None if schedule.means is None else running_total(schedule.means)
+        means = np.ones(self._offsets[-1]) if schedule.means is None else schedule.means
+        self._before = running_total(means)
 
     def draw_block(self, block: slice) -> tuple[Floats, Floats]:
         """Draw for some calls how many times the expected codes they have, and their seconds: (calls, trials) each."""
@@ -237,7 +238,7 @@ class Queue:
         spread = schedule.spread[block, None]
         factors = np.ones((len(items), len(self.all)))
         if spread.any():
-            common = np.zeros((len(items), 1)) if schedule.common is None else schedule.common[block, None]
+            common = 0.0 if schedule.common is None else schedule.common[block, None]
             own = self.rng.standard_normal(factors.shape)
             factors = _factor(spread, np.sqrt(common) * self._common + np.sqrt(1 - common) * own)
         codes = schedule.codes.codes[block, None] * factors
@@ -249,10 +250,6 @@ class Queue:
         start = np.maximum(self.free[worker, self.all], self.permit)
         self.permit = start + INTERVAL_S
         self.free[worker, self.all] = start + seconds
-
-    def wait_for_all(self) -> None:
-        """Let nobody start before everybody is free."""
-        self.free[:] = self.free.max(axis=0)
 
     def first_attempt(self, call: int, factor: Floats, seconds: Floats) -> _Lost:
         """Make a call of the plan in all trials."""
@@ -291,14 +288,9 @@ class Queue:
     def _halves(self, cut: _Lost) -> list[_Lost]:
         """Cut the rows in two, the first half the larger by one where their number is odd, as the client does."""
         middle = cut.first + (cut.last - cut.first + 1) // 2
-        share = (middle - cut.first) / (cut.last - cut.first)
-        if self._before is not None:
-            whole = self._before[cut.last] - self._before[cut.first]
-            share = (self._before[middle] - self._before[cut.first]) / whole if whole > 0 else share
-        return [
-            cut._replace(last=middle, codes=cut.codes * share),
-            cut._replace(first=middle, codes=cut.codes * (1 - share)),
-        ]
+        before, within, whole = self._before[[cut.first, middle, cut.last]]
+        first = cut.codes * (within - before) / max(whole - before, 1e-300)  # of nothing, the halves are nothing
+        return [cut._replace(last=middle, codes=first), cut._replace(first=middle, codes=cut.codes - first)]
 
     def _draw(self, call: _Lost) -> Floats:
         return self.schedule.model.draw_with(
