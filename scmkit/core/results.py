@@ -15,8 +15,7 @@ load_rooms: list[Callable[[], Any]] = []  # what `scmkit` loads its rooms with: 
 @singledispatch
 def draw(result: Any, ax: Axes | None = None) -> Axes:
     """Draw a result on axes, or on new ones; done in `scmkit.plots`."""
-    if (known := _once_loaded(draw, result)) is None:
-        raise TypeError(f"there is no picture of a {type(result).__name__}")
+    known = _once_loaded(draw, result, TypeError(f"there is no picture of a {type(result).__name__}"))
     axes: Axes = known(result, ax)
     return axes
 
@@ -24,30 +23,25 @@ def draw(result: Any, ax: Axes | None = None) -> Axes:
 @singledispatch
 def simulate(plan: Any, **options: Any) -> Any:
     """Play a plan many times; done in `scmkit.simulation`."""
-    if (known := _once_loaded(simulate, plan)) is None:
-        raise TypeError(f"a {type(plan).__name__} cannot be simulated")
-    return known(plan, **options)
+    return _once_loaded(simulate, plan, TypeError(f"a {type(plan).__name__} cannot be simulated"))(plan, **options)
 
 
 @singledispatch
 def upload(plan: Any, **options: Any) -> Any:
     """Make the calls of a plan; done in `scmkit.uploading`."""
-    if (known := _once_loaded(upload, plan)) is None:
-        raise TypeError(f"a {type(plan).__name__} cannot be uploaded")
-    return known(plan, **options)
+    return _once_loaded(upload, plan, TypeError(f"a {type(plan).__name__} cannot be uploaded"))(plan, **options)
 
 
 @singledispatch
 def show(job: Any) -> None:
     """Show in a notebook what moves; done in `scmkit.widgets`."""
-    if (known := _once_loaded(show, job)) is None:
-        raise NotImplementedError
-    known(job)
+    _once_loaded(show, job, NotImplementedError())(job)
 
 
-def _once_loaded(function: Any, result: Any) -> Any:
-    """Return who knows how, now that all rooms are there; None if nobody does."""
+def _once_loaded(function: Any, result: Any, error: Exception) -> Callable[..., Any]:
+    """Return who knows how, now that all rooms are there."""
     for load in load_rooms:
         load()
-    known = function.dispatch(type(result))
-    return None if known is function.dispatch(object) else known
+    if (known := function.dispatch(type(result))) is function.dispatch(object):
+        raise error
+    return known  # type: ignore[no-any-return]
