@@ -67,16 +67,15 @@ class Call:
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
-    """A task that has ended, by the codes that it changed for its rows."""
+class EndedTask:
+    """A task that has ended, and how many codes it changed for the rows of its call."""
 
     call: Call
-    rows: Ints
     codes: int | None
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class WorkLeft:
     """Where a job begins: with the calls of its plan, or with what an earlier session left.
 
     Parameters
@@ -87,7 +86,7 @@ class Start:
         For the next call that is not among them.
     tasks : dict of str to Call
         To be followed.
-    counted : sequence of Counted
+    ended_tasks : sequence of EndedTask
         Tasks that have ended, and of which too little is known to say what they did.
     facts : FieldFacts
         What answers said about fields.
@@ -96,11 +95,11 @@ class Start:
     calls: Sequence[Call]
     next_number: int
     tasks: Mapping[str, Call] = field(default_factory=dict)
-    counted: Sequence[Counted] = ()
+    ended_tasks: Sequence[EndedTask] = ()
     facts: FieldFacts = evidence.NOTHING
 
     @classmethod
-    def of(cls, plan: Plan) -> Start:
+    def of(cls, plan: Plan) -> WorkLeft:
         """Begin at the beginning."""
         modes = [Mode.ASYNC if is_async else Mode.SYNC for is_async in plan.is_async]
         return cls([Call(number, mode, plan.rows_of(number)) for number, mode in enumerate(modes)], len(plan))
@@ -118,7 +117,7 @@ class Post:
 class Poll:
     """Work for a worker: ask for this task."""
 
-    watch: tasks.Watch
+    followed: tasks.FollowedTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,8 +168,8 @@ class Engine:
         Gives the moment from which no earlier job can put an older value over ours.
     random : callable
         Gives numbers between 0 and 1, for jitter.
-    start : Start, optional
-        What is left to do; by default all of the plan.
+    left : WorkLeft, optional
+        By default all of the plan.
     """
 
     def __init__(
@@ -182,20 +181,20 @@ class Engine:
         look: Callable[[Ints], tuple[Ints, Bools, FieldFacts] | None] = lambda rows: None,
         held_until: Callable[[float], float] = lambda now: now,
         random: Callable[[], float] = random.random,
-        start: Start | None = None,
+        left: WorkLeft | None = None,
     ) -> None:
-        start = start or Start.of(plan)
+        left = left or WorkLeft.of(plan)
         self.plan, self.transport, self.limits = plan, transport, limits
         self._fields_of, self._look, self._held_until, self._random = fields_of, look, held_until, random
         self._pace = Pace(limits.updates_per_second)
         self._poll_pace = Pace(contract.OTHER_CALLS_PER_MINUTE / 60 * limits.speed)
-        self._numbers = itertools.count(start.next_number)
+        self._numbers = itertools.count(left.next_number)
         self._sequence = itertools.count()
         self._ready: list[tuple[float, int, Call]] = []
-        self._polls: list[tuple[float, int, tasks.Watch]] = []
+        self._polls: list[tuple[float, int, tasks.FollowedTask]] = []
         self._calls: dict[int, Call] = {}
         self._posting: set[Call] = set()
-        self._polling: dict[int, tasks.Watch] = {}
+        self._polling: dict[int, tasks.FollowedTask] = {}
         self._failures = 0
         self._budget = Budget()
         self._unreached_since: float | None = None  # the first attempt, until anything comes back
@@ -207,15 +206,15 @@ class Engine:
         self._given_up: Exception | None = None  # about some of the calls; the others go on
         self._stop_at: float | None = None
         self._cancel_by = float("inf")
-        self._silence = tasks.Silence()  # about all tasks
-        self._counted = list(start.counted)
-        self._facts, self._asked = start.facts, False
-        for call in start.calls:
+        self._failed_polls = tasks.FailedPolls()  # about all tasks
+        self._ended_tasks = list(left.ended_tasks)
+        self._facts, self._asked = left.facts, False
+        for call in left.calls:
             self._take_up(call)
         self._probing = plan.probes and any(call.number == 0 for _, _, call in self._ready)
-        for task_id, call in start.tasks.items():
+        for task_id, call in left.tasks.items():
             self._calls[call.number] = call
-            self._watch(tasks.Watch.begin(task_id, call.number, transport.now(), limits.speed))
+            self._follow(tasks.FollowedTask.begin(task_id, call.number, transport.now(), limits.speed))
 
     def cancel(self, grace_s: float = GRACE_S) -> None:
         """Send nothing more; calls under way have this long to end. May be called from any thread."""
@@ -248,11 +247,11 @@ class Engine:
     # Feeding
 
     def _wait_for_earlier(self) -> Iterator[Event]:
-        told = False
+        said = False
         while not self._over() and (until := self._held_until(self.transport.now())) > self.transport.now():
-            if not told:
+            if not said:
                 yield Paused(0.0, "an earlier job may still change the same codes: waiting until it cannot")
-            told = True
+            said = True
             self.transport.wait(min(until - self.transport.now(), LOOK_AGAIN_S))
 
     def _enqueue(self, call: Call, due: float) -> None:
@@ -315,10 +314,10 @@ class Engine:
             now = self.transport.now()
             if max(self._polls[0][0], self._poll_pace.ready_at) > now:
                 return
-            watch = heapq.heappop(self._polls)[2]
-            self._polling[watch.call] = watch
+            followed = heapq.heappop(self._polls)[2]
+            self._polling[followed.call] = followed
             self._poll_pace.take(now)
-            self.transport.start(Poll(watch))
+            self.transport.start(Poll(followed))
 
     def _idle_s(self) -> float | None:
         """Seconds until there is something to do without a reply; None when only a reply can bring it."""
@@ -346,7 +345,7 @@ class Engine:
         return NotSentError(f"{error}. Nothing was sent: check the address and the network, then resume the job")
 
     def _on_post(self, reply: Reply) -> Iterator[Event]:
-        assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
+        assert isinstance(reply.work, Post)  # noqa: S101 - the caller has looked
         call, answer = reply.work.call, reply.answer
         if call not in self._posting:
             return
@@ -360,7 +359,7 @@ class Engine:
         self._pace.recover()
         if isinstance(answer, AsyncAnswer):
             yield self._attempted(call, reply, Outcome.APPLIED, 200, task_id=answer.task_id)
-            self._watch(tasks.Watch.begin(answer.task_id, call.number, self.transport.now(), self.limits.speed))
+            self._follow(tasks.FollowedTask.begin(answer.task_id, call.number, self.transport.now(), self.limits.speed))
         elif isinstance(answer, SyncAnswer):
             yield self._attempted(call, reply, Outcome.APPLIED, 200, codes=answer.codes_affected)
             yield self._read_items(call, answer)
@@ -461,39 +460,39 @@ class Engine:
 
     # Tasks
 
-    def _watch(self, watch: tasks.Watch) -> None:
-        heapq.heappush(self._polls, (watch.due, next(self._sequence), watch))
+    def _follow(self, followed: tasks.FollowedTask) -> None:
+        heapq.heappush(self._polls, (followed.due, next(self._sequence), followed))
 
     def _on_poll(self, reply: Reply) -> Iterator[Event]:
-        assert isinstance(reply.work, Poll)  # noqa: S101 - told apart by the caller
-        watch, now, speed = reply.work.watch, self.transport.now(), self.limits.speed
-        self._polling.pop(watch.call, None)
+        assert isinstance(reply.work, Poll)  # noqa: S101 - the caller has looked
+        followed, now, speed = reply.work.followed, self.transport.now(), self.limits.speed
+        self._polling.pop(followed.call, None)
         if isinstance(reply.error, NO_USE_ASKING):
-            self._watch(watch)
+            self._follow(followed)
             self.halt(reply.error)
             yield Paused(0.0, str(reply.error))
             return
         task = reply.answer if isinstance(reply.answer, Task) else None
-        before, wait_s = watch, getattr(reply.error, "retry_after_s", None) or 0.0
-        watch = before.asked(now, task, speed, wait_s, reply.error)
-        if (unreached := self._out_of_reach(reply.error, max(watch.due, self._poll_pace.ready_at))) is not None:
+        before, wait_s = followed, getattr(reply.error, "retry_after_s", None) or 0.0
+        followed = before.asked(now, task, speed, wait_s, reply.error)
+        if (unreached := self._out_of_reach(reply.error, max(followed.due, self._poll_pace.ready_at))) is not None:
             self.halt(unreached)
-        if task is not None and (before.last != task or before.silence.why):
-            yield TaskSeen(task, watch.call)
-        elif watch.silence.why != before.silence.why:
-            yield PollFailed(watch.task_id, watch.call, watch.silence.why)
-        self._silence = self._silence.after(now, reply.error)
-        if (why := self._silence.too_long(now, speed)) is not None:  # more tasks could not be followed, either
+        if task is not None and (before.last != task or before.failed.why):
+            yield TaskSeen(task, followed.call)
+        elif followed.failed.why != before.failed.why:
+            yield PollFailed(followed.task_id, followed.call, followed.failed.why)
+        self._failed_polls = self._failed_polls.after(now, reply.error)
+        if (why := self._failed_polls.too_long(now, speed)) is not None:  # more tasks could not be followed, either
             self.halt(UnsettledError(f"tasks were accepted, and {why}"))
         if task is not None and task.finished:
-            yield from self._on_task_end(self._calls[watch.call], task)
-        elif (why := watch.lost(now, speed)) is not None:
+            yield from self._on_task_end(self._calls[followed.call], task)
+        elif (why := followed.lost(now, speed)) is not None:
             self._given_up = self._given_up or UnsettledError(why)
-            yield Settled.alike(self._calls[watch.call].rows, RowState.UNKNOWN, watch.call, why)
+            yield Settled.alike(self._calls[followed.call].rows, RowState.UNKNOWN, followed.call, why)
         else:
             if reply.error is not None and not isinstance(reply.error, NotFoundError):
                 self._poll_pace.pause(now, 1.0 / speed)
-            self._watch(watch)
+            self._follow(followed)
 
     def _on_task_end(self, call: Call, task: Task) -> Iterator[Event]:
         if task.state is contract.TaskState.COMPLETE:
@@ -508,20 +507,20 @@ class Engine:
 
     def _read_count(self, call: Call, task: Task) -> Settled:
         """Read the rows' row_states from the only thing that a task says: how many codes it changed."""
-        counted = Counted(call, call.rows, task.codes_affected)
-        by_count = self._by_count(counted)
+        ended = EndedTask(call, task.codes_affected)
+        by_count = self._by_count(ended)
         applied = call.rows[by_count.row_states == RowState.APPLIED]
         if len(applied) and not self._asked:  # one task is enough to know the fields, and rows need not wait for it
             self._ask_for_fields(applied, changed=True, looks=1)
             self._asked = True
         verdict = self._by_fields(call.rows, by_count)
         if (verdict.row_states == RowState.UNVERIFIED).any():
-            self._counted.append(counted)
+            self._ended_tasks.append(ended)
         return self._settled(call.rows, verdict, call.number)
 
-    def _by_count(self, counted: Counted) -> Verdict:
+    def _by_count(self, ended: EndedTask) -> Verdict:
         return evidence.of_count(
-            counted.codes, len(counted.rows), unique=self.plan.unique_key, moved=self._may_have_moved(counted.call)
+            ended.codes, len(ended.call.rows), unique=self.plan.unique_key, moved=self._may_have_moved(ended.call)
         )
 
     def _by_fields(self, rows: Ints, by_count: Verdict) -> Verdict:
@@ -543,28 +542,30 @@ class Engine:
 
     def _look_again(self) -> Iterator[Event]:
         """Settle at the end what the counts of tasks left open, with what is known by then."""
-        by_codes = self._by_codes([c for c in self._counted if c.codes and len(c.rows) > 1])
-        verdicts = [(c, by_codes.get(c.call.number) or self._by_count(c)) for c in self._counted]
+        by_codes = self._by_codes([c for c in self._ended_tasks if c.codes and len(c.call.rows) > 1])
+        verdicts = [(c, by_codes.get(c.call.number) or self._by_count(c)) for c in self._ended_tasks]
         for row_state in (RowState.APPLIED, RowState.UNMATCHED):
-            rows = np.concatenate([self.plan.order[:0], *(c.rows[by.row_states == row_state] for c, by in verdicts)])
+            rows = np.concatenate(
+                [self.plan.order[:0], *(c.call.rows[by.row_states == row_state] for c, by in verdicts)]
+            )
             if len(rows):
                 self._ask_for_fields(rows, changed=row_state is RowState.APPLIED, looks=LOOKS)
-        for counted, by_count in verdicts:
-            verdict = self._by_fields(counted.rows, by_count)
+        for ended, by_count in verdicts:
+            verdict = self._by_fields(ended.call.rows, by_count)
             if (verdict.row_states != RowState.UNVERIFIED).any():
-                yield self._settled(counted.rows, verdict, counted.call.number)
+                yield self._settled(ended.call.rows, verdict, ended.call.number)
 
-    def _by_codes(self, shared: Sequence[Counted]) -> dict[int, Verdict]:
+    def _by_codes(self, shared: Sequence[EndedTask]) -> dict[int, Verdict]:
         """Tell the keys of tasks apart by looking at the codes: where there is an inventory, most of them have some."""
         if not shared or not self.plan.exact or self._stop_at is not None:
             return {}
-        rows = np.unique(np.concatenate([counted.rows for counted in shared]))
+        rows = np.unique(np.concatenate([ended.call.rows for ended in shared]))
         seen = self._look(rows)
         if seen is None:
             return {}
         codes, equal, facts = seen
         self._facts |= facts
-        at = {counted.call.number: np.searchsorted(rows, counted.rows) for counted in shared}
+        at = {ended.call.number: np.searchsorted(rows, ended.call.rows) for ended in shared}
         return {
             c.call.number: evidence.of_codes_seen(c.codes or 0, codes[at[c.call.number]], equal[at[c.call.number]])
             for c in shared
@@ -580,10 +581,10 @@ class Engine:
             )
         for _, _, call in self._ready:
             yield self._unsent(call, "")
-        for watch in [*self._polling.values(), *(watch for _, _, watch in self._polls)]:
-            word = watch.silence.why or (watch.last.word if watch.last else "not asked yet")
-            message = f"task {watch.task_id} was accepted ({word}); the job ended before it did"
-            yield Settled.alike(self._calls[watch.call].rows, RowState.UNKNOWN, watch.call, message)
+        for followed in [*self._polling.values(), *(followed for _, _, followed in self._polls)]:
+            word = followed.failed.why or (followed.last.word if followed.last else "not asked yet")
+            message = f"task {followed.task_id} was accepted ({word}); the job ended before it did"
+            yield Settled.alike(self._calls[followed.call].rows, RowState.UNKNOWN, followed.call, message)
 
     def _unsent(self, call: Call, why: str) -> Settled:
         maybe = call.maybe_applied
@@ -600,7 +601,7 @@ class Engine:
         self, call: Call, reply: Reply, outcome: Outcome, status: int | None, *, final: bool = True,
         codes: int | None = None, task_id: str | None = None,
     ) -> Attempted:  # fmt: skip
-        assert isinstance(reply.work, Post)  # noqa: S101 - told apart by the caller
+        assert isinstance(reply.work, Post)  # noqa: S101 - the caller has looked
         seconds = _service_s(reply, self.limits.speed)
         message = "" if reply.error is None else str(reply.error)
         if codes is not None or timed_out(call.mode, status):

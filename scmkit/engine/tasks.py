@@ -20,7 +20,7 @@ LATE_S = {Mode.SYNC: GATEWAY_TIMEOUT_S, Mode.ASYNC: PENDING_PATIENCE_S}
 
 
 @dataclass(frozen=True)
-class Silence:
+class FailedPolls:
     """How long questions have failed in a row.
 
     Parameters
@@ -35,12 +35,12 @@ class Silence:
     wrong_since: float | None = None
     why: str = ""
 
-    def after(self, now: float, error: Exception | None) -> Silence:
+    def after(self, now: float, error: Exception | None) -> FailedPolls:
         """Note how a question went."""
         if error is None:
-            return Silence()
+            return FailedPolls()
         wrong_since = None if isinstance(error, AWAY) else _earlier(self.wrong_since, now)
-        return Silence(_earlier(self.since, now), wrong_since, str(error))
+        return FailedPolls(_earlier(self.since, now), wrong_since, str(error))
 
     def too_long(self, now: float, speed: float = 1.0) -> str | None:
         """Say for how long nothing could be learnt, and why, when patience has ended."""
@@ -51,7 +51,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Watch:
+class FollowedTask:
     """A task that is being followed.
 
     Parameters
@@ -67,7 +67,7 @@ class Watch:
         Seconds until the time after that.
     last : Task or None
         What the service said last.
-    silence : Silence
+    failed : FailedPolls
         How long nothing could be learnt.
     """
 
@@ -77,27 +77,27 @@ class Watch:
     due: float
     interval: float
     last: Task | None = None
-    silence: Silence = Silence()
+    failed: FailedPolls = FailedPolls()
 
     @classmethod
-    def begin(cls, task_id: str, call: int, now: float, speed: float = 1.0) -> Watch:
+    def begin(cls, task_id: str, call: int, now: float, speed: float = 1.0) -> FollowedTask:
         """Follow a new task; the first question comes after a second of the service's clock."""
         interval = FIRST_POLL_S / speed
         return cls(task_id, call, now, now + interval, interval)
 
     def asked(
         self, now: float, task: Task | None, speed: float = 1.0, wait_s: float = 0.0, error: Exception | None = None
-    ) -> Watch:
+    ) -> FollowedTask:
         """Note an answer, or why there was none, and plan the next question."""
         interval = min(self.interval * POLL_GROWTH, LAST_POLL_S / speed)
         return replace(
             self, due=now + max(interval, wait_s), interval=interval, last=task or self.last,
-            silence=self.silence.after(now, error),
+            failed=self.failed.after(now, error),
         )  # fmt: skip
 
     def lost(self, now: float, speed: float = 1.0) -> str | None:
         """Say why there is no point in asking on, or None."""
-        if (why := self.silence.too_long(now, speed)) is not None:
+        if (why := self.failed.too_long(now, speed)) is not None:
             return f"task {self.task_id} was accepted, and {why}"
         age = (now - self.since) * speed
         if age > PENDING_PATIENCE_S:

@@ -17,7 +17,7 @@ from scmkit.core.errors import ConfigurationError, JournalError
 from scmkit.core.events import Settled
 from scmkit.core.values import Mode, RowState, Task
 from scmkit.engine import evidence
-from scmkit.engine.engine import Call, Counted, Start
+from scmkit.engine.engine import Call, EndedTask, WorkLeft
 from scmkit.engine.evidence import FieldFacts
 from scmkit.journal.journal import UNFINISHED, Record, StoredCall, known
 from scmkit.planning.plan import Plan
@@ -88,32 +88,33 @@ def _rebuilt(record: Record, client: Client, verify: bool, anyway: bool) -> Run:
     check_service(service, client)
     ledger = stored_ledger(book, job_id)
     ledger.state, ledger.error = "running", None
-    left = ledger.positions(*UNFINISHED) if state != "complete" else ledger.positions()
-    overtaken = None if anyway else overtaken_by(book, ledger.plan, left, job_id, client.base_url)
+    rows = ledger.positions(*UNFINISHED) if state != "complete" else ledger.positions()
+    overtaken = None if anyway else overtaken_by(book, ledger.plan, rows, job_id, client.base_url)
     if overtaken:
         raise JournalError(
             f"job {overtaken}, made later, may have changed the same codes, or is about to: resuming would put "
             "older values over newer ones. Upload what still holds anew, or resume(..., anyway=True)"
         )
-    start = Start([], 0)
+    left = WorkLeft([], 0)
     if state != "complete":
-        start = left_over(ledger, left, book.stored_calls(job_id), book.settled(job_id), book.tasks(job_id))
+        left = work_left(ledger, rows, book.stored_calls(job_id), book.settled(job_id), book.tasks(job_id))
         record.carry_on(client.base_url)
-    ledger(Settled.alike(left, RowState.PENDING))
+    ledger(Settled.alike(rows, RowState.PENDING))
     began = datetime.fromtimestamp(created, UTC)
-    return Run(ledger, client, record, start, started_at=began, verify=verify, anyway=anyway)
+    return Run(ledger, client, record, left, started_at=began, verify=verify, anyway=anyway)
 
 
-def left_over(
-    ledger: Ledger, left: Ints, stored_calls: Sequence[StoredCall], settled: Iterable[Settled], seen: Mapping[str, Task]
-) -> Start:
+def work_left(
+    ledger: Ledger, open_rows: Ints, stored_calls: Sequence[StoredCall], settled: Iterable[Settled],
+    seen: Mapping[str, Task],
+) -> WorkLeft:  # fmt: skip
     """Decide from the facts what is still to be sent, and what to be followed.
 
     Parameters
     ----------
     ledger : Ledger
         Of the job, with all that the journal has.
-    left : array of int64
+    open_rows : array of int64
         The rows without an end.
     stored_calls : sequence of StoredCall
         All calls, by number.
@@ -122,30 +123,28 @@ def left_over(
     seen : mapping of str to Task
         The tasks, as the service described them last.
     """
-    plan, open_rows = ledger.plan, np.zeros(len(ledger.plan.index), dtype=bool)
-    open_rows[left] = True
-    latest, in_doubt = np.full(len(open_rows), -1), np.zeros(len(open_rows), dtype=bool)
+    size = len(ledger.plan.index)
+    latest, in_doubt, is_open = np.full(size, -1), np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    is_open[open_rows] = True
     for stored in stored_calls:
         latest[stored.rows] = stored.number
         in_doubt[stored.rows] |= stored.maybe_applied
     calls: list[Call] = []
     tasks: dict[str, Call] = {}
     for stored in stored_calls:
-        rows = stored.rows[open_rows[stored.rows] & (latest[stored.rows] == stored.number)]
-        if not len(rows):
-            continue
+        rows = stored.rows[is_open[stored.rows] & (latest[stored.rows] == stored.number)]
         call = replace(_call(stored), rows=rows, maybe_applied=bool(in_doubt[rows].any()))
-        if stored.task_id is not None:
+        if len(rows) and stored.task_id is not None:
             tasks[stored.task_id] = call
-            continue
-        if len(rows) == len(stored.rows):
-            _check_body(plan, stored)
-        calls.append(call)
+        elif len(rows):
+            if len(rows) == len(stored.rows):
+                _check_body(ledger.plan, stored)
+            calls.append(call)
     calls.sort(key=lambda call: not call.maybe_applied)
     number = len(stored_calls) and stored_calls[-1].number + 1
     sync = {stored.number for stored in stored_calls if stored.mode is Mode.SYNC}
-    facts = _field_facts(plan, [event for event in settled if event.call in sync])
-    return Start(calls, number, tasks, _counted(ledger, stored_calls, latest, seen), facts)
+    facts = _field_facts(ledger.plan, [event for event in settled if event.call in sync])
+    return WorkLeft(calls, number, tasks, _ended_tasks(ledger, stored_calls, latest, seen), facts)
 
 
 def _call(stored: StoredCall) -> Call:
@@ -155,9 +154,9 @@ def _call(stored: StoredCall) -> Call:
     )  # fmt: skip
 
 
-def _counted(
+def _ended_tasks(
     ledger: Ledger, stored_calls: Sequence[StoredCall], latest: Ints, seen: Mapping[str, Task]
-) -> list[Counted]:
+) -> list[EndedTask]:
     """Return the tasks that are complete, and that left their rows unverified."""
     found = []
     for stored in stored_calls:
@@ -165,7 +164,7 @@ def _counted(
         unverified = (ledger.states_of(stored.rows) == RowState.UNVERIFIED).all()
         is_open = unverified and (latest[stored.rows] == stored.number).all()
         if task is not None and task.state is TaskState.COMPLETE and is_open:
-            found.append(Counted(_call(stored), stored.rows, task.codes_affected))
+            found.append(EndedTask(_call(stored), task.codes_affected))
     return found
 
 
@@ -182,7 +181,7 @@ def _field_facts(plan: Plan, settled: Sequence[Settled]) -> FieldFacts:
     facts = evidence.NOTHING
     for event in settled:
         sent = {field.name: ~field.missing[event.rows] for field in plan.fields}
-        lost = {at: event.discarded.get(row, ()) for at, row in enumerate(event.rows.tolist())}
+        lost = {at: names for at, row in enumerate(event.rows.tolist()) if (names := event.discarded.get(row))}
         facts |= evidence.of_stored(event.row_states, sent, lost)
     return facts
 

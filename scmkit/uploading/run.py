@@ -14,7 +14,7 @@ from scmkit.core.display import plural
 from scmkit.core.errors import UnsettledError
 from scmkit.core.events import Settled, Waiting
 from scmkit.core.values import RowState
-from scmkit.engine.engine import POLLS_AT_ONCE, Engine, Start
+from scmkit.engine.engine import POLLS_AT_ONCE, Engine, WorkLeft
 from scmkit.journal.journal import UNFINISHED, Journal, Record, place
 from scmkit.planning.plan import Plan
 from scmkit.uploading.earlier_jobs import EarlierJobs, claim_of
@@ -40,7 +40,7 @@ class Run(threading.Thread):
     client : Client
     record : Record
         Where the job's events are noted.
-    start : Start, optional
+    left : WorkLeft, optional
         What is left to do; by default all of the plan.
     started_at : datetime, optional
         When the job began, if that was earlier.
@@ -57,7 +57,7 @@ class Run(threading.Thread):
     """
 
     def __init__(
-        self, ledger: Ledger, client: Client, record: Record, start: Start | None = None, *,
+        self, ledger: Ledger, client: Client, record: Record, left: WorkLeft | None = None, *,
         started_at: datetime | None = None, verify: bool = False, anyway: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name=f"scmkit-{record.job}", daemon=True)
@@ -72,7 +72,7 @@ class Run(threading.Thread):
         lookup = CodeLookup(self.plan, client, self.started_at, self.recorder.later_changes)
         self.verification = Verification(ledger, lookup, self.recorder)
         self.engine = Engine(
-            self.plan, self.transport, client.limits, lookup.fields_of, lookup.look, self._held_until, start=start
+            self.plan, self.transport, client.limits, lookup.fields_of, lookup.look, self._held_until, left=left
         )
         self._record, self._verify = record, verify
         self._earlier_jobs = None if anyway else earlier_jobs(record.journal, self.plan, client, self.job_id)

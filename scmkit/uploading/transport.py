@@ -62,7 +62,7 @@ class Threads:
 def exchange(client: Client, work: Post | Poll) -> SyncAnswer | AsyncAnswer | Task:
     """Make one exchange with the service."""
     if isinstance(work, Poll):
-        return client.task(work.watch.task_id)
+        return client.task(work.followed.task_id)
     if work.call.mode is Mode.SYNC:
         return client.upload_sync(work.body, in_turn=True)
     return client.upload_async(work.body, in_turn=True)

@@ -23,7 +23,7 @@ import scmkit
 from scmkit.core import errors
 from scmkit.core.values import Mode, SyncAnswer
 from scmkit.engine.engine import Call, Poll, Post
-from scmkit.engine.tasks import Watch
+from scmkit.engine.tasks import FollowedTask
 from scmkit.sandbox.server import UPLOAD_PERMISSIONS
 
 TOKEN = "token-of-the-pairs"
@@ -317,7 +317,7 @@ def test_the_fake_service_answers_as_the_contract_says(pair: Pair) -> None:
         answer = agree({name: pair.answer[name] for name in ("codes_affected", "items")}, _as_json(reply), {})
         assert answer, reply
     if pair.method == "GET":
-        watch = Watch.begin(reply.task_id, 0, service.clock)
+        watch = FollowedTask.begin(reply.task_id, 0, service.clock)
         assert not _exchange(service, Poll(watch)).finished
         service.clock += 10.0
         task = _exchange(service, Poll(watch))

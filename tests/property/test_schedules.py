@@ -17,10 +17,10 @@ from scmkit.core.contract import GATEWAY_TIMEOUT_S, Assumptions
 from scmkit.core.events import Attempted, Ended, Event, Settled
 from scmkit.core.values import Mode, RowState, Task
 from scmkit.engine import engine as engines
-from scmkit.engine.engine import Call, Engine, Poll, Post, Reply, Start
+from scmkit.engine.engine import Call, Engine, Poll, Post, Reply, WorkLeft
 from scmkit.engine.evidence import FieldFacts
 from scmkit.engine.policy import ATTEMPTS
-from scmkit.engine.tasks import LATE_S, Watch
+from scmkit.engine.tasks import LATE_S, FollowedTask
 from scmkit.journal.journal import Journal
 from scmkit.journal.memory import MemoryJournal
 from scmkit.journal.stored import begin
@@ -186,7 +186,7 @@ def ask(service: Service, task: str) -> Task:
     """Ask for a task, as a client does."""
     if task not in service.tasks:
         raise errors.NotFoundError(404)
-    reply = service.answer(Poll(Watch.begin(task, 0, service.clock)))
+    reply = service.answer(Poll(FollowedTask.begin(task, 0, service.clock)))
     if reply.error is not None:
         raise reply.error
     return reply.answer
@@ -245,8 +245,8 @@ class Down(Service):
         return Reply(work, None, errors.NotSentError("cannot reach the service: Connection refused"), self.seconds)
 
 
-def upload_to(service: Down, plan: Plan, *, start: Start | None = None) -> list[Event]:
-    return list(Engine(plan, service, scmkit.Limits(), random=random.Random(1).random, start=start).run())
+def upload_to(service: Down, plan: Plan, *, left: WorkLeft | None = None) -> list[Event]:
+    return list(Engine(plan, service, scmkit.Limits(), random=random.Random(1).random, left=left).run())
 
 
 SMALL_CALLS = {"rows": 40, "alike": False, "absent": set(), "mode": "sync", "most_bytes": 300}
@@ -273,7 +273,7 @@ def test_tasks_of_a_service_that_was_never_reached() -> None:
     """A resume that only asks for tasks ends as soon, and the tasks can still be followed later (F59)."""
     plan, codes = make_plan(SMALL_CALLS | {"workers": 1, "mode": "async"}, 1990)
     service = Down(0.001, 0.0, float("inf"), codes)
-    *events, end = upload_to(service, plan, start=Start([], 1, {"task-0": Call(0, Mode.ASYNC, plan.order)}))
+    *events, end = upload_to(service, plan, left=WorkLeft([], 1, {"task-0": Call(0, Mode.ASYNC, plan.order)}))
     assert service.clock - 1000.0 <= 15.0
     assert isinstance(end, Ended)
     assert isinstance(end.error, errors.NotSentError)

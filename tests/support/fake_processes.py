@@ -22,7 +22,7 @@ from scmkit.core.contract import CODE_COLUMNS
 from scmkit.core.values import Task
 from scmkit.engine import engine
 from scmkit.engine.engine import Poll, Post, Reply
-from scmkit.engine.tasks import Watch
+from scmkit.engine.tasks import FollowedTask
 from scmkit.journal import journal
 from scmkit.uploading import run as runs
 from scmkit.wire import turns
@@ -51,7 +51,7 @@ class Process(scmkit.Client):
             self.points_left -= 1
 
     def task(self, task_id: str) -> Task:
-        reply = self.stage.service.answer(Poll(Watch.begin(task_id, 0, self.stage.service.clock)))
+        reply = self.stage.service.answer(Poll(FollowedTask.begin(task_id, 0, self.stage.service.clock)))
         if reply.error is not None:
             raise reply.error
         assert isinstance(reply.answer, Task)

@@ -121,14 +121,14 @@ class Service:
         return AsyncAnswer(name), error
 
     def _poll(self, work: Poll) -> tuple[object, Exception | None, float]:
-        kind, ends, codes = self.tasks[work.watch.task_id]
+        kind, ends, codes = self.tasks[work.followed.task_id]
         if kind == "never found":
             return None, errors.NotFoundError(404), 0.1
         if self.draw.random() < 0.1:
             return None, errors.AnswerLostError("reset"), 0.1
         word = "pending" if kind == "pending" or self.clock < ends else kind.split(" ")[0].replace("slow", "complete")
         state = TaskState.read(word)
-        return Task(work.watch.task_id, state, word, codes if state is TaskState.COMPLETE else None), None, 0.1
+        return Task(work.followed.task_id, state, word, codes if state is TaskState.COMPLETE else None), None, 0.1
 
     def _write(self, items: dict[str, dict[str, str]], when: float) -> None:
         self.writes += [(when, key, values) for key, values in items.items() if key in self.codes]
