@@ -1,6 +1,6 @@
 """What somebody has chosen so far on the way to an upload, and what follows from it. No widgets here.
 
-`Steps` is everything that was chosen; `prepared` makes of it the table that is sent, `options` how it is planned, and
+`Choices` is everything that was chosen; `prepared` makes of it the table that is sent, `options` how it is planned, and
 `python` the lines that do the same without a panel.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -217,7 +217,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Steps:
+class Choices:
     """Everything that has been chosen.
 
     Attributes
@@ -232,6 +232,9 @@ class Steps:
         Whether the other rows may be sent when some have errors.
     service : str
         The base URL, for what earlier calls to it have taught.
+    editing, naming, rule, asks_account, shows_python
+        What is looked at, which changes nothing of what is sent: the column that is being changed, and whether its
+        name is typed; the rule whose findings are shown; whether an account can be given, and the code be read.
     """
 
     table: Source | None = None
@@ -244,6 +247,21 @@ class Steps:
     mode: str = "auto"
     risk: float = 0.01
     service: str = ""
+    editing: str = field(default="", compare=False)
+    naming: bool = field(default=False, compare=False)
+    rule: str = field(default="", compare=False)
+    asks_account: bool = field(default=False, compare=False)
+    shows_python: bool = field(default=False, compare=False)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table itself; an empty one as long as none is chosen."""
+        return pd.DataFrame() if self.table is None else self.table.table
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return tuple(c.name for c in self.columns)
 
     @property
     def sent(self) -> dict[str, Column]:
@@ -264,11 +282,25 @@ class Steps:
         """Find a column."""
         return next((c for c in self.columns if c.name == name), None)
 
-    def with_column(self, changed: Column) -> Steps:
-        """Choose otherwise for one column."""
-        return replace(self, columns=tuple(changed if c.name == changed.name else c for c in self.columns))
+    @property
+    def edited(self) -> Column:
+        """The column that is being changed; one without a name as long as there is no table."""
+        return self.column(self.editing) or Column("", None)
 
-    def with_key(self, name: str) -> Steps:
+    def with_column(self, changed: Column) -> Choices:
+        """Choose otherwise for one column."""
+        columns = tuple(changed if c.name == changed.name else c for c in self.columns)
+        return replace(self, columns=columns, naming=False)
+
+    def with_edited(self, **changed: Any) -> Choices:
+        """Choose otherwise for the column that is being changed."""
+        return self.with_column(replace(self.edited, **changed))
+
+    def with_fixes(self, *names: str) -> Choices:
+        """Apply ready fixes, too, by the names of `FIXES`."""
+        return replace(self, fixes=(*self.fixes, *(rule for name in names for rule in FIXES[name])))
+
+    def with_key(self, name: str) -> Choices:
         """Choose the key; it is always sent. Fixes start anew: of duplicates, they were about another key."""
         if name == self.key:
             return self
@@ -277,17 +309,16 @@ class Steps:
             self = self.with_column(replace(column, field=name, why="the key"))
         return replace(self, key=name, fixes=(), leave_out=False)
 
-    def with_table(self, table: Source) -> Steps:
-        """Begin with a table: key, fields and types are suggested."""
-        columns = suggest(table.table, fields_of(self.codes))
-        begun = replace(self, table=table, columns=columns, key="", fixes=(), leave_out=False)
+    def with_table(self, table: Source | None) -> Choices:
+        """Begin with a table, or without one: key, fields and types are suggested."""
+        columns = () if table is None else suggest(table.table, fields_of(self.codes))
+        first = columns[0].name if columns else ""
+        begun = replace(
+            self, table=table, columns=columns, key="", fixes=(), leave_out=False, editing=first, naming=False, rule=""
+        )
         return begun.with_key(likely_key(columns))
 
-    def without_table(self) -> Steps:
-        """Begin anew, without a table."""
-        return replace(self, table=None, columns=(), key="", fixes=(), leave_out=False)
-
-    def with_codes(self, codes: Source | None) -> Steps:
+    def with_codes(self, codes: Source | None) -> Choices:
         """Choose an inventory. Its fields are suggested anew, except where somebody has chosen."""
         if self.table is None:
             return replace(self, codes=codes)
@@ -297,7 +328,7 @@ class Steps:
         return replace(again, fixes=self.fixes, leave_out=self.leave_out)
 
     @property
-    def basis(self) -> Steps:
+    def basis(self) -> Choices:
         """The part of it that findings depend on."""
         return replace(self, mode="auto", risk=0.01, leave_out=False, service="")
 
@@ -309,15 +340,15 @@ def fields_of(codes: Source | None) -> list[str] | None:
     return [str(c) for c in codes.table.columns if str(c) not in contract.CODE_COLUMNS]
 
 
-def trouble(steps: Steps) -> str:
+def trouble(chosen: Choices) -> str:
     """Say in a sentence why this cannot be checked yet; empty when it can."""
-    if steps.table is None:
+    if chosen.table is None:
         return "choose a table first"
-    names = [c.name for c in steps.columns]
-    fields = [c.field for c in steps.sent.values()]
+    names = [c.name for c in chosen.columns]
+    fields = [c.field for c in chosen.sent.values()]
     if twice := _twice(names):
         return f"column {twice!r} is there more than once: rename or drop one of them"
-    if not steps.key:
+    if not chosen.key:
         return "choose the column that selects the codes"
     if twice := _twice(fields):
         return f"two columns are sent as {twice!r}: choose another name for one of them, or do not send it"
@@ -422,13 +453,12 @@ def likely_key(columns: Sequence[Column]) -> str:
 # --- what follows -----------------------------------------------------------------------------------------------
 
 
-def prepared(steps: Steps) -> pd.DataFrame:
+def prepared(chosen: Choices) -> pd.DataFrame:
     """Make a copy of the table as it is sent; its index says which row of the table each row is."""
-    frame = steps.table.table if steps.table is not None else pd.DataFrame()
-    names = {name: column.field for name, column in steps.sent.items()}
-    table = _named(frame)[list(names)].rename(columns=names).set_axis(_labels(frame))
-    for rule in steps.fixes:
-        table = validate(table, **checks(steps)).fixed(table, rule)
+    names = {name: column.field for name, column in chosen.sent.items()}
+    table = _named(chosen.frame)[list(names)].rename(columns=names).set_axis(_labels(chosen.frame))
+    for rule in chosen.fixes:
+        table = validate(table, **checks(chosen)).fixed(table, rule)
     return table
 
 
@@ -442,9 +472,9 @@ def _labels(frame: pd.DataFrame) -> pd.Index:
     return frame.index if lines_of(frame.index) is not None else pd.RangeIndex(len(frame))
 
 
-def changes(steps: Steps, fixed: pd.DataFrame) -> pd.DataFrame:
+def changes(chosen: Choices, fixed: pd.DataFrame) -> pd.DataFrame:
     """List what the fixes changed, a line a cell: ``column``, ``was`` and ``now``, numbered as the table's rows are."""
-    before = prepared(replace(steps, fixes=()))
+    before = prepared(replace(chosen, fixes=()))
     rows = before.index.get_indexer(fixed.index)
     lines = [
         (row, name, _quoted(was), _quoted(now))
@@ -460,42 +490,47 @@ def _quoted(cell: Any) -> str:
     return "" if pd.isna(cell) else shown(cell)
 
 
-def checks(steps: Steps) -> dict[str, Any]:
+def checks(chosen: Choices) -> dict[str, Any]:
     """Return the options of `validate`."""
-    chosen = {"key": steps.key_field, "fields": fields(steps), "on_conflict": steps.on_conflict}
-    known = [] if steps.codes is None else [str(name) for name in steps.codes.table.columns]
-    return chosen | ({"inventory": steps.codes.table} if steps.codes and steps.key_field in known else {})
+    told = {"key": chosen.key_field, "fields": fields(chosen), "on_conflict": chosen.on_conflict}
+    known = [] if chosen.codes is None else [str(name) for name in chosen.codes.table.columns]
+    return told | ({"inventory": chosen.codes.table} if chosen.codes and chosen.key_field in known else {})
 
 
-def options(steps: Steps) -> dict[str, Any]:
+def options(chosen: Choices) -> dict[str, Any]:
     """Return the options of `plan`; rows with errors are left out, and whether that is wanted is asked elsewhere."""
-    codes = None if steps.codes is None else steps.codes.table
-    return checks(steps) | {"inventory": codes, "mode": steps.mode, "risk": steps.risk, "errors": "reject"}
+    codes = None if chosen.codes is None else chosen.codes.table
+    return checks(chosen) | {"inventory": codes, "mode": chosen.mode, "risk": chosen.risk, "errors": "reject"}
 
 
-def fields(steps: Steps) -> Any:
+def fields(chosen: Choices) -> Any:
     """Return ``fields=`` of `validate`: the inventory where that says it all, else names with their kinds."""
-    defined = fields_of(steps.codes)
-    kinds = {c.field: c.kind for c in steps.sent.values() if c.field and c.name != steps.key}
+    defined = fields_of(chosen.codes)
+    kinds = {c.field: c.kind for c in chosen.sent.values() if c.field and c.name != chosen.key}
     by_name = {field: "date" if is_date_by_name(field) else "text" for field in [*(defined or ()), *kinds]}
-    told = {c.field for c in steps.sent.values() if c.told}
+    told = {c.field for c in chosen.sent.values() if c.told}
     if all((kinds[f] == "date") == (by_name[f] == "date") and f not in told for f in kinds):
-        return None if defined is None or steps.codes is None else steps.codes.table
+        return None if defined is None or chosen.codes is None else chosen.codes.table
     names = kinds if defined is None else defined
     return {field: kinds.get(field, by_name[field]) for field in names}
 
 
-def is_fine(steps: Steps, findings: Findings) -> bool:
+def is_fine(chosen: Choices, findings: Findings) -> bool:
     """Whether the table can be sent, or what is wrong with it is to be left out."""
-    return findings.ok or (steps.leave_out and not findings.hopeless)
+    return findings.ok or (chosen.leave_out and not findings.hopeless)
 
 
-def standing(steps: Steps, findings: Findings) -> str:
+def standing(chosen: Choices, findings: Findings) -> str:
     """Say how the findings stand: what is left to choose, or to look at."""
-    if not is_fine(steps, findings):
+    if not is_fine(chosen, findings):
         return "your turn"
-    strangers = findings.frame["rule"].isin(["no_key_matches", "unmatched_key"]).any()
-    return "look" if strangers else "done"
+    unmatched = findings.frame["rule"].isin(["no_key_matches", "unmatched_key"]).any()
+    return "look" if unmatched else "done"
+
+
+def strangers(findings: Findings) -> bool:
+    """Whether hardly any key is in the inventory."""
+    return bool((findings.frame["rule"] == "no_key_matches").any())
 
 
 def ready_fixes(findings: Findings) -> dict[str, int]:
@@ -504,12 +539,12 @@ def ready_fixes(findings: Findings) -> dict[str, int]:
     return {name: int((frame["fix"].notna() & frame["rule"].isin(rules)).sum()) for name, rules in FIXES.items()}
 
 
-def to_upload_again(steps: Steps, table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+def to_upload_again(chosen: Choices, table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the table's own columns for lines of ``job.rows``, with the fixes that were applied, and what happened."""
-    source = _named(steps.table.table if steps.table is not None else table)
+    source = _named(chosen.frame)
     at = ours(rows, "row").to_numpy(np.int64)
     lines = source.iloc[_labels(source).get_indexer(table.index[at])].reset_index(drop=True)
-    for name, column in steps.sent.items():
+    for name, column in chosen.sent.items():
         lines[name] = table[column.field].iloc[at].reset_index(drop=True)
     return with_notes(lines, rows.set_axis(range(len(rows))).assign(**{ours(rows, "row").name: range(len(rows))}))
 
@@ -540,64 +575,63 @@ def _how_long(plan: Plan, speed: float) -> str:
 # --- the same in Python -----------------------------------------------------------------------------------------
 
 
-def python(steps: Steps, service: Service | None, journal: object = None) -> str:
+def python(chosen: Choices, service: Service | None, journal: object = None) -> str:
     """Write the lines that do the same without a panel."""
-    return "\n".join(_lines(steps, service, journal))
+    return "\n".join(_lines(chosen, service, journal))
 
 
-def _lines(steps: Steps, service: Service | None, journal: object) -> Iterator[str]:
+def _lines(chosen: Choices, service: Service | None, journal: object) -> Iterator[str]:
     yield "import scmkit"
     yield ""
     yield from service.setup if service else ()
-    if steps.table is None:
+    if chosen.table is None:
         return
-    for name, chosen in (("inventory", steps.codes), ("table", steps.table)):
-        if chosen is not None and chosen.python != name:
-            yield f"{name} = {chosen.python}"
-    yield from _reshaped(steps)
-    if not trouble(steps):
-        told, arguments = _arguments(steps)
+    for name, source in (("inventory", chosen.codes), ("table", chosen.table)):
+        if source is not None and source.python != name:
+            yield f"{name} = {source.python}"
+    yield from _reshaped(chosen)
+    if not trouble(chosen):
+        told, arguments = _arguments(chosen)
         yield from told
-        if steps.fixes:
-            yield f"for rule in {list(steps.fixes)!r}:  # each time on a copy"
+        if chosen.fixes:
+            yield f"for rule in {list(chosen.fixes)!r}:  # each time on a copy"
             yield f"    table = scmkit.validate(table, {arguments}).fixed(table, rule)"
-        yield f"job = scmkit.upload(table, {', '.join(_how(steps, service, journal, arguments))})"
+        yield f"job = scmkit.upload(table, {', '.join(_how(chosen, service, journal, arguments))})"
 
 
-def _reshaped(steps: Steps) -> Iterator[str]:
+def _reshaped(chosen: Choices) -> Iterator[str]:
     """Rename and drop columns."""
-    frame = steps.table.table if steps.table is not None else pd.DataFrame()
-    if not all(isinstance(label, str) for label in frame.columns):
+    if not all(isinstance(label, str) for label in chosen.frame.columns):
         yield "table = table.set_axis(table.columns.map(str), axis=1)"
-    if dropped := [c.name for c in steps.columns if c.field is None]:
+    if dropped := [c.name for c in chosen.columns if c.field is None]:
         yield f"table = table.drop(columns={dropped!r})"
-    if renamed := {c.name: c.field for c in steps.sent.values() if c.name != c.field}:
+    if renamed := {c.name: c.field for c in chosen.sent.values() if c.name != c.field}:
         yield f"table = table.rename(columns={renamed!r})"
 
 
-def _arguments(steps: Steps) -> tuple[list[str], str]:
+def _arguments(chosen: Choices) -> tuple[list[str], str]:
     """Return the lines that are needed before, and the options of `validate`, where they are not the default."""
-    said = [f"key={steps.key_field!r}"]
-    known = fields(steps)
+    said = [f"key={chosen.key_field!r}"]
+    known = fields(chosen)
     lines = [f"fields = {known!r}"] if isinstance(known, dict) else []
     if known is not None:
         said.append("fields=fields" if lines else "fields=inventory")
-    if steps.codes is not None:
+    if chosen.codes is not None:
         said.append("inventory=inventory")
-    if steps.on_conflict != "error":
-        said.append(f"on_conflict={steps.on_conflict!r}")
+    if chosen.on_conflict != "error":
+        said.append(f"on_conflict={chosen.on_conflict!r}")
     return lines, ", ".join(said)
 
 
-def _how(steps: Steps, service: Service | None, journal: object, arguments: str) -> Iterator[str]:
+def _how(chosen: Choices, service: Service | None, journal: object, arguments: str) -> Iterator[str]:
     if service is not None and service.python:
         yield service.python
     yield arguments
-    if steps.mode != "auto":
-        yield f"mode={steps.mode!r}"
-    if steps.risk != Steps.risk:
-        yield f"risk={steps.risk:g}"
-    if steps.leave_out:
+    if chosen.mode != "auto":
+        yield f"mode={chosen.mode!r}"
+    if chosen.risk != Choices.risk:
+        yield f"risk={chosen.risk:g}"
+    if chosen.leave_out:
         yield "errors='reject'"
     if journal is not None:
         yield f"journal={journal if isinstance(journal, bool) else str(journal)!r}"

@@ -136,7 +136,7 @@ def test_rows_report_and_exports_hold_columns_of_any_name(
 def test_the_panel_sends_and_exports_columns_of_any_name(labels: list[object]) -> None:
     """The rows that the panel saves hold the table's columns under their names; a file's notes are reserved."""
     df = table(labels)
-    chosen = choices.Steps().with_table(choices.Source("df", "df", df)).with_key(str(labels[0]))
+    chosen = choices.Choices().with_table(choices.Source("df", "df", df)).with_key(str(labels[0]))
     sent = choices.prepared(chosen)
     rows = pd.DataFrame({"row": [1], our_name("state", [str(labels[0])]): ["unmatched"], "message": ["no"]})
     saved = choices.to_upload_again(chosen, sent, rows)

@@ -9,12 +9,14 @@ import re
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import IPython.display
 import ipywidgets
 import pandas as pd
 import plain_server
@@ -24,7 +26,7 @@ from waiting import wait_for
 
 import scmkit
 from scmkit.core import contract, display
-from scmkit.panels import sections
+from scmkit.panels import controls, words, work
 from scmkit.panels.panel import Panel
 from scmkit.steps import choices
 from scmkit.uploading import plans
@@ -32,7 +34,7 @@ from scmkit.uploading import upload as uploading
 from scmkit.widgets import worker
 from scmkit.widgets.surface import Place
 
-module = sys.modules[Panel.__module__]
+panels = sys.modules[Panel.__module__]
 FIGURE = display.figure
 PAYLOAD = "<img src=x onerror=alert(1)>'\"</pre><script>alert(2)</script>"
 SAFE_TAGS = {
@@ -44,7 +46,7 @@ SAFE_TAGS = {
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The notebook's folder is an empty one, and nobody watches: updates need not be spaced, nor pictures drawn."""
-    monkeypatch.setattr(module, "SPACING_S", 0.01)
+    monkeypatch.setattr(panels, "SPACING_S", 0.01)
     monkeypatch.setattr(display, "figure", lambda *_: display.Html("<img>"))
     (tmp_path / "notebook").mkdir()
     monkeypatch.chdir(tmp_path / "notebook")
@@ -78,18 +80,22 @@ def put(panel: Panel, upload: ipywidgets.FileUpload, path: Path, name: str = "")
 
 
 def widgets(panel: Panel) -> list[ipywidgets.Widget]:
-    def below(widget: ipywidgets.Widget) -> list[ipywidgets.Widget]:
-        return [widget, *(w for child in getattr(widget, "children", ()) for w in below(child))]
+    return inside(panel.box)
 
-    return below(panel.box)
+
+def inside(widget: ipywidgets.Widget, shown_only: bool = False) -> list[ipywidgets.Widget]:
+    """A widget and all in it, in the order of the page."""
+    if shown_only and widget.layout.display == "none":
+        return []
+    return [widget, *(w for child in getattr(widget, "children", ()) for w in inside(child, shown_only))]
 
 
 def trouble(panel: Panel) -> str:
     return "".join(panel.troubles)
 
 
-def shown(widget: ipywidgets.Widget) -> bool:
-    return widget.layout.display != "none"
+def shown(panel: Panel, name: str) -> bool:
+    return panel.controls[name] in inside(panel.box, shown_only=True)
 
 
 def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(
@@ -99,31 +105,29 @@ def test_a_newcomer_gets_a_damaged_file_onto_the_sandbox(
     monkeypatch.setattr(display, "figure", FIGURE)
     panel = panel_of()
     assert "choose a table first" in repr(panel)
-    put(panel, panel._table.file, data / "damaged.csv")
-    assert panel._table.file.value == ()
-    press(panel, panel._codes.sandbox)
-    press(panel, panel._found.fix_all)
-    assert "The fixes changed 15 cells" in panel._found._changes.value
-    assert "120000" in panel._found._changes.value
-    panel._found.leave_out.value = True
+    put(panel, panel.controls["table_file"], data / "damaged.csv")
+    assert panel.controls["table_file"].value == ()
+    press(panel, panel.controls["sandbox"])
+    press(panel, panel.controls["fix_all"])
+    assert "The fixes changed 14 cells" in panel.shown["changes"].value
+    panel.controls["leave_out"].value = True
     panel.wait()
-    upload = panel._upload_section
-    press(panel, upload.upload)
-    assert "31 rows in 1 call to <b>the built-in sandbox" in upload._question.value
+    press(panel, panel.controls["upload"])
+    assert "30 rows in 1 call to <b>the built-in sandbox" in panel.shown["question"].value
     assert panel.job is None
-    press(panel, upload.yes)
-    press(panel, upload.verify)
+    press(panel, panel.controls["yes"])
+    press(panel, panel.controls["verify"])
     assert trouble(panel) == ""
     job = panel.job
     assert job is not None
-    assert (job.counts(), len(job.differences)) == ({"applied": 31, "rejected": 25, "superseded": 4}, 0)
-    assert "Read back: 31 applied rows compared, all equal" in upload._files.value
-    codes = panel._sandbox.codes().set_index("extended_id")
+    assert (job.counts(), len(job.differences)) == ({"applied": 30, "rejected": 26, "superseded": 4}, 0)
+    assert "Read back: 30 applied rows compared, all equal" in panel.shown["files"].value
+    codes = panel.sandbox.codes().set_index("extended_id")
     assert codes.loc["lQK2_mgUZ-H8", "wine_name"] == "Cañada Fría, lot N° 3"
     assert codes.loc["Xgh9lpap5inh", "wine_name"] == "Clos de l'Étoile"  # had a blank in front
-    assert "31 applied, 25 rejected, 4 superseded" in repr(panel)
-    assert 'src="data:image/png;base64,' in panel._planned._picture.value
-    assert "all async" in panel._planned._ways.value
+    assert "30 applied, 26 rejected, 4 superseded" in repr(panel)
+    assert 'src="data:image/png;base64,' in panel.shown["picture"].value
+    assert "all async" in panel.shown["ways"].value
 
 
 def test_the_shown_code_does_the_same(
@@ -132,22 +136,22 @@ def test_the_shown_code_does_the_same(
     """The lines, run elsewhere, leave the sandbox as the panel left its own, and give the same rows."""
     shutil.copy(data / "damaged.csv", "damaged.csv")
     panel = panel_of()
-    source = next(value for label, value in panel._table.table.options if label.startswith("damaged.csv"))
-    panel._table.table.value = source
+    source = next(value for label, value in panel.controls["table"].options if label.startswith("damaged.csv"))
+    panel.controls["table"].value = source
     panel.wait()
-    press(panel, panel._codes.sandbox)
-    press(panel, panel._found.fixes["dates"])
-    press(panel, panel._found.fixes["blanks"])
-    panel._found.leave_out.value = True
-    panel._planned.mode.value = "async"
-    press(panel.wait(), panel._upload_section.upload)
-    press(panel, panel._upload_section.yes)
+    press(panel, panel.controls["sandbox"])
+    press(panel, panel.controls["fix dates"])
+    press(panel, panel.controls["fix blanks"])
+    panel.controls["leave_out"].value = True
+    panel.controls["mode"].value = "async"
+    press(panel.wait(), panel.controls["upload"])
+    press(panel, panel.controls["yes"])
     names: dict[str, Any] = {}
     exec(panel.code, names)
     try:
         job = panel.job
         assert job is not None
-        pd.testing.assert_frame_equal(names["sandbox"].codes()[DEFINED], panel._sandbox.codes()[DEFINED])
+        pd.testing.assert_frame_equal(names["sandbox"].codes()[DEFINED], panel.sandbox.codes()[DEFINED])
         assert names["job"].counts() == job.counts()
         assert names["job"].plan.mode == "async"
     finally:
@@ -193,17 +197,17 @@ def test_nothing_long_runs_on_the_callers_thread(
         monkeypatch.setattr(place, name, watched)
 
     for place, name in (
-        (module, "_looked_at"), (module, "_with_risk"), (module, "_read_content"), (plans, "plan"),
-        (uploading, "upload"), (module, "_question"), (module, "_result"), (scmkit.Client, "download_codes"),
+        (work, "looked_at"), (work, "with_risk"), (work, "read_content"), (plans, "plan"), (uploading, "upload"),
+        (choices, "will_happen"), (words, "result"), (scmkit.Client, "download_codes"),
     ):  # fmt: skip
         watch(place, name)
     table.to_csv("table.csv", index=False)
     panel = panel_of(client=client)
-    put(panel, panel._table.file, Path("table.csv"))
-    press(panel, panel._codes.download)
-    press(panel, panel._upload_section.upload)
-    press(panel, panel._upload_section.yes)
-    press(panel, panel._upload_section.verify)
+    put(panel, panel.controls["table_file"], Path("table.csv"))
+    press(panel, panel.controls["download"])
+    press(panel, panel.controls["upload"])
+    press(panel, panel.controls["yes"])
+    press(panel, panel.controls["verify"])
     assert len(callers) == 8
     assert not any(threading.current_thread() in threads for threads in callers.values())
 
@@ -212,33 +216,36 @@ def test_a_widget_gets_one_message_each_time_the_panel_shows_itself(
     panel_of: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame, client: scmkit.Client
 ) -> None:
     """One showing sends at most one message to a widget, and showings are a quarter of a second apart."""
-    monkeypatch.setattr(module, "SPACING_S", worker.SPACING_S)
+    monkeypatch.setattr(panels, "SPACING_S", worker.SPACING_S)
     sent: list[tuple[int, str]] = []
     times: list[float] = []
-    send, show = ipywidgets.Widget._send, Panel._show_once
+    send, do = ipywidgets.Widget._send, worker.Worker.do
 
     def noted(self: ipywidgets.Widget, *args: Any, **options: Any) -> Any:
         if threading.current_thread().name == "scmkit-panel-view":
             sent.append((len(times), self.model_id))
         return send(self, *args, **options)
 
-    def showing(self: Panel) -> None:
-        times.append(self._view._ran.get("show", 0.0))
-        show(self)
+    def timed(self: worker.Worker, name: str, work: Callable[[], None], *args: Any, **options: Any) -> None:
+        def showing() -> None:
+            times.append(time.monotonic())
+            work()
+
+        do(self, name, showing if name == "show" else work, *args, **options)
 
     monkeypatch.setattr(ipywidgets.Widget, "_send", noted)
-    monkeypatch.setattr(Panel, "_show_once", showing)
+    monkeypatch.setattr(worker.Worker, "do", timed)
     panel = panel_of(table, client=client)
     for risk in (0.001, 0.05, 0.2):
-        panel._planned.risk.value = risk
-        panel._planned.mode.value = "async" if risk == 0.05 else "auto"
+        panel.controls["risk"].value = risk
+        panel.controls["mode"].value = "async" if risk == 0.05 else "auto"
     panel.wait()
-    press(panel, panel._upload_section.upload)
-    press(panel, panel._upload_section.yes)
+    press(panel, panel.controls["upload"])
+    press(panel, panel.controls["yes"])
     assert max(Counter(sent).values()) == 1
     assert min(b - a for a, b in itertools.pairwise(sorted(times[1:]))) >= 0.25
-    assert panel._upload_section._bar.value == panel._upload_section._bar.max == 50
-    assert "50 applied" in panel._upload_section._far.value
+    assert panel.controls["bar"].value == panel.controls["bar"].max == 50
+    assert "50 applied" in panel.shown["far"].value
 
 
 def test_what_a_callback_raises_is_shown(panel_of: Callable[..., Panel], table: pd.DataFrame, data: Path) -> None:
@@ -246,17 +253,17 @@ def test_what_a_callback_raises_is_shown(panel_of: Callable[..., Panel], table: 
     with scmkit.Client("http://127.0.0.1:9", "token-of-a-test") as nowhere:
         panel = panel_of(table, client=nowhere, max_mb=0.005)
         Path("broken.csv").write_text('a,b\n"x')
-        put(panel, panel._table.file, Path("broken.csv"), f"{PAYLOAD}/../br<b>oken.csv")
+        put(panel, panel.controls["table_file"], Path("broken.csv"), f"{PAYLOAD}/../br<b>oken.csv")
         assert "br&lt;b&gt;oken.csv, line 2" in trouble(panel)
-        put(panel, panel._table.file, data / "damaged.csv")
+        put(panel, panel.controls["table_file"], data / "damaged.csv")
         assert "takes 0.005" in trouble(panel)
-        choose(panel, panel._table.table, "df ")
+        choose(panel, panel.controls["table"], "df ")
         assert trouble(panel) == ""
-        press(panel, panel._codes.download)
+        press(panel, panel.controls["download"])
         assert "cannot reach http://127.0.0.1:9" in trouble(panel)
         assert panel.plan is not None
-        assert panel.steps.table is not None
-        assert panel.steps.table.table is table
+        assert panel.choices.table is not None
+        assert panel.choices.table.table is table
 
 
 def choose(panel: Panel, listed: ipywidgets.Dropdown, label: str) -> None:
@@ -284,28 +291,25 @@ def test_a_refused_file_takes_the_place_of_the_one_before(
     """Refused, a table or an inventory is not shown as if the one before were meant; the next one that is right is."""
     Path("broken.csv").write_text('a,b\n"x')
     panel = panel_of(table, client=client, inventory=inventory)
-    section, listed, before = (
-        (panel._table, panel._table.table, "df ")
-        if role == "table"
-        else (panel._codes, panel._codes.codes, "inventory ")
-    )
+    title, before = {"table": ("1. Table", "df "), "codes": ("2. Service and codes", "inventory ")}[role]
+    listed = panel.controls[role]
     if way == "button":
-        put(panel, section.file, Path("broken.csv"))
+        put(panel, panel.controls[f"{role}_file"], Path("broken.csv"))
     else:
         choose(panel, listed, "broken")
     assert "broken.csv, line 2" in trouble(panel)
-    assert listed.value == sections.NOTHING
+    assert listed.value == controls.NOTHING
     if role == "table":
         assert panel.plan is None
-        assert "your turn:</i> choose a DataFrame" in section._heading.value
-        assert "choose a table first" in panel._upload_section._heading.value
-        assert "&#10003;" not in panel._mapping._heading.value
-        assert panel._table._preview.value == ""
+        assert "your turn:</i> choose a DataFrame" in panel.shown[title].value
+        assert "choose a table first" in panel.shown["6. Upload"].value
+        assert "&#10003;" not in panel.shown["3. Key and fields"].value
+        assert panel.shown["preview"].value == ""
     else:
-        assert "no inventory" in section._heading.value
+        assert "no inventory" in panel.shown[title].value
     choose(panel, listed, before)
     assert (trouble(panel), panel.plan is not None) == ("", True)
-    assert "no inventory" not in section._heading.value
+    assert "no inventory" not in panel.shown[title].value
 
 
 def test_an_error_stands_at_the_control_that_caused_it(panel_of: Callable[..., Panel], table: pd.DataFrame) -> None:
@@ -314,17 +318,29 @@ def test_an_error_stands_at_the_control_that_caused_it(panel_of: Callable[..., P
     with scmkit.Client("http://127.0.0.1:9", "token-of-a-test") as nowhere:
         panel = panel_of(table, client=nowhere)
         for control, act, words in (
-            (panel._table.file, lambda: put(panel, panel._table.file, Path("broken.csv")), "broken.csv, line 2"),
-            (panel._codes.file, lambda: put(panel, panel._codes.file, Path("broken.csv")), "broken.csv, line 2"),
-            (panel._codes.download, lambda: press(panel, panel._codes.download), "cannot reach http://127.0.0.1:9"),
-            (panel._codes.leave, lambda: press(panel, panel._codes.leave), ""),
+            (
+                panel.controls["table_file"],
+                lambda: put(panel, panel.controls["table_file"], Path("broken.csv")),
+                "broken.csv, line 2",
+            ),
+            (
+                panel.controls["codes_file"],
+                lambda: put(panel, panel.controls["codes_file"], Path("broken.csv")),
+                "broken.csv, line 2",
+            ),
+            (
+                panel.controls["download"],
+                lambda: press(panel, panel.controls["download"]),
+                "cannot reach http://127.0.0.1:9",
+            ),
+            (panel.controls["leave"], lambda: press(panel, panel.controls["leave"]), ""),
         ):
             act()
             assert words in below(panel, control)
             assert len(panel.troubles) == bool(words)
-        press(panel, panel._upload_section.upload)  # in a section that is not open any more
-        after = panel.box.children.index(panel._upload_section.box) + 1
-        assert panel.troubles == [panel.box.children[after].value]
+        press(panel, panel.controls["upload"])  # in a section that is not open any more
+        [at] = [n for n, child in enumerate(panel.box.children) if panel.controls["upload"] in inside(child)]
+        assert panel.troubles == [panel.box.children[at + 1].value]
         assert "choose a table first" in panel.troubles[0]
 
 
@@ -334,11 +350,11 @@ def test_an_upload_that_cannot_begin_says_why(
     """A token that is refused stops the upload; the panel names the reason, and can be used again."""
     with scmkit.Client(server.url, "wrong-token") as wrong:
         panel = panel_of(table, client=wrong)
-        press(panel, panel._upload_section.upload)
-        press(panel, panel._upload_section.yes)
+        press(panel, panel.controls["upload"])
+        press(panel, panel.controls["yes"])
         assert "suspended" in repr(panel)
-        assert "401" in panel._upload_section._heading.value
-        assert shown(panel._upload_section.upload)
+        assert "401" in panel.shown["6. Upload"].value
+        assert shown(panel, "upload")
 
 
 class Tags(html.parser.HTMLParser):
@@ -365,12 +381,12 @@ def test_texts_from_elsewhere_stay_texts(panel_of: Callable[..., Panel], server:
     server.answers += [(400, {"detail": PAYLOAD}, {})] * 3
     with scmkit.Client(server.url, server.token, limits=scmkit.Limits(speed=20)) as client:
         panel = panel_of(client=client)
-        put(panel, panel._table.file, Path("rude.csv"), PAYLOAD.replace("/", "") + ".csv")
-        panel._found.leave_out.value = True
-        press(panel.wait(), panel._upload_section.upload)
-        press(panel, panel._upload_section.yes)
-        press(panel, panel._upload_section.save)
-        press(panel, panel._code_section.button)
+        put(panel, panel.controls["table_file"], Path("rude.csv"), PAYLOAD.replace("/", "") + ".csv")
+        panel.controls["leave_out"].value = True
+        press(panel.wait(), panel.controls["upload"])
+        press(panel, panel.controls["yes"])
+        press(panel, panel.controls["save"])
+        press(panel, panel.controls["code"])
     assert panel.job is not None
     assert panel.job.counts() == {"rejected": 2}
     texts = [w.value for w in widgets(panel) if isinstance(w, ipywidgets.HTML)] + [panel.static()]
@@ -383,9 +399,9 @@ def test_texts_from_elsewhere_stay_texts(panel_of: Callable[..., Panel], server:
 def test_the_token_is_in_no_widget(panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client) -> None:
     """Neither the state of a widget nor what a notebook keeps holds the token."""
     panel = panel_of(table, client=client)
-    press(panel, panel._upload_section.upload)
-    press(panel, panel._upload_section.yes)
-    press(panel, panel._code_section.button)
+    press(panel, panel.controls["upload"])
+    press(panel, panel.controls["yes"])
+    press(panel, panel.controls["code"])
     state = json.dumps([w.get_state() for w in widgets(panel)], default=str)
     assert plain_server.TOKEN not in state + repr(panel) + panel.static() + panel.code
     assert len(state) > 1_000
@@ -398,17 +414,17 @@ def test_twenty_rounds_leave_nothing_behind(
     before = threads()
     panel = scmkit.panel(table, client=client, journal=False).wait()
     for _ in range(20):
-        last = panel._sent
-        panel._upload_section.upload.click()
-        wait_for(lambda: panel._asked)
-        panel._upload_section.yes.click()
-        wait_for(lambda last=last: panel._sent is not last)
-        panel._upload_section.cancel.click()
+        last = panel.job
+        panel.controls["upload"].click()
+        wait_for(lambda: panel.shown["question"].value)
+        panel.controls["yes"].click()
+        wait_for(lambda last=last: panel.job is not last)
+        panel.controls["cancel"].click()
         panel.wait()
         assert panel.job is not None
         assert panel.job.state in ("cancelled", "complete")
-    press(panel, panel._upload_section.upload)
-    press(panel, panel._upload_section.yes)
+    press(panel, panel.controls["upload"])
+    press(panel, panel.controls["yes"])
     assert panel.job is not None
     assert panel.job.counts() == {"applied": 50}
     panel.close()
@@ -434,19 +450,18 @@ def test_a_yes_sends_once_and_only_what_was_asked(
 ) -> None:
     """A change takes the question away, a no sends nothing, and a second yes does nothing."""
     panel = panel_of(table, client=client)
-    section = panel._upload_section
-    press(panel, section.upload)
-    assert shown(section._asking)
-    panel._planned.risk.value = 0.2
+    press(panel, panel.controls["upload"])
+    assert shown(panel, "yes")
+    panel.controls["risk"].value = 0.2
     panel.wait()
-    assert not shown(section._asking)
-    press(panel, section.yes)
-    press(panel, section.upload)
-    press(panel, section.no)
+    assert not shown(panel, "yes")
+    press(panel, panel.controls["yes"])
+    press(panel, panel.controls["upload"])
+    press(panel, panel.controls["no"])
     assert (panel.job, server.seen) == (None, [])
-    press(panel, section.upload)
-    section.yes.click()
-    section.yes.click()
+    press(panel, panel.controls["upload"])
+    panel.controls["yes"].click()
+    panel.controls["yes"].click()
     panel.wait()
     job = panel.job
     assert job is not None
@@ -460,8 +475,8 @@ def test_mode_and_risk_make_the_plan_that_plan_makes(
     """Planning again after a slider has moved gives the calls that `scmkit.plan` gives."""
     lots = pd.DataFrame({"lot_number": sorted(set(inventory["lot_number"])), "wine_name": list("ABCDEFG")})
     panel = panel_of(lots, inventory=inventory)
-    panel._planned.risk.value = 0.0001
-    panel._planned.mode.value = mode
+    panel.controls["risk"].value = 0.0001
+    panel.controls["mode"].value = mode
     panel.wait()
     made = scmkit.plan(lots, "lot_number", mode, inventory=inventory, fields=inventory, risk=0.0001)
     assert panel.plan is not None
@@ -475,20 +490,19 @@ def test_without_an_account_it_says_how_to_get_on(
     monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("asked for a token"))
     panel = panel_of(table)
     assert panel.plan is not None
-    assert "SCANTRUST_UAT_TOKEN" in panel._codes._service.value
+    assert "SCANTRUST_UAT_TOKEN" in panel.shown["service"].value
     assert "choose a service in section 2 first" in repr(panel)
     with pytest.raises(scmkit.ScmkitError, match="section 2"):
         panel.submit()
     scmkit.use(client)
-    press(panel, panel._codes.look)
-    assert client.base_url.removeprefix("http://") in panel._codes._service.value
+    press(panel, panel.controls["look"])
+    assert client.base_url.removeprefix("http://") in panel.shown["service"].value
     assert panel.submit().result(30).ok
     panel.wait()
 
 
-def type_in(panel: Panel, token: str, enter: bool = False) -> None:
+def type_in(field: ipywidgets.Password, token: str, enter: bool = False) -> None:
     """Type a token, as the browser tells it: the Enter key is told before the value."""
-    field = panel._codes.account.token
     messages = [{"method": "custom", "content": {"event": "submit"}}] if enter else []
     for message in [*messages, {"method": "update", "state": {"value": token}, "buffer_paths": []}]:
         field._handle_msg({"content": {"data": message}, "buffers": []})
@@ -512,27 +526,27 @@ def test_an_account_can_be_given_on_the_page(
 ) -> None:
     """With address, token, and the button or Enter: it says who one is, uploads work, and nobody is told the token."""
     panel = panel_of(table)
-    account = panel._codes.account
-    assert shown(account.box)
-    assert account.address.value == contract.PRODUCTION_URL
-    account.address.value = f" {server.url}/ "
-    type_in(panel, plain_server.TOKEN, enter)
-    assert account.token.value == ""
-    assert {"value": ""} in [message.get("state") for widget, message in told if widget is account.token]
+    address, field = panel.controls["address"], panel.controls["token"]
+    assert shown(panel, "address")
+    assert address.value == contract.PRODUCTION_URL
+    address.value = f" {server.url}/ "
+    type_in(field, plain_server.TOKEN, enter)
+    assert field.value == ""
+    assert {"value": ""} in [message.get("state") for widget, message in told if widget is field]
     if not enter:
-        press(panel, account.button)
+        press(panel, panel.controls["account"])
     panel.wait()
     assert trouble(panel) == ""
-    assert "someone@example.com" in panel._codes._service.value
-    assert not shown(account.box)
+    assert "someone@example.com" in panel.shown["service"].value
+    assert not shown(panel, "address")
     assert scmkit.wire.client.default_client().me() == {"email": "someone@example.com"}  # the board's, too
     assert panel.submit().result(30).ok
     panel.wait()
     assert f"scmkit.Client({server.url!r})" in panel.code
     state = [w.get_state() for w in widgets(panel)], [message for _, message in told]
-    assert plain_server.TOKEN not in repr(state) + repr(panel) + panel.static() + panel.code + repr(vars(account.token))
-    press(panel, panel._codes.other)
-    assert shown(account.box)
+    assert plain_server.TOKEN not in repr(state) + repr(panel) + panel.static() + panel.code + repr(vars(field))
+    press(panel, panel.controls["other"])
+    assert shown(panel, "address")
 
 
 @pytest.mark.parametrize(
@@ -552,17 +566,17 @@ def test_an_account_that_cannot_be_used_says_why(
 ) -> None:
     """The reason stands at the button, without the token; the right one is then accepted."""
     panel = panel_of()
-    account = panel._codes.account
-    account.address.value = address or server.url
-    type_in(panel, token)
-    press(panel, account.button)
-    assert words in below(panel, account.button)
+    where, field = panel.controls["address"], panel.controls["token"]
+    where.value = address or server.url
+    type_in(field, token)
+    press(panel, panel.controls["account"])
+    assert words in below(panel, panel.controls["account"])
     assert not token or token not in trouble(panel)
-    assert panel._service is None
-    account.address.value = server.url
-    type_in(panel, plain_server.TOKEN)
-    press(panel, account.button)
-    assert (trouble(panel), panel._service is not None) == ("", True)
+    assert "No account is set up" in panel.shown["service"].value
+    where.value = server.url
+    type_in(field, plain_server.TOKEN)
+    press(panel, panel.controls["account"])
+    assert (trouble(panel), "someone@example.com" in panel.shown["service"].value) == ("", True)
 
 
 def test_the_app_speaks_of_no_cell(panel_of: Callable[..., Panel]) -> None:
@@ -576,10 +590,10 @@ def test_production_is_named(panel_of: Callable[..., Panel], table: pd.DataFrame
     """Before production is written to, the panel says so: in section 2, in the question, and on the button."""
     with scmkit.Client(contract.PRODUCTION_URL, "token-of-a-test") as client:
         panel = panel_of(table, client=client)
-        press(panel, panel._upload_section.upload)
-        assert "<b>PRODUCTION (api.scantrust.com)</b>" in panel._upload_section._question.value
-        assert panel._upload_section.yes.description == "Yes, upload to PRODUCTION"
-        assert "PRODUCTION" in panel._codes._service.value
+        press(panel, panel.controls["upload"])
+        assert "<b>PRODUCTION (api.scantrust.com)</b>" in panel.shown["question"].value
+        assert panel.controls["yes"].description == "Yes, upload to PRODUCTION"
+        assert "PRODUCTION" in panel.shown["service"].value
 
 
 def test_columns_are_sent_as_chosen(
@@ -590,21 +604,20 @@ def test_columns_are_sent_as_chosen(
         {"Code": inventory["extended_id"][:2], "Name": ["A", "B"], "day": ["24/09/2023"] * 2, "x": [1, 2]}
     )
     panel = panel_of(frame, client=client)
-    mapping = panel._mapping
-    for column, field in (("Code", "extended_id"), ("Name", sections.OTHER), ("x", sections.NOT_SENT)):
-        mapping.column.value = column
+    for column, field in (("Code", "extended_id"), ("Name", controls.OTHER), ("x", controls.NOT_SENT)):
+        panel.controls["column"].value = column
         panel.wait()
-        mapping.field.value = field
+        panel.controls["field"].value = field
         panel.wait()
-        if field == sections.OTHER:
-            assert shown(mapping.name)
-            mapping.name.value = "wine_name"
+        if field == controls.OTHER:
+            assert shown(panel, "name")
+            panel.controls["name"].value = "wine_name"
             panel.wait()
-    mapping.column.value = "day"
-    mapping.field.value = sections.OTHER
-    mapping.name.value = "harvest_date"
+    panel.controls["column"].value = "day"
+    panel.controls["field"].value = controls.OTHER
+    panel.controls["name"].value = "harvest_date"
     panel.wait()
-    press(panel, panel._found.fixes["dates"])
+    press(panel, panel.controls["fix dates"])
     assert "the key is extended_id; 2 fields sent; not sent: x" in repr(panel)
     job = panel.submit().result(30)
     panel.wait()
@@ -618,9 +631,9 @@ def test_an_inventory_can_be_downloaded(
 ) -> None:
     """The service's codes become the inventory: key values are counted, fields are known."""
     panel = panel_of(table, client=client)
-    press(panel, panel._codes.download)
-    assert panel.steps.codes is not None
-    assert len(panel.steps.codes.table) == len(inventory)
+    press(panel, panel.controls["download"])
+    assert panel.choices.codes is not None
+    assert len(panel.choices.codes.table) == len(inventory)
     assert panel.plan is not None
     assert panel.plan.exact
     assert panel.code.count("download_codes()") == 1
@@ -633,11 +646,11 @@ def test_rows_to_look_at_can_be_uploaded_again(
     frame = pd.DataFrame({"extended_id": ["Code_00001-", "Absent_0001"], "wine_name": ["=A", "-B"]})
     panel = panel_of(frame, client=client)
     panel.submit()
-    press(panel.wait(), panel._upload_section.save)
+    press(panel.wait(), panel.controls["save"])
     [path] = Path.cwd().glob("rows-to-look-at-*.csv")
-    assert path.name in panel._upload_section._files.value
+    assert path.name in panel.shown["files"].value
     path.write_text(path.read_text(encoding="utf-8").replace("Absent_0001", "Code_00002-"), encoding="utf-8")
-    put(panel, panel._table.file, path)
+    put(panel, panel.controls["table_file"], path)
     job = panel.submit().result(30)
     panel.wait()
     assert job.ok
@@ -660,9 +673,12 @@ def test_the_bar_tells_how_an_upload_ended(
     panel = panel_of(pd.DataFrame({"extended_id": codes, "wine_name": ["A", "B"]}), client=client)
     panel.submit()
     panel.wait()
-    section = panel._upload_section
-    assert (section._bar.value, section._bar.max, section._bar.bar_style) == (applied, 2, style)
-    assert words in section._heading.value
+    assert (panel.controls["bar"].value, panel.controls["bar"].max, panel.controls["bar"].bar_style) == (
+        applied,
+        2,
+        style,
+    )
+    assert words in panel.shown["6. Upload"].value
 
 
 def test_a_table_from_a_file_is_named_by_its_lines(
@@ -672,18 +688,18 @@ def test_a_table_from_a_file_is_named_by_its_lines(
     path = tmp_path / "t.csv"
     path.write_text('extended_id,wine_name\nCode_00001-,"a\nb"\n Code_00002-,c\nAbsent_0001,d\n')
     panel = panel_of(scmkit.read_table(path), client=client)
-    assert ">line</th>" in panel._found._details.value
-    press(panel, panel._found.fixes["blanks"])
-    assert ">line</th>" in panel._found._changes.value
-    assert '">4</th>' in panel._found._changes.value
+    assert ">line</th>" in panel.shown["details"].value
+    press(panel, panel.controls["fix blanks"])
+    assert ">line</th>" in panel.shown["changes"].value
+    assert '">4</th>' in panel.shown["changes"].value
     panel.submit()
     panel.wait()
-    assert '">5</th>' in panel._upload_section._result.value
-    press(panel, panel._upload_section.save)
+    assert '">5</th>' in panel.shown["result"].value
+    press(panel, panel.controls["save"])
     [saved] = Path.cwd().glob("rows-to-look-at-*.csv")
     assert scmkit.read_table(saved)["extended_id"].tolist() == ["Absent_0001"]
     plain = panel_of(scmkit.read_table(path).reset_index(drop=True), client=client)
-    assert "row (from 0)" in plain._found._details.value
+    assert "row (from 0)" in plain.shown["details"].value
 
 
 def test_keys_that_select_nothing_are_mended_by_a_click(
@@ -692,21 +708,21 @@ def test_keys_that_select_nothing_are_mended_by_a_click(
     """Nothing is done, and no button is blue, while no key is in the inventory; one click adds the zeros."""
     frame = pd.DataFrame({"lot_number": ["1", "2", "3"], "wine_name": ["A", "B", "C"]})
     panel = panel_of(frame, client=client, inventory=inventory)
-    assert "your turn" in panel._found._heading.value
+    assert "your turn" in panel.shown["4. Findings"].value
     assert panel.plan is None
-    assert not shown(panel._upload_section.upload)
-    assert panel._found.fixes["zeros in front of keys"].description == "Fix zeros in front of keys (3)"
-    panel._found.leave_out.value = True  # all the same: the inventory may be a part
+    assert not shown(panel, "upload")
+    assert panel.controls["fix zeros in front of keys"].description == "Fix zeros in front of keys (3)"
+    panel.controls["leave_out"].value = True  # all the same: the inventory may be a part
     panel.wait()
     assert panel.plan is not None
-    for section in (panel._found, panel._planned):
-        assert "look:" in section._heading.value
-    assert "select no code at all" in panel._planned._heading.value
-    assert panel._upload_section.upload.button_style == "warning"
-    press(panel, panel._found.fixes["zeros in front of keys"])
-    for section in (panel._found, panel._planned):
-        assert "done:" in section._heading.value
-    assert panel._upload_section.upload.button_style == "primary"
+    for title in ("4. Findings", "5. Plan"):
+        assert "look:" in panel.shown[title].value
+    assert "select no code at all" in panel.shown["5. Plan"].value
+    assert panel.controls["upload"].button_style == "warning"
+    press(panel, panel.controls["fix zeros in front of keys"])
+    for title in ("4. Findings", "5. Plan"):
+        assert "done:" in panel.shown[title].value
+    assert panel.controls["upload"].button_style == "primary"
     assert panel.plan.estimate.total == 300
     assert panel.submit().result(30).ok
     assert "['unmatched_key']" in panel.code
@@ -716,7 +732,7 @@ def test_code_gives_no_name_to_what_has_it(
     panel_of: Callable[..., Panel], table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A DataFrame that is called table is used as it is: no line says `table = table`."""
-    monkeypatch.setattr(module, "_namespace", lambda: {"table": table})
+    monkeypatch.setattr(work, "notebook_names", lambda: {"table": table})
     code = panel_of(table).code
     assert "table = table" not in code
     assert "scmkit.upload(table, " in code
@@ -737,35 +753,35 @@ def test_tables_of_the_notebook_are_offered(
 ) -> None:
     """DataFrames and files that appear are there after looking again; a file that was changed is read anew."""
     names: dict[str, Any] = {"wines": table}
-    monkeypatch.setattr(module, "_namespace", lambda: names)
+    monkeypatch.setattr(work, "notebook_names", lambda: names)
     panel = panel_of(table)
     assert panel.code.splitlines()[2] == "table = wines"
     names["others"] = table.head(2)
     table.head(3).to_csv("three.csv", index=False)
-    press(panel, panel._table.refresh)
-    offered = dict(panel._table.table.options)
+    press(panel, panel.controls["refresh"])
+    offered = dict(panel.controls["table"].options)
     assert {"wines (50 rows, 3 columns)", "others (2 rows, 3 columns)"} <= offered.keys()
-    panel._table.table.value = next(s for label, s in offered.items() if label.startswith("three.csv"))
+    panel.controls["table"].value = next(s for label, s in offered.items() if label.startswith("three.csv"))
     panel.wait()
-    assert panel.steps.table is not None
-    assert len(panel.steps.table.table) == 3
+    assert panel.choices.table is not None
+    assert len(panel.choices.table.table) == 3
     table.head(4).to_csv("three.csv", index=False)
-    press(panel, panel._table.refresh)
-    panel._table.table.value = next(s for label, s in panel._table.table.options if "file" in label)
+    press(panel, panel.controls["refresh"])
+    panel.controls["table"].value = next(s for label, s in panel.controls["table"].options if "file" in label)
     panel.wait()
-    assert len(panel.steps.table.table) == 4
+    assert len(panel.choices.table.table) == 4
 
 
 def test_the_sandbox_can_be_left(panel_of: Callable[..., Panel], table: pd.DataFrame, inventory: pd.DataFrame) -> None:
     """A sandbox made from one's own inventory holds it; leaving stops it and keeps the inventory."""
     panel = panel_of(table, inventory=inventory)
-    press(panel, panel._codes.sandbox)
-    url = panel._sandbox.url
-    assert len(panel._sandbox.codes()) == 700
+    press(panel, panel.controls["sandbox"])
+    url = panel.sandbox.url
+    assert len(panel.sandbox.codes()) == 700
     panel.submit()
-    press(panel.wait(), panel._codes.leave)
-    assert "none yet" in repr(panel)
-    assert panel.steps.codes is not None
+    press(panel.wait(), panel.controls["leave"])
+    assert "no service yet" in repr(panel)
+    assert panel.choices.codes is not None
     with scmkit.Client(url, "token-of-a-test") as client, pytest.raises(scmkit.ScmkitError, match="cannot reach"):
         client.me()
 
@@ -775,12 +791,12 @@ def test_the_sandbox_comes_after_the_inventory_that_was_given(
 ) -> None:
     """Asked for while the inventory is still to be read, it holds that inventory, and does not take its place."""
     started, start = threading.Event(), scmkit.Sandbox.start
-    monkeypatch.setattr(module, "ready_client", lambda: started.wait(0.5) and None)
+    monkeypatch.setattr(work, "ready_client", lambda: started.wait(0.5) and None)
     monkeypatch.setattr(scmkit.Sandbox, "start", lambda sandbox: (start(sandbox), started.set())[0])
     panel = scmkit.panel(table, inventory=inventory)
-    panel._codes.sandbox.click()
+    panel.controls["sandbox"].click()
     try:
-        assert len(panel.wait()._sandbox.codes()) == 700
+        assert len(panel.wait().sandbox.codes()) == 700
         assert panel.submit().result(30).ok
     finally:
         panel.close()
@@ -790,7 +806,7 @@ def test_close_ends_its_work(table: pd.DataFrame, inventory: pd.DataFrame) -> No
     """After `close` there is no thread, no sandbox and no widget, whatever was under way."""
     before = {t for t in threading.enumerate() if t.is_alive()}
     panel = scmkit.panel(table, inventory=inventory)
-    panel._codes.sandbox.click()
+    panel.controls["sandbox"].click()
     panel.wait().submit()
     panel.close()
     wait_for(lambda: {t for t in threading.enumerate() if t.is_alive()} <= before)
@@ -798,17 +814,18 @@ def test_close_ends_its_work(table: pd.DataFrame, inventory: pd.DataFrame) -> No
 
 
 def test_a_saved_notebook_tells_the_result(
-    panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client
+    panel_of: Callable[..., Panel], table: pd.DataFrame, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept says the same as the widgets: choices, findings, plan, result, and the code."""
     panel = panel_of(table, client=client)
     kept: list[Any] = []
-    panel._kept = SimpleNamespace(update=kept.append)
+    monkeypatch.setattr(IPython.display, "display", lambda *_, **__: SimpleNamespace(update=kept.append))
+    panel._ipython_display_()
     panel.submit()
     panel.wait()
     [last] = kept[-1:]
-    for words in ("df (50 rows, 3 columns)", "50 rows of 50 in", "everything arrived: 50 applied", "scmkit.upload("):
-        assert words in last._repr_html_()
+    for told in ("df (50 rows, 3 columns)", "50 rows of 50 in", "everything arrived: 50 applied", "scmkit.upload("):
+        assert told in last._repr_html_()
     assert "everything arrived: 50 applied" in repr(last)
 
 
@@ -818,10 +835,9 @@ def test_a_service_that_was_never_contacted_is_not_done(
     """That there is an account says nothing about whether the service can be reached; its first answer does (F59)."""
     scmkit.use(client)
     panel = panel_of(table)
-    heading = panel._codes._heading
-    assert "done" not in heading.value
-    assert "has not answered anything yet" in heading.value
+    assert "done" not in panel.shown["2. Service and codes"].value
+    assert "has not answered anything yet" in panel.shown["2. Service and codes"].value
     client.me()
-    panel._refresh()
+    panel.refresh()
     panel.wait()
-    assert "done" in heading.value
+    assert "done" in panel.shown["2. Service and codes"].value

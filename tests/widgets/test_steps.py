@@ -12,7 +12,7 @@ import scmkit
 from scmkit.core import contract
 from scmkit.core.display import plural
 from scmkit.steps import choices
-from scmkit.steps.choices import FIXES, Source, Steps
+from scmkit.steps.choices import FIXES, Choices, Source
 from scmkit.tables.writing import NOTES
 from scmkit.uploading.progress import seconds_left
 from scmkit.validation.table import RULES
@@ -78,8 +78,8 @@ def test_the_key_is_suggested(names: list[str], key: str) -> None:
 
 def test_what_is_missing_is_said() -> None:
     """Each state that cannot be checked is named; a fine one gives nothing."""
-    assert choices.trouble(Steps()) == "choose a table first"
-    fine = Steps().with_table(source(pd.DataFrame({"extended_id": ["a"], "b": ["c"], "d": ["e"]})))
+    assert choices.trouble(Choices()) == "choose a table first"
+    fine = Choices().with_table(source(pd.DataFrame({"extended_id": ["a"], "b": ["c"], "d": ["e"]})))
     assert choices.trouble(fine) == ""
     b, d = fine.column("b"), fine.column("d")
     assert b is not None
@@ -88,7 +88,7 @@ def test_what_is_missing_is_said() -> None:
     alone = fine.with_column(replace(b, field=None)).with_column(replace(d, field=None))
     assert "no column beside the key" in choices.trouble(alone)
     twice = pd.DataFrame([["a", "b", "c"]], columns=["extended_id", "x", "x"])
-    assert "'x' is there more than once" in choices.trouble(Steps().with_table(source(twice)))
+    assert "'x' is there more than once" in choices.trouble(Choices().with_table(source(twice)))
 
 
 def test_the_table_is_never_changed() -> None:
@@ -98,7 +98,9 @@ def test_the_table_is_never_changed() -> None:
         index=["a", "b", "b"],
     )
     before = frame.copy()
-    chosen = Steps().with_table(source(frame)).with_codes(source(pd.DataFrame(columns=["extended_id", "harvest_date"])))
+    chosen = (
+        Choices().with_table(source(frame)).with_codes(source(pd.DataFrame(columns=["extended_id", "harvest_date"])))
+    )
     made = choices.prepared(replace(chosen, fixes=("date_format", "duplicate_equal")))
     pd.testing.assert_frame_equal(frame, before)
     assert made.to_dict("list") == {
@@ -109,7 +111,7 @@ def test_the_table_is_never_changed() -> None:
 
 def test_all_ready_fixes_have_a_button(data: Path) -> None:
     """Every fix that validation has ready for the damaged sample is behind one of the buttons, and works."""
-    chosen = Steps().with_table(choices.file_source(data / "damaged.csv").opened(50))
+    chosen = Choices().with_table(choices.file_source(data / "damaged.csv").opened(50))
     found = scmkit.validate(choices.prepared(chosen), **choices.checks(chosen))
     behind = {rule for rules in FIXES.values() for rule in rules}
     assert behind <= set(RULES)
@@ -125,7 +127,7 @@ def test_all_ready_fixes_have_a_button(data: Path) -> None:
 def test_what_people_chose_survives_a_new_inventory() -> None:
     """An inventory suggests fields anew, but not for columns that somebody has chosen a field for; fixes stay."""
     frame = pd.DataFrame(columns=["extended_id", "Wine Name", "Lot Number"])
-    chosen = replace(Steps().with_table(source(frame)), fixes=("date_format",))
+    chosen = replace(Choices().with_table(source(frame)), fixes=("date_format",))
     column = chosen.column("Lot Number")
     assert column is not None
     chosen = chosen.with_column(replace(column, field="my_lot", why=choices.CHOSEN))
@@ -137,10 +139,10 @@ def test_what_people_chose_survives_a_new_inventory() -> None:
 def test_kinds_reach_validation() -> None:
     """A column that is said to be a date is judged as one, and names without evidence are not called defined."""
     frame = pd.DataFrame({"extended_id": ["Code_0001"], "when": ["24/09/2023"], "note": ["x"]})
-    chosen = Steps().with_table(source(frame))
+    chosen = Choices().with_table(source(frame))
     assert choices.fields(chosen) == {"when": "date", "note": "text"}
     assert scmkit.validate(choices.prepared(chosen), **choices.checks(chosen)).frame["rule"].tolist() == ["date_format"]
-    assert choices.fields(Steps().with_table(source(frame[["extended_id", "note"]]))) is None
+    assert choices.fields(Choices().with_table(source(frame[["extended_id", "note"]]))) is None
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
@@ -200,21 +202,21 @@ def test_rows_to_upload_again_have_the_tables_own_columns() -> None:
         {"Extended ID": ["Code_0001", "Code_0002"], "harvest date": ["24/09/2023"] * 2, "mine": ["x", "y"]}
     )
     codes = source(pd.DataFrame(columns=["extended_id", "harvest_date"]))
-    chosen = replace(Steps().with_table(source(frame)).with_codes(codes), fixes=("date_format",))
+    chosen = replace(Choices().with_table(source(frame)).with_codes(codes), fixes=("date_format",))
     rows = pd.DataFrame({"row": [1], "state": ["unmatched"], "message": ["no code carries this key"]})
     written = choices.to_upload_again(chosen, choices.prepared(chosen), rows)
     assert written.to_dict("list") == {
         "Extended ID": ["Code_0002"], "harvest date": ["2023-09-24"], "mine": ["y"],
         NOTES[0]: ["unmatched"], NOTES[1]: ["no code carries this key"],
     }  # fmt: skip
-    again = Steps().with_table(source(written)).with_codes(codes)
+    again = Choices().with_table(source(written)).with_codes(codes)
     assert {c.name for c in again.columns if c.field is None} == {"mine", *NOTES}
 
 
 def test_the_shown_lines_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code is Python: names with quotes, columns that are numbers, a mode, a risk, fixes and a choice of rows."""
     frame = pd.DataFrame({"extended_id": ["Code_0001"], 'it\'s "so"': ["x"], 7: ["y"], "brand": ["z"]})
-    chosen = Steps().with_table(source(frame, "table_of_mine"))
+    chosen = Choices().with_table(source(frame, "table_of_mine"))
     chosen = replace(chosen, mode="sync", risk=0.05, fixes=("date_format",), leave_out=True, on_conflict="last")
     column = chosen.column("7")
     assert column is not None
@@ -232,4 +234,4 @@ def test_the_shown_lines_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_without_a_table_there_is_little_to_show() -> None:
     """The code grows with the choices."""
-    assert textwrap.dedent(choices.python(Steps(), None)).strip() == "import scmkit"
+    assert textwrap.dedent(choices.python(Choices(), None)).strip() == "import scmkit"
