@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @functools.cache
 def _functions() -> dict[str, Callable[..., Any]]:
     """Load what the methods call, when the first of them is asked for."""
-    from scmkit.estimation.estimate import estimate
     from scmkit.panels import panel
     from scmkit.simulation import simulate as simulation
     from scmkit.tables.arguments import public
+    from scmkit.uploading.asking import estimate
     from scmkit.uploading.plans import plan
     from scmkit.uploading.upload import upload
     from scmkit.validation.validate import validate

@@ -3,7 +3,7 @@
 from scmkit import capacity
 from scmkit.core.contract import Assumptions
 from scmkit.core.errors import ScmkitError
-from scmkit.estimation.estimate import Estimate, estimate
+from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.stored import history, jobs
 from scmkit.panels import panel
@@ -13,6 +13,7 @@ from scmkit.sandbox import Sandbox
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
 from scmkit.tables.reading import read_table
+from scmkit.uploading.asking import estimate
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.plans import plan
 from scmkit.uploading.resume import resume

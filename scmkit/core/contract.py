@@ -20,6 +20,8 @@ ASYNC_PATH = "/api/v2/scm/upload/async/"  # [doc]
 DOWNLOAD_PATH = "/api/v2/codes/download/"  # [doc]
 DOCUMENT_PATH = "/api/v2/documents/{key}/"  # [doc]
 LINK_PATH = "/api/v2/documents/{key}/get-download-link/"  # [doc]
+PRODUCTS_PATH = "/api/v2/products/"  # [doc]
+PAGE = 100  # products in an answer: the documentation shows 20; a service that gives fewer is asked more often
 
 UPLOAD_PERMISSIONS = ("codes_view", "scm_bulk_edit", "scm_code_edit", "product_view")  # [doc]
 

@@ -38,6 +38,12 @@ def show(job: Any) -> None:
     _once_loaded(show, job, NotImplementedError())(job)
 
 
+@singledispatch
+def tabulate(values: Any) -> Any:
+    """Return values as a DataFrame; done in `scmkit.tables`."""
+    return _once_loaded(tabulate, values, TypeError(f"there is no table of a {type(values).__name__}"))(values)
+
+
 def _once_loaded(function: Any, result: Any, error: Exception) -> Callable[..., Any]:
     """Return who knows how, now that all rooms are there."""
     for load in load_rooms:

@@ -113,6 +113,26 @@ class Task:
         return self.state is not None and self.state.finished
 
 
+@dataclass(frozen=True)
+class Product:
+    """A product, as the service lists it; a number of codes is None where it does not say."""
+
+    sku: str
+    name: str
+    campaign: str
+    campaign_name: str
+    codes: int | None = None
+    active: int | None = None
+    blacklisted: int | None = None
+
+
+@dataclass(frozen=True)
+class Products:
+    """All products that a token can see."""
+
+    listed: tuple[Product, ...]
+
+
 def state_words(state: str, rows: int, applied: int, not_applied: int) -> str:
     """Say how a job stands: its state, and how many rows are applied unless all are, or merged into one that is."""
     return state if state == "running" or not not_applied else f"{state}, {applied:,} of {rows:,} applied"

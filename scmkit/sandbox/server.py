@@ -41,6 +41,7 @@ TASK_FAULTS = ("task_failed", "task_slow")
 SLOW_TASK = 10  # times longer
 DOCUMENT_PENDING_S = 0.2  # [assumed]
 DOCUMENT_WORK_S = 0.3  # [assumed]
+MOST_PRODUCTS = 100  # in an answer, whatever is asked for
 DOCUMENTS_KEPT = 32  # a document is held in memory, and a long-lived sandbox may make many
 _REASONS = {
     500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Temporarily Unavailable", 504: "Gateway Time-out",
@@ -260,6 +261,7 @@ class Service:
             Route("/api/v2/scm/upload/async/", self._upload_async, methods=["POST"]),
             Route("/api/v2/scm/tasks/{id}" + self._slash, self._task),
             Route("/api/v2/scm/tasks/{other:path}", self._other_task),
+            Route("/api/v2/products/", self._products),
             Route("/api/v2/codes/download/", self._download),
             Route("/api/v2/documents/{key}/", self._document),
             Route("/api/v2/documents/{key}/get-download-link/", self._link),
@@ -302,6 +304,18 @@ class Service:
         if not task_id or "/" in task_id:
             raise _detail(404, "Not found.")
         return RedirectResponse(f"/api/v2/scm/tasks/{quote(task_id, safe='')}{self._slash}", 301)
+
+    async def _products(self, request: Request) -> Response:
+        self._admit(request, ("product_view",))
+        asked = request.query_params
+        limit, offset = _number(asked, "limit", 20), _number(asked, "offset", 0)
+        count, products = self.world.products(asked.get("sku__exact"), limit, offset)
+        after = self._page(limit, offset + limit) if offset + limit < count else None
+        before = self._page(limit, max(offset - limit, 0)) if offset else None
+        return JSONResponse({"count": count, "next": after, "previous": before, "results": products})
+
+    def _page(self, limit: int, offset: int) -> str:
+        return f"http://127.0.0.1:{self.port}/api/v2/products/?limit={limit}&offset={offset}"
 
     async def _download(self, request: Request) -> Response:
         self._admit(request, ("codes_view",))
@@ -505,6 +519,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
+
+
+def _number(asked: Mapping[str, str], name: str, default: int) -> int:
+    text = asked.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise RefusedError(400, {name: ["A valid integer is required."]})
+    return min(int(text), MOST_PRODUCTS) if name == "limit" else int(text)
 
 
 def _detail(status: int, words: str) -> RefusedError:

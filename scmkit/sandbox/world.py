@@ -301,6 +301,22 @@ class World:
     def _selected(self, constraints: Mapping[str, Sequence[str]]) -> Selection:
         return _all_of([_in([self._column(name)], values) for name, values in constraints.items()])
 
+    def products(self, sku: str | None, limit: int, offset: int) -> tuple[int, list[dict[str, Any]]]:
+        """Count the products, and list some of them with their codes; a sandbox has one campaign."""
+        product, number, status = (self._column(name) for name in ("product", "sku", "status"))
+        named = f"coalesce(nullif({number}, ''), {product})"
+        grouped = (
+            f"SELECT {named} AS sku, max({product}), count(*), sum({status} = '1'), sum({status} = '2') FROM codes "  # noqa: S608 - c0, c1, ...
+            f"WHERE {named} <> '' AND (? IS NULL OR {named} = ?) GROUP BY 1 ORDER BY 1"
+        )
+        found = self._all(grouped, sku, sku)
+        campaign = {"id": 1, "name": "Sandbox"}
+        return len(found), [
+            {"sku": sku, "name": name, "code_count": codes, "active_code_count": active or 0,
+             "blacklisted_code_count": blacklisted or 0, "campaign": campaign}
+            for sku, name, codes, active, blacklisted in found[offset : offset + limit]
+        ]  # fmt: skip
+
     def _filter(self, name: str, text: str) -> Selection:
         if not text.strip(","):
             raise _unreadable(name, "needs a value")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from scmkit.core import results
 from scmkit.core.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
 from scmkit.core.paths import expanded
 from scmkit.core.texts import columns_of, group, our_name, tallied, text_column, text_table
+from scmkit.core.values import Product, Products
 from scmkit.tables.arguments import LISTED, public
 
 Inventory: TypeAlias = "pd.DataFrame | str | os.PathLike[str] | Counts"
@@ -115,3 +117,10 @@ def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
         counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
     texts = {key: text_column(counts.iloc[:, at], key).take() for at, key in enumerate(keys)}
     return pd.DataFrame(texts | {our_name("codes", keys): counts.iloc[:, -1]})
+
+
+@results.tabulate.register(Products)
+def _product_table(products: Products) -> pd.DataFrame:
+    names = [each.name for each in fields(Product)]
+    table = pd.DataFrame([astuple(each) for each in products.listed], columns=names)
+    return table.astype(dict.fromkeys(("codes", "active", "blacklisted"), "Int64"))

@@ -10,24 +10,25 @@ from typing import Any
 import pandas as pd
 
 from scmkit.core import contract
-from scmkit.core.arguments import JOURNAL, TEXT
+from scmkit.core.arguments import JOURNAL, TEXT, whole
 from scmkit.core.errors import JournalError, PlanError, ServiceChangedWarning
 from scmkit.core.texts import columns_of
 from scmkit.estimation.estimate import Estimate, codes_per_row
-from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.stored import Where, recent_calls
 from scmkit.planning.load import Terms, load_of
 from scmkit.planning.plan import WORKERS, Plan, make_plan
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Counts, Inventory, count_codes
+from scmkit.uploading.asking import ASK, BUDGET
+from scmkit.uploading.asking import estimate as estimate_codes
 from scmkit.validation.validate import validate
-from scmkit.wire.client import current_service
+from scmkit.wire.client import Client, current_service
 
 ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itself
 
 
-@public(journal=JOURNAL, service=TEXT.optional())
+@public(journal=JOURNAL, service=TEXT.optional(), ask=ASK, budget=whole(1))
 def plan(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -49,6 +50,8 @@ def plan(
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
     journal: str | os.PathLike[str] | bool | None = None,
     service: str | None = None,
+    ask: Client | bool | None = None,
+    budget: int = BUDGET,
 ) -> Plan:
     """Plan the calls that bring a table's values onto the codes.
 
@@ -90,6 +93,8 @@ def plan(
         False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
     service : str, optional
         The URL of the service whose calls these are. Default: that of the present client.
+    ask, budget : see `estimate`
+        The service is asked how many codes the key values select whose number decides something.
 
     Returns
     -------
@@ -113,10 +118,14 @@ def plan(
     if errors == "raise" or findings.hopeless:
         findings.raise_for_errors()
     load = load_of(df, keys, findings, fields, inventory)
-    known = estimate or estimate_codes(df, keys, counted, sample_fraction, history, default, assumptions=assumptions)
+    service_time = service_time or ServiceTime.documented()
+    known = estimate or estimate_codes(
+        df, keys, counted, sample_fraction, history, default, ask=ask, budget=budget, service_time=service_time,
+        risk=risk, timeout_s=timeout_s, assumptions=assumptions,
+    )  # fmt: skip
     terms = Terms(
         estimate=known, row_codes=codes_per_row(known, load.keys, len(df)),
-        service_time=service_time or ServiceTime.documented(), risk=risk, timeout_s=timeout_s, workers=workers,
+        service_time=service_time, risk=risk, timeout_s=timeout_s, workers=workers,
         mode=mode, assumptions=assumptions,
     )  # fmt: skip
     return make_plan(load, terms, batch)

@@ -22,7 +22,7 @@ from scmkit.core.errors import (
     in_a_line,
 )
 from scmkit.core.token import Token
-from scmkit.core.values import AsyncAnswer, SyncAnswer, Task
+from scmkit.core.values import AsyncAnswer, Product, SyncAnswer, Task
 
 UNREADABLE = (ValueError, RecursionError)
 _WORDS = 300  # characters of the service's own words that an error repeats
@@ -134,6 +134,24 @@ def document_key(answer: dict[str, Any]) -> str:
     if not isinstance(key, str | int):
         raise _unreadable(contract.DOWNLOAD_PATH, "no document key")
     return segment(key)
+
+
+def products(page: dict[str, Any]) -> tuple[list[Product], int]:
+    """Read a page of products, and how many there are in all."""
+    listed = page.get("results")
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise _unreadable(contract.PRODUCTS_PATH, "no list of results")
+    total = _count(page.get("count"))
+    return [_product(each) for each in listed], len(listed) if total is None else total
+
+
+def _product(told: dict[str, Any]) -> Product:
+    campaign = told.get("campaign")
+    campaign = campaign if isinstance(campaign, dict) else {"id": campaign}
+    texts = (told.get("sku"), told.get("name"), campaign.get("id"), campaign.get("name"))
+    sku, name, number, campaign_name = ("" if text is None else _text(text) for text in texts)
+    counts = (told.get(name) for name in ("code_count", "active_code_count", "blacklisted_code_count"))
+    return Product(sku, name, number, campaign_name, *map(_count, counts))
 
 
 def text_in(answer: dict[str, Any], name: str, where: str) -> str:

@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from scmkit.core import contract
-from scmkit.core.arguments import CLIENT, FLAG, FROM_ZERO, PATH, TEXT, Kind, public
+from scmkit.core import contract, results
+from scmkit.core.arguments import CLIENT, FLAG, FROM_ZERO, PATH, TEXT, Kind, public, whole
 from scmkit.core.errors import ConfigurationError, SettingError, UnavailableError
 from scmkit.core.paths import expanded
 from scmkit.core.token import Token
-from scmkit.core.values import AsyncAnswer, SyncAnswer, Task
-from scmkit.wire import answers
+from scmkit.core.values import AsyncAnswer, Product, Products, SyncAnswer, Task
+from scmkit.wire import answers, downloads
 from scmkit.wire.account import as_token, checked_url, default_url, find_token, token_without_asking
 from scmkit.wire.limits import Limits
 from scmkit.wire.order import JobOrder
@@ -194,13 +194,82 @@ class Client:
         Path
             Of the CSV: a line per code, the columns of `scmkit.core.contract.CODE_COLUMNS`, then the SCM fields.
         """
-        key = answers.document_key(self._object(contract.DOWNLOAD_PATH, filters))
-        self._await_document(key, wait_s, sleep)
-        path = contract.LINK_PATH.format(key=key)
-        link = checked_url(answers.text_in(self._object(path), self.assumptions.link_field, path), whole=True)
-        if self.base_url.startswith("https:") and not link.startswith("https:"):
-            raise ConfigurationError("the service gave a download link without https, which is not fetched")
-        return self.transport.fetch(link, to)
+        return self.transport.fetch(self._link(wait_s, sleep, filters), to)
+
+    @public(most=whole(0).optional(), wait_s=FROM_ZERO, sleep=Kind("a function", callable), depths=False)
+    def count(
+        self,
+        most: int | None = None,
+        *,
+        wait_s: float = 600.0,
+        sleep: Callable[[float], None] = time.sleep,
+        **filters: Any,
+    ) -> int:
+        """Count the codes that filters select, such as ``scm_lot_number="L42"``; nothing is kept of the download.
+
+        Parameters
+        ----------
+        most : int, optional
+            The download is cut off where there are more codes than this, and ``most + 1`` is returned.
+        wait_s, **filters
+            See `download_codes`.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        UnreadableAnswerError
+            The download is no CSV of codes, or holds other codes than those that were asked for.
+        """
+        with self.transport.stream(self._link(wait_s, sleep, filters)) as pieces:
+            return downloads.count(pieces, filters, most)
+
+    @public(extended_id=TEXT.optional(), depths=False)
+    def fields(self, campaign: int | str | None = None, extended_id: str | None = None) -> list[str]:
+        """Ask which SCM fields a campaign defines: they stand in the header of a download, of which no more is read.
+
+        Parameters
+        ----------
+        campaign : int or str, optional
+            The campaign's number.
+        extended_id : str, optional
+            A code of the campaign: the smallest download.
+
+        Returns
+        -------
+        list of str
+            In the order of the download.
+
+        Raises
+        ------
+        NotFoundError
+            No code is selected.
+        """
+        asked = {"campaign": campaign, "extended_id": extended_id}
+        filters = {name: value for name, value in asked.items() if value is not None}
+        with self.transport.stream(self._link(600.0, time.sleep, filters)) as pieces:
+            return downloads.fields(pieces)
+
+    def products(self) -> Any:
+        """List the products: which values of ``product`` there are, in which campaign, and how many codes they have.
+
+        Returns
+        -------
+        DataFrame
+            ``sku``, ``name``, ``campaign`` (its number), ``campaign_name``, and how many codes there are: ``codes``,
+            ``active``, ``blacklisted`` (missing where the service does not say).
+        """
+        found: list[Product] = []
+        while True:
+            page = self._object(contract.PRODUCTS_PATH, {"limit": contract.PAGE, "offset": len(found)})
+            products, total = answers.products(page)
+            if products and products[0] in found:
+                raise UnavailableError(200, "it lists the same products again and again", where=contract.PRODUCTS_PATH)
+            found += products
+            if not products or len(found) >= total:
+                return results.tabulate(Products(tuple(found)))
 
     def close(self) -> None:
         """Close all connections."""
@@ -228,6 +297,16 @@ class Client:
         """Return the file of all who upload to this service with this token, whatever their client and journal."""
         who = f"{place_of(self.base_url)} {hashlib.sha256(self._token.reveal().encode()).hexdigest()}"
         return state_folder() / f"pace-{hashlib.sha256(who.encode()).hexdigest()[:16]}"
+
+    def _link(self, wait_s: float, sleep: Callable[[float], None], filters: Mapping[str, Any]) -> str:
+        """Have a document made of the codes that filters select, and return where it is."""
+        key = answers.document_key(self._object(contract.DOWNLOAD_PATH, filters))
+        self._await_document(key, wait_s, sleep)
+        path = contract.LINK_PATH.format(key=key)
+        link = checked_url(answers.text_in(self._object(path), self.assumptions.link_field, path), whole=True)
+        if self.base_url.startswith("https:") and not link.startswith("https:"):
+            raise ConfigurationError("the service gave a download link without https, which is not fetched")
+        return link
 
     def _object(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return answers.mapping(self._ask("GET", path, params=params)[0], path)

@@ -10,8 +10,8 @@ import ssl
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
@@ -176,30 +176,44 @@ class Transport:
             asked.append(url)
             url, params = target, None
 
-    def fetch(self, link: str, to: str | os.PathLike[str] | None, redirects: int = 0) -> Path:
-        """Fetch a download link without the token: it may live on another host."""
+    def fetch(self, link: str, to: str | os.PathLike[str] | None) -> Path:
+        """Fetch a download link into a file, a private temporary one by default."""
+        with self.stream(link) as pieces:
+            return _save(pieces, to)
+
+    @contextmanager
+    def stream(self, link: str) -> Iterator[Iterator[bytes]]:
+        """Fetch a download link piece by piece, without the token: it may live on another host."""
         failure: ScmkitError
         try:
-            with self.new_session(_FILE_DEADLINE_S) as session, self._begin(session, "GET", link) as response:
-                target = _redirected(link, response.status_code, response.headers)
-                if target is not None and redirects < _REDIRECTS:
-                    return self.fetch(target, to, redirects + 1)
+            with self.new_session(_FILE_DEADLINE_S) as session, self._follow(session, link) as response:
                 if response.status_code != 200:
                     raise ServiceError(response.status_code, where="the download link")
-                return self._save(response, to)
+                yield self._pieces(response, self._limits.file_bytes)
+                return
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failure = _connection_error(error, "the download link")
         raise failure
+
+    def _follow(self, session: requests.Session, link: str) -> requests.Response:
+        """Ask for a link, and where it leads on the same host."""
+        for _ in range(_REDIRECTS):
+            response = self._begin(session, "GET", link)
+            target = _redirected(link, response.status_code, response.headers)
+            if target is None:
+                return response
+            response.close()
+            link = target
+        return self._begin(session, "GET", link)
 
     def _exchange(self, method: str, url: str, body: bytes | None, params: Mapping[str, Any] | None) -> Answer:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
         failure: BaseException
         try:
             with self._begin(self.session, method, url, data=body, params=params, headers=headers) as response:
-                pieces: list[bytes] = []
-                self._read(response, pieces.append, self._limits.answer_bytes)
+                content = b"".join(self._pieces(response, self._limits.answer_bytes))
                 self.reached = True
-                return response.status_code, response.headers, b"".join(pieces)
+                return response.status_code, response.headers, content
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = _connection_error(error, self._service)
         except BaseException as error:  # noqa: BLE001 - Ctrl-C and mistakes of ours, raised again below
@@ -211,8 +225,8 @@ class Transport:
         times = self._limits.connect_s, self._limits.read_s
         return session.request(method, url, stream=True, allow_redirects=False, timeout=times, **options)
 
-    def _read(self, response: requests.Response, write: Callable[[bytes], Any], most: int) -> None:
-        """Read piece by piece, so that a flood does not go on for ever."""
+    def _pieces(self, response: requests.Response, most: int) -> Iterator[bytes]:
+        """Yield an answer piece by piece, so that a flood does not go on for ever."""
         if "," in response.headers.get("Content-Encoding", ""):  # each layer multiplies by up to 1,000
             raise AnswerLostError("the answer is compressed more than once and was not read")
         size = 0
@@ -220,18 +234,19 @@ class Transport:
             size += len(piece)
             if size > most:
                 raise AnswerLostError(f"the answer is larger than {most:,} bytes and was not read")
-            write(piece)
+            yield piece
 
-    def _save(self, response: requests.Response, to: str | os.PathLike[str] | None) -> Path:
-        path = _temporary_file() if to is None else expanded(to)
-        try:
-            with nullcontext(path) if to is None else replacing(path) as place, place.open("wb") as file:
-                self._read(response, file.write, self._limits.file_bytes)
-        except BaseException:
-            if to is None:  # half a download looks like a whole one
-                path.unlink()
-            raise
-        return path
+
+def _save(pieces: Iterable[bytes], to: str | os.PathLike[str] | None) -> Path:
+    path = _temporary_file() if to is None else expanded(to)
+    try:
+        with nullcontext(path) if to is None else replacing(path) as place, place.open("wb") as file:
+            file.writelines(pieces)
+    except BaseException:
+        if to is None:  # half a download looks like a whole one
+            path.unlink()
+        raise
+    return path
 
 
 def _temporary_file() -> Path:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -70,6 +71,8 @@ def agree(expected: Any, actual: Any, names: dict[str, str], *, top: bool = Fals
         ):
             return False
         return all(agree(inner, actual[name], names) for name, inner in expected.items())
+    if isinstance(expected, list) and any(isinstance(each, Mapping) for each in expected):
+        return len(expected) == len(actual) and all(map(partial(agree, names=names), expected, actual))
     if isinstance(expected, list):  # of names, in any order
         return isinstance(actual, list) and sorted(expected) == sorted(actual)
     return type(actual) is type(expected) and names.get(expected, expected) == actual
@@ -262,6 +265,8 @@ def _call(client: scmkit.Client, pair: Pair, folder: Path) -> Any:
         return client.me()
     if pair.path == DOWNLOAD:
         return client.download_codes(folder / "codes.csv", sleep=lambda _: None, **dict[str, Any](pair.query))
+    if pair.path == "/api/v2/products/":
+        return client.products()
     if pair.method == "GET":
         return client.task(pair.path.split("/")[-2])
     upload: Any = {SYNC: client.upload_sync, ASYNC: client.upload_async}[pair.path]
@@ -294,6 +299,10 @@ def _check_result(pair: Pair, script: list[Pair], result: Any) -> None:
         assert result == answer
     elif pair.within:
         assert result.read_text() == answer
+    elif pair.path == "/api/v2/products/":
+        names = ("code_count", "active_code_count", "blacklisted_code_count", "sku", "name")
+        told = [tuple(product[name] for name in names) for product in answer["results"]]
+        assert [*result[["codes", "active", "blacklisted", "sku", "name"]].itertuples(index=False, name=None)] == told
     else:
         assert pair.reads
         _check_reads(pair, result)

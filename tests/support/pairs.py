@@ -627,5 +627,23 @@ DOWNLOADS = (
         status=404, by="sandbox plain", alone="the client asks for documents that it ordered only"),
 )
 
-PAIRS = SYNC_UPLOADS + FIELD_RULES + ASYNC_UPLOADS + TASKS + AUTHENTICATION + LIMITS_AND_ERRORS + DOWNLOADS
+_FACT = '`{"count", "next", "previous", "results": [{..., "sku", "name", "code_count", "active_code_count",'
+_SKU_0 = {"sku": "SKU-0", "name": Some("Wine"), "code_count": 1, "active_code_count": 1, "blacklisted_code_count": 0,
+          "campaign": {"id": Some(1), "name": Some("Campaign")}}  # fmt: skip
+
+PRODUCTS = (
+    ask("products: a page", "[doc]", _FACT, "/api/v2/products/",
+        {"count": 1, "next": None, "previous": None, "results": [_SKU_0]},
+        query={"limit": "100", "offset": "0"}, by="sandbox client"),
+    ask("products: one by its number", "[doc]", "(also `sku__exact=`)", "/api/v2/products/",
+        {"count": 0, "next": None, "previous": None, "results": []},
+        query={"limit": "20", "offset": "0", "sku__exact": "SKU-9"}, by="sandbox",
+        alone="the client lists all products"),
+    ask("products: without product_view", "[doc][assumed]", "Needs `product_view`, which uploads need anyway",
+        "/api/v2/products/", {"detail": Some("You do not have permission to perform this action.")},
+        query={"limit": "100", "offset": "0"}, token="product_view", status=403, error="PermissionDeniedError",
+        by="sandbox client"),
+)
+
+PAIRS = SYNC_UPLOADS + FIELD_RULES + ASYNC_UPLOADS + TASKS + AUTHENTICATION + LIMITS_AND_ERRORS + DOWNLOADS + PRODUCTS
 BY_NAME = {pair.name: pair for pair in PAIRS}

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import parse_qsl
 
 SYNC, ASYNC, TASKS = "/api/v2/scm/upload/", "/api/v2/scm/upload/async/", "/api/v2/scm/tasks/"
 FIXED = [
@@ -45,6 +46,7 @@ class PlainServer:
     polls: int = 0
     polls_until_complete: int = 1
     exchanges: list["Exchange"] = field(default_factory=list)
+    filters_known: bool = True  # a service may know none, and give all codes
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hold(self, count: int = 1, naming: str = "") -> tuple[threading.Event, threading.Event]:
@@ -97,12 +99,14 @@ class PlainServer:
         self.tasks[task_id] = {"id": task_id, "codesAffected": len(selected or ()), "polls": 0}
         return {"task_id": task_id}
 
-    def document(self) -> str:
-        """Write all codes as the CSV of a download."""
+    def document(self, query: str) -> str:
+        """Write the codes that filters select as the CSV of a download."""
+        asked = {name.removeprefix("scm_"): value for name, value in parse_qsl(query) if self.filters_known}
+        codes = [{"extended_id": code} | held for code, held in self.codes.items()]
         text = io.StringIO()
         writer = csv.DictWriter(text, FIXED + self.fields, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows({"extended_id": code} | held for code, held in self.codes.items())
+        writer.writerows(code for code in codes if all(code.get(name, value) == value for name, value in asked.items()))
         return text.getvalue()
 
     @property
@@ -118,7 +122,7 @@ class PlainServer:
     def respond(self, exchange: "Exchange") -> None:
         """Answer one request."""
         if exchange.route == "/file.csv":
-            return exchange.answer(200, self.document().encode())
+            return exchange.answer(200, self.document(exchange.query).encode())
         if exchange.headers.get("authorization") != f"UAT {self.token}":
             return exchange.answer(401, {"detail": "Invalid token."})
         return self.store_call(exchange) if exchange.method == "POST" else self.look_up(exchange)
@@ -136,11 +140,13 @@ class PlainServer:
     def look_up(self, exchange: "Exchange") -> None:
         if exchange.route.startswith(TASKS):
             return exchange.answer(*self.task(exchange.route.split("/")[-2]))
+        key = exchange.route.split("/")[4] if exchange.route.startswith("/api/v2/documents/doc1") else "doc1"
+        query = bytes.fromhex(key[5:]).decode()  # a document's key holds what was asked for
         routes = {
             "/api/v2/me/": {"email": "someone@example.com"},
-            "/api/v2/codes/download/": {"document": {"key": "doc1", "task": "t"}},
-            "/api/v2/documents/doc1/": {"key": "doc1", "state": "complete"},
-            "/api/v2/documents/doc1/get-download-link/": {"link": self.url + "/file.csv"},
+            "/api/v2/codes/download/": {"document": {"key": f"doc1-{exchange.query.encode().hex()}", "task": "t"}},
+            f"/api/v2/documents/{key}/": {"key": key, "state": "complete"},
+            f"/api/v2/documents/{key}/get-download-link/": {"link": f"{self.url}/file.csv?{query}"},
         }
         return exchange.answer(*((200, routes[exchange.route]) if exchange.route in routes else NOT_FOUND))
 
@@ -189,6 +195,11 @@ class Exchange:
     def route(self) -> str:
         """Return the path without the query."""
         return self.path.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """Return the filters behind the path."""
+        return self.path.partition("?")[2]
 
     @property
     def size(self) -> int:
