@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -212,10 +211,7 @@ def _estimate(
 
 def _work_orders(frame: pd.DataFrame, keys: list[str], inventory: Any, codes: float) -> WorkOrders | None:
     """Return a sample's codes by work order, where nearly all of them have one and it is no key itself."""
-    names: Sequence[Any] = inventory.columns if isinstance(inventory, pd.DataFrame) else ()
-    if isinstance(inventory, str | os.PathLike):
-        names = columns_in(inventory)
-    if list(map(str, names)).count(WORK_ORDER) != 1 or WORK_ORDER in keys:
+    if columns_in(inventory).count(WORK_ORDER) != 1 or WORK_ORDER in keys:
         return None
     counts = count_codes(inventory, [*keys, WORK_ORDER])
     each = counts[our_name("codes", [*keys, WORK_ORDER])].to_numpy(dtype=float)

@@ -20,6 +20,8 @@ from scmkit.core.values import Mode, RowState
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Uncertain
 from scmkit.estimation.service_time import ServiceTime
+from scmkit.tables.arguments import is_elsewhere
+from scmkit.tables.inventory import columns_in
 from scmkit.validation.findings import Findings
 
 _encode = msgspec.json.Encoder().encode
@@ -146,6 +148,8 @@ def _defined_fields(fields: Any, inventory: Any, sent: Sequence[TextColumn]) -> 
     misspelt.
     """
     for known in (fields, inventory):
+        if is_elsewhere(known):
+            return contract.fields_in(columns_in(known))
         if isinstance(known, pd.DataFrame):
             if (names := contract.fields_in(known.columns)) is not None:
                 return names

@@ -11,6 +11,9 @@ from scmkit.core.arguments import Kind, is_name, is_ours, is_path, of_class
 from scmkit.core.display import shown
 from scmkit.tables.reading import checked_names, from_arrow, read_table
 
+ENGINES = {"polars", "pyarrow", "duckdb", "ibis", "dask", "pyspark", "narwhals"}
+ENGINE_TABLES = {"DataFrame", "LazyFrame", "Table", "DuckDBPyRelation"}
+
 
 def _is_frame(value: Any) -> bool:
     return any(c.__name__ == "DataFrame" and c.__module__.startswith("pandas") for c in type(value).__mro__)
@@ -23,6 +26,12 @@ def _is_stream(value: Any) -> bool:
 
 def _is_table(value: Any) -> bool:
     return _is_frame(value) or is_path(value) or _is_stream(value)
+
+
+def is_elsewhere(value: Any) -> bool:
+    """Whether a value is a table of another library that Narwhals knows, whose own engine counts it."""
+    kind = type(value)
+    return kind.__module__.split(".")[0].lstrip("_") in ENGINES and kind.__name__ in ENGINE_TABLES
 
 
 def _is_fields(value: Any) -> bool:
@@ -66,8 +75,13 @@ def _as_frame(value: Any) -> Any:
 
 
 def _as_given(value: Any) -> Any:
-    """Return an inventory as it was given, and one from Arrow as a DataFrame."""
-    return value if isinstance(value, str | os.PathLike) or is_ours(value, "Plan", "Counts") else _as_frame(value)
+    """Return an inventory or a plan as it was given, and a table from Arrow that nobody else counts as a DataFrame."""
+    as_it_is = isinstance(value, str | os.PathLike) or is_ours(value, "Plan", "Counts") or is_elsewhere(value)
+    return value if as_it_is else _as_frame(value)
+
+
+def _as_table_or_plan(value: Any) -> Any:
+    return value if is_ours(value, "Plan") or isinstance(value, str | os.PathLike) else _as_frame(value)
 
 
 def _as_list(value: Any) -> Any:
@@ -80,10 +94,13 @@ TABLE = Kind(
     "a DataFrame, another table that Arrow can read, or the path of a file", _is_table, _as_frame, _meant_table
 )
 TABLE_OR_PLAN = Kind(
-    f"{TABLE.words}, or what plan() made", lambda v: _is_table(v) or is_ours(v, "Plan"), _as_given, _meant_table
+    f"{TABLE.words}, or what plan() made", lambda v: _is_table(v) or is_ours(v, "Plan"), _as_table_or_plan, _meant_table
 )
 LISTED = Kind(
-    "a DataFrame or a path to CSV or Parquet", lambda v: _is_table(v) or is_ours(v, "Counts"), _as_given, _meant_table
+    "a DataFrame, another frame that Narwhals knows, or a path to CSV or Parquet",
+    lambda v: _is_table(v) or is_ours(v, "Counts") or is_elsewhere(v),
+    _as_given,
+    _meant_table,
 )
 HISTORY = Kind("what scmkit.history() made", _is_table, _as_frame, _meant_table).optional()
 PLAN = of_class(

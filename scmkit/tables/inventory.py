@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core import results
-from scmkit.core.errors import MissingColumnError, MissingDependencyError, PlanError, TableError
+from scmkit.core.arrays import Floats
+from scmkit.core.errors import MissingColumnError, MissingDependencyError, TableError, in_a_line
 from scmkit.core.paths import expanded
-from scmkit.core.texts import columns_of, group, our_name, tallied, text_column, text_table
+from scmkit.core.texts import columns_of, group, our_name, tallied, text_table
 from scmkit.core.values import Product, Products
 from scmkit.tables.arguments import LISTED, public
 
-Inventory: TypeAlias = "pd.DataFrame | str | os.PathLike[str] | Counts"
+Inventory: TypeAlias = "pd.DataFrame | str | os.PathLike[str] | Counts | Any"  # or what Narwhals knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +36,12 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
 
     Parameters
     ----------
-    inventory : DataFrame or path
-        One line per code, in the shape of a code download; or a path (also a glob) of CSV or Parquet files,
-        which DuckDB counts without holding them in memory.
+    inventory : DataFrame, path, or a frame of another engine
+        One line per code, in the shape of a code download. A path (also a glob) of CSV or Parquet files is counted by
+        DuckDB, which does not hold them in memory. Any frame that Narwhals knows (Polars eager and lazy, PyArrow,
+        DuckDB, Ibis, Dask, PySpark) is counted by its own engine, wherever the rows are: only the counts come back.
     key : str or list of str
-        The key's column or columns. Lines without a key are not counted.
+        The key's column or columns. Lines of which a key is missing or blank are not counted.
 
     Returns
     -------
@@ -52,29 +54,41 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
     MissingColumnError
         The inventory has no such column; the nearest one is named.
     TableError
-        No file is there, or it cannot be read.
+        No file is there, or it cannot be read, or its engine fails.
     """
     if isinstance(inventory, Counts):
         return inventory.frame
+    rows: pd.DataFrame
     if isinstance(inventory, pd.DataFrame):
         keys = columns_of(inventory, key)
-        counts = _count_frame(inventory, keys)
-    elif isinstance(inventory, str | os.PathLike):
-        keys = [key] if isinstance(key, str) else list(key)
-        counts = _count_files(str(expanded(inventory)), keys)
+        rows, times = tallied(inventory, keys[0]) if len(keys) == 1 else (inventory, None)  # each distinct cell once
     else:
-        raise PlanError(f"an inventory is a DataFrame or a path to CSV or Parquet, not a {type(inventory).__name__}")
+        keys = [key] if isinstance(key, str) else list(key)
+        count = _count_files if isinstance(inventory, str | os.PathLike) else _count_elsewhere
+        rows = count(inventory, keys)
+        times = rows.iloc[:, -1].to_numpy(dtype=float)
+    counts = _counted(rows, times, keys)
     codes = our_name("codes", keys)
     return counts.sort_values([codes, *keys], ascending=[False] + [True] * len(keys), ignore_index=True)
 
 
-def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    rows, times = inventory, None
-    if len(keys) == 1:  # each distinct cell becomes text once
-        rows, times = tallied(inventory, keys[0])
+def columns_in(inventory: Inventory) -> list[str]:
+    """Return the names of the columns of an inventory; no more of it is read."""
+    if isinstance(inventory, Counts):
+        return []
+    if isinstance(inventory, pd.DataFrame):
+        return [str(name) for name in inventory.columns]
+    if not isinstance(inventory, str | os.PathLike):
+        return list(_lazy(inventory).collect_schema().names())
+    with _opened(os.fspath(inventory)) as codes:
+        return [str(name) for name in codes.columns]
+
+
+def _counted(rows: pd.DataFrame, times: Floats | None, keys: list[str]) -> pd.DataFrame:
+    """Add up how often each key value occurs, as text; without a missing or blank part."""
     columns = list(text_table(rows, keys).values())
-    texts = [np.append(c.texts, "") for c in columns]  # a missing cell, at -1, is as good as an empty one
-    whole = np.all([(text != "")[c.codes] for text, c in zip(texts, columns, strict=True)], axis=0)
+    texts = [[*map(str.strip, c.texts), ""] for c in columns]  # a missing cell, at -1, is as good as a blank one
+    whole = np.all([np.array(text, dtype=bool)[c.codes] for text, c in zip(texts, columns, strict=True)], axis=0)
     groups, count = group(columns, len(rows))
     codes = np.bincount(groups[whole], None if times is None else times[whole], count).astype(np.int64)
     first = np.zeros(count, dtype=np.int64)
@@ -83,10 +97,39 @@ def _count_frame(inventory: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return counts[codes > 0]
 
 
-def columns_in(inventory: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the columns of an inventory in files; no more of them is read."""
-    with _opened(os.fspath(inventory)) as codes:
-        return [str(name) for name in codes.columns]
+def _count_elsewhere(inventory: Any, keys: list[str]) -> pd.DataFrame:
+    """Count where the rows are, in their own engine; only the counts come back."""
+    frame = _lazy(inventory)
+    _check_columns(keys, frame.collect_schema().names())
+    import narwhals as nw
+
+    try:
+        counts = frame.select(keys).group_by(keys).agg(nw.len().alias(our_name("codes", keys))).collect()
+        return counts.to_pandas()
+    except Exception as error:  # whatever the engine raises
+        kind = f"{type(inventory).__module__.split('.')[0].lstrip('_')} {type(inventory).__name__}"
+        raise TableError(f"the inventory, a {kind}, cannot be counted: {in_a_line(str(error))[:200]}") from error
+
+
+def _lazy(inventory: Any) -> Any:
+    try:
+        import narwhals as nw
+    except ImportError:
+        raise MissingDependencyError.of("narwhals", "large", "Counting codes where they are") from None
+    return nw.from_native(inventory).lazy()
+
+
+def _count_files(path: str | os.PathLike[str], keys: list[str]) -> pd.DataFrame:
+    quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
+    with _opened(str(expanded(path))) as codes:
+        _check_columns(keys, codes.columns)
+        return codes.aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
+
+
+def _check_columns(keys: Sequence[str], columns: Sequence[str]) -> None:
+    for key in keys:
+        if key not in columns:
+            raise MissingColumnError.of(key, columns, "key")
 
 
 @contextmanager
@@ -105,18 +148,6 @@ def _opened(path: str) -> Iterator[Any]:
         yield duckdb.read_parquet(path) if is_parquet else duckdb.read_csv(path, **as_text)
     except duckdb.Error as error:
         raise TableError(f"cannot read the inventory {path}: {str(error).splitlines()[0]}") from None
-
-
-def _count_files(path: str, keys: list[str]) -> pd.DataFrame:
-    quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
-    filled = " and ".join(f"trim(cast({name} as varchar)) <> ''" for name in quoted)
-    with _opened(path) as codes:
-        for key in keys:
-            if key not in codes.columns:
-                raise MissingColumnError.of(key, codes.columns, "key")
-        counts = codes.filter(filled).aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
-    texts = {key: text_column(counts.iloc[:, at], key).take() for at, key in enumerate(keys)}
-    return pd.DataFrame(texts | {our_name("codes", keys): counts.iloc[:, -1]})
 
 
 @results.tabulate.register(Products)

@@ -119,8 +119,9 @@ def plan(
         findings.raise_for_errors()
     load = load_of(df, keys, findings, fields, inventory)
     service_time = service_time or ServiceTime.documented()
+    codes = counted if sample_fraction == 1 else inventory  # of a sample, more is looked at than its keys
     known = estimate or estimate_codes(
-        df, keys, counted, sample_fraction, history, default, ask=ask, budget=budget, service_time=service_time,
+        df, keys, codes, sample_fraction, history, default, ask=ask, budget=budget, service_time=service_time,
         risk=risk, timeout_s=timeout_s, assumptions=assumptions,
     )  # fmt: skip
     terms = Terms(

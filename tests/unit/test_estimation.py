@@ -114,7 +114,7 @@ def test_bad_input_is_a_clear_error(lots: pd.DataFrame, tmp_path: Path) -> None:
         scmkit.count_codes(tmp_path / "lots.csv", "lotnumber")
     with pytest.raises(TableError, match="nothing-there"):
         scmkit.count_codes(tmp_path / "nothing-there.csv", "lot_number")
-    with pytest.raises(PlanError, match="DataFrame or a path"):
+    with pytest.raises(PlanError, match="a DataFrame, another frame that Narwhals knows, or a path"):
         scmkit.count_codes([1, 2], "lot_number")  # type: ignore[arg-type]
     with pytest.raises(PlanError, match="low <= high"):
         scmkit.estimate(lots, "lot_number", default=(5, 1))
