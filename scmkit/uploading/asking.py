@@ -16,7 +16,7 @@ import pandas as pd
 from scmkit.core import contract
 from scmkit.core.arguments import CLIENT, Kind, is_flag, whole
 from scmkit.core.display import plural
-from scmkit.core.errors import AnswerLostError, ScmkitError, UnavailableError
+from scmkit.core.errors import AnswerLostError, ScmkitError, UnavailableError, UnreadableAnswerError
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.questions import to_ask, with_answers
@@ -165,7 +165,7 @@ def asked(
     except KeyboardInterrupt:
         note = f"asking was interrupted after {plural(len(answers), 'answer')}"
     except ScmkitError as error:
-        if not answers:
+        if not answers or isinstance(error, UnreadableAnswerError):  # which makes the other answers doubtful, too
             raise
         note = f"asking ended after {plural(len(answers), 'answer')}: {error}"
     finally:
