@@ -43,8 +43,6 @@ from scmkit.uploading.earlier_jobs import TRAVEL_S
 
 CODES = [f"Code_{i:05d}-" for i in range(12)]
 KEYS = [*CODES[:6], "Code_nobody-"]  # few, so that uploads meet
-LATEST_S = 59.0  # after it was sent, a call that was lost takes effect; the gateway cuts at 60 s
-SLOW_S = 300.0  # at least, for a task that takes its time
 YEAR_S = 365 * 86_400.0
 ONE_ROW, THREE_ROWS = 90, 250  # bytes of a call
 WEATHER = st.lists(st.sampled_from([fault for fault in FAULTS if fault != "expired"]), max_size=4)
@@ -52,7 +50,7 @@ NOT_APPLIED = (RowState.CANCELLED, RowState.UNMATCHED, RowState.SUPERSEDED)
 
 
 class Behind(Service):
-    """The service behind all processes: tokens expire, and a lost sync call takes effect within a minute."""
+    """The service behind all processes: tokens expire."""
 
     expired = False
 
@@ -67,10 +65,6 @@ class Behind(Service):
 
     def _poll(self, work: Poll) -> tuple[object, Exception | None, float]:
         return (None, errors.AuthenticationError(401), 0.1) if self.expired else super()._poll(work)
-
-    def _write(self, items: dict[str, dict[str, str]], when: float) -> None:
-        late = when - self.clock
-        super()._write(items, when if late >= SLOW_S else min(when, self.clock + LATEST_S))
 
 
 @dataclass
