@@ -433,15 +433,11 @@ def looked_at(chosen: Choices) -> Checked:
 
 def with_risk(checked: Checked, plan: Plan) -> Checked:
     """Simulate the plan and draw it."""
-    from matplotlib.figure import Figure
-
     from scmkit.plots import results as plots
 
     risk = simulate(plan, trials=TRIALS, seed=1)
-    left, right = Figure(figsize=(12, 4), layout="constrained").subplots(1, 2)
-    plots.risk(risk, left)
-    plots.plan(plan, right)
-    alt = f"Two pictures. {risk.summary()}. {left.get_title()}; {right.get_title()}."
-    image = display.figure(left.figure, alt).replace("<img ", '<img style="max-width:100%;background:#fff" ', 1)
+    pictures = plots.side_by_side(12, 4, risk, plan)
+    alt = f"Two pictures. {risk.summary()}. {display.titles(pictures)}."
+    image = display.figure(pictures, alt).replace("<img ", '<img style="max-width:100%;background:#fff" ', 1)
     told = f"<div>Simulated {risk.trials:,} times: {escape(risk.summary())}</div>"
     return replace(checked, risk=risk, picture=Html(f'{told}<div style="max-width:70em">{image}</div>'))

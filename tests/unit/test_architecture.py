@@ -162,6 +162,14 @@ def test_the_two_sides_do_not_know_each_other(module: str) -> None:
     assert not found & (NETWORK | {"wire"} if room_of(module) in TABLE_SIDE else {"pandas"})
 
 
+@pytest.mark.parametrize("module", [m for m in sources() if room_of(m) != "plots"])
+def test_only_the_pictures_know_matplotlib(module: str) -> None:
+    """Who draws otherwise, or anew, changes one room; a type is no knowledge of how to draw."""
+    imported = {name for name in imports(sources()[module]) if name.startswith("matplotlib")}
+    assert imported <= {"matplotlib.axes", "matplotlib.figure"}
+    assert not imported or "if TYPE_CHECKING:\n    from matplotlib" in sources()[module]
+
+
 def test_what_a_result_can_do_is_registered() -> None:
     """What only a room above knows how to do is known once scmkit is imported."""
     done = {
