@@ -219,6 +219,8 @@ class Exchange:
         lines = {"Content-Length": str(len(data)), **(headers or {})}
         head = f"HTTP/1.1 {status} Whatever\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
         self.send(head.encode() + b"\r\n" + data)
+        if lines.get("Connection") == "close":
+            self.close()
 
     def send(self, raw: bytes) -> None:
         self.connection.sendall(raw)
