@@ -33,16 +33,18 @@ STRANGE = ((0.001, 0.34), (0.02, 0.33), (0.1, 0.33))
 CENTRES, SPREADS, NARROWEST, WIDEST, ZOOMS = 40, 14, 0.002, 3.0, 4
 
 # How strongly members are pulled towards the family, and what they weigh: a wrong family is as possible as a right
-# one. The last are made sparse, which equal fan-outs need. Chosen, as are all numbers here, so that intervals hold what
+# one. The last are made sparse, which equal fan-outs need. Without momentum, ten times as many rounds are needed until
+# many key values are seen as often as the answer says. Chosen, as are all numbers here, so that intervals hold what
 # they say over twelve laws (tests/support/interval_coverage.py prints the table).
 MEMBERS, ROUNDS = 32, 60
+MOMENTUM, STRIDE = 0.9, 2.0
 PULLS, WEIGHTS, SPARSE_FROM = (1e9, 40.0, 5.0, 0.0), (3, 3, 3, 1), 20
 TEMPER = 0.05  # predictions of the key values left out count this much in weighing members
-DISAGREEMENT = 1.5  # members share half of their key values, and no distribution is quite in reach of all
-# A key value's own count, without any distribution, weighs as much as so many that the sample shows: in the mean, and
-# in the bounds, which shall hold where the distribution is none of the family's.
+DISAGREEMENT = 1.4  # members share half of their key values, and no distribution is quite in reach of all
+# A key value's own count, without any distribution, weighs as much as so many others: in the mean; and, as many that
+# the sample shows, in the bounds, which shall hold where the distribution is none of the family's.
 OWN = 1.0, 8.0
-PULLED = 0.07  # how far a count is pulled towards the others is known no better than this
+PULLED = 0.08  # how far a count is pulled towards the others is known no better than this
 NARROW = 0.25  # of the width that a count has by itself: so much stays, however alike the key values seem to be
 
 # How counts change with time while no earlier calls tell: not at all on average, by 3 % in a day, 16 % in a month; as
@@ -160,6 +162,7 @@ class FanOuts:
     members: Floats
     counts: Floats
     left_out: Floats
+    keys: float
     shown: float
 
     @cached_property
@@ -181,7 +184,7 @@ class FanOuts:
         middle = (likelihood * self.grid) @ self.members / expected
         mean = (self.left_out[at] * middle).sum(axis=1, keepdims=True)
         apart = np.sqrt((self.left_out[at] * (middle - mean) ** 2).sum(axis=1))
-        for_mean, for_bounds = (own / (own + self.shown) for own in OWN)
+        for_mean, for_bounds = OWN[0] / (OWN[0] + self.keys), OWN[1] / (OWN[1] + self.shown)
         pulled = np.abs(mean[:, 0] - seen / self.fraction)
         shared = (1 - for_mean) * np.hypot(DISAGREEMENT * apart, PULLED * pulled)
         result = self._described(learnt + for_mean * (alone - learnt), shared, level)
@@ -200,11 +203,15 @@ class FanOuts:
         return result
 
     def _unlearnt(self, seen: Floats, likelihood: Floats) -> Floats:
-        """Return the posteriors whose bounds are those of `total_from_sample`: half one prior and half another."""
+        """Return the posteriors whose bounds are those of `total_from_sample`: half one prior and half another.
+
+        Of a key value that was not seen, the one says that it has no code: less likely the more others have some.
+        """
         flat = likelihood * np.diff(self.edges)
         scaleless = flat / np.maximum(self.grid, 1)
         scaleless[seen == 0] = self.grid == 0
-        return (_normalised(flat) + _normalised(scaleless)) / 2
+        empty = np.where(seen == 0, 1 / (2 + self.shown), 0.5)[:, None]
+        return _normalised(flat) + empty * (_normalised(scaleless) - _normalised(flat))
 
     def _described(self, weight: Floats, shared: Floats, level: float) -> Floats:
         mean = weight @ self.grid
@@ -239,7 +246,9 @@ def learn_fan_outs(seen: Floats, fraction: float, elsewhere: Floats | None = Non
     score[-1] = min(score[-1], score[:-1].max())  # a sparse answer is never the best: its gaps are no knowledge
     weight = np.repeat(np.exp(TEMPER * (score - score.max())) * WEIGHTS, MEMBERS)
     left_out = np.where(left_out.any(axis=1, keepdims=True), left_out, 1) * weight
-    return FanOuts(fraction, grid, members, counts, _normalised(left_out), float(np.count_nonzero(everything)))
+    return FanOuts(
+        fraction, grid, members, counts, _normalised(left_out), len(everything), float(np.count_nonzero(everything))
+    )
 
 
 def _family(likelihood: Floats, grid: Floats, number: Ints, outside: float) -> Floats:
@@ -275,17 +284,17 @@ def _family(likelihood: Floats, grid: Floats, number: Ints, outside: float) -> F
 def _maximised(likelihood: Floats, family: Floats, seen_by: Floats, outside: float) -> Floats:
     """Move each member towards the distribution that makes the counts it saw most probable."""
     pull = np.repeat(PULLS, MEMBERS)
-    members = family.copy()
+    members = before = np.maximum(family, 1e-300)
     for turn in range(ROUNDS):
-        expected = likelihood @ members
+        ahead = _normalised((members * np.clip(members / before, 1 / STRIDE, STRIDE) ** MOMENTUM).T).T
+        expected = likelihood @ ahead
         unseen = np.minimum(expected[0], 0.95)
         counted = seen_by / np.maximum(expected, 1e-300)
         counted[0] += outside * unseen / (1 - unseen) / np.maximum(expected[0], 1e-300)
-        members *= likelihood.T @ counted
-        members += np.maximum(pull, 1e-6) * family
+        before, members = members, ahead * (likelihood.T @ counted) + np.maximum(pull, 1e-6) * family
         if turn > SPARSE_FROM:
             members = np.maximum(members - (pull == 0), 0) + 1e-12 * family
-        members /= members.sum(axis=0)
+        members = np.maximum(members / members.sum(axis=0), 1e-300)
     return members
 
 

@@ -33,6 +33,20 @@ def test_intervals_of_a_sample_hold_the_truth(law: str, keys: int, fraction: flo
     assert held.call >= 0.92 - error
 
 
+@pytest.mark.parametrize("law", ["a third without codes", "Pareto 1.5"])
+def test_calls_hold_the_truth_where_a_sample_shows_few_codes_of_many_key_values(law: str) -> None:
+    """What is learnt from 20,000 key values fits how often each count was seen: all key values of a call rest on it."""
+    held = coverage.measure(law, 20_000, 200.0, 0.005, 6)
+    assert held.call >= 0.9
+
+
+def test_an_unseen_key_value_among_seen_ones_has_codes_too() -> None:
+    """Where all others have codes, none is hardly possible, and the upper bound lies above the rule of three."""
+    known = from_sample(np.array([28, 10, 5, 3, 0]), 0.05, LEVEL)
+    assert known.low[-1] == 0
+    assert known.high[-1] > 3 / 0.05
+
+
 @pytest.mark.parametrize("law", coverage.LAWS)
 @pytest.mark.parametrize("fraction", [0.005, 0.1, 0.5])
 def test_the_interval_of_the_sum_needs_no_law(law: str, fraction: float) -> None:
