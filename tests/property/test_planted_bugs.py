@@ -170,7 +170,7 @@ def test_a_fence_that_sees_one_journal_only(
 
 def test_a_fence_that_goes_by_the_wall_clock(plant: Planter) -> None:
     """Somebody sets the clock, and what was lost a moment ago counts as long past."""
-    plant.put(fake_processes.Stage, "_clock", fake_processes.Stage._time)
+    plant.put(fake_processes.Stage, "clock_s", fake_processes.Stage.time_s)
     with pytest.raises(AssertionError):
         test_machine.set_the_clock_between_two_jobs(test_machine.YEAR_S)
 

@@ -26,6 +26,13 @@ def sandbox(inventory: pd.DataFrame) -> Iterator[scmkit.Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def unchanged(inventory: pd.DataFrame) -> Iterator[scmkit.Sandbox]:
+    """For tests that send nothing which the service accepts."""
+    with scmkit.Sandbox(codes=inventory, speed=120) as running:
+        yield running
+
+
 def expected(before: pd.DataFrame, df: pd.DataFrame, key: str) -> pd.DataFrame:
     """What the codes should hold: as before, with the table's cells over it."""
     after = before.set_index("extended_id", drop=False)
@@ -135,11 +142,11 @@ def test_a_faulty_service_changes_nothing_about_the_end(inventory: pd.DataFrame,
         assert (sandbox.codes()["origin"].to_numpy() == df["origin"].to_numpy()).all()
 
 
-def test_wrong_permissions_are_one_clear_sentence(sandbox: scmkit.Sandbox, data: Path) -> None:
+def test_wrong_permissions_are_one_clear_sentence(unchanged: scmkit.Sandbox, data: Path) -> None:
     """403 names the permissions that an upload needs; nothing was sent."""
-    reader = sandbox.make_token(permissions=["codes_view"])
+    reader = unchanged.make_token(permissions=["codes_view"])
     df = scmkit.read_table(data / "lots.csv").head(3)
-    with scmkit.Client(sandbox.url, reader) as client, pytest.raises(PermissionError, match="scm_bulk_edit"):
+    with scmkit.Client(unchanged.url, reader) as client, pytest.raises(PermissionError, match="scm_bulk_edit"):
         df.scm.upload(client, key="lot_number", progress=False)
 
 
@@ -161,18 +168,8 @@ def test_the_shell_does_the_same(sandbox: scmkit.Sandbox, data: Path, tmp_path: 
     assert code == 0
     assert "400 of 400 rows" in out
     report = tmp_path / "r.html"
-    code, out = run(
-        "upload",
-        lots,
-        "--key",
-        "lot_number",
-        "--inventory",
-        inventory,
-        "--verify",
-        "--report",
-        str(report),
-        sandbox=sandbox,
-    )
+    options = ["--key", "lot_number", "--inventory", inventory, "--verify", "--report", str(report)]
+    code, out = run("upload", lots, *options, sandbox=sandbox)
     assert code == 0, out
     assert "400 applied" in out
     assert "0 differences" in out
@@ -197,19 +194,19 @@ def test_the_shell_does_the_same(sandbox: scmkit.Sandbox, data: Path, tmp_path: 
     ],
 )
 def test_bad_input_in_the_shell_is_one_clear_sentence(
-    sandbox: scmkit.Sandbox, data: Path, tmp_path: Path, arguments: list[str], words: str
+    unchanged: scmkit.Sandbox, data: Path, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
     """No traceback, an exit code of 1, and the words that help."""
     (tmp_path / "empty.csv").write_text("extended_id,wine_name\n")
-    code, out = run(*(a.format(data=data, tmp=tmp_path) for a in arguments), sandbox=sandbox)
+    code, out = run(*(a.format(data=data, tmp=tmp_path) for a in arguments), sandbox=unchanged)
     assert code == 1
     assert out.startswith("Error: ")
     assert words in out
 
 
-def test_a_wrong_token_in_the_shell(sandbox: scmkit.Sandbox, data: Path) -> None:
+def test_a_wrong_token_in_the_shell(unchanged: scmkit.Sandbox, data: Path) -> None:
     """401 says what to check, and never shows the token."""
-    code, out = run("upload", str(data / "lots.csv"), "--key", "lot_number", sandbox=sandbox, token="canary-token")
+    code, out = run("upload", str(data / "lots.csv"), "--key", "lot_number", sandbox=unchanged, token="canary-token")
     assert code == 1
     assert "SCANTRUST_UAT_TOKEN" in out
     assert "canary" not in out

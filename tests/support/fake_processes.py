@@ -121,8 +121,8 @@ class Stage:
         """Put the product on this stage."""
         turnstile = functools.partial(turns.Turnstile, clock=lambda: self.service.clock, sleep=self._sleep)
         with (
-            mock.patch("time.time", self._time),
-            mock.patch.object(turns, "clock_s", self._clock),
+            mock.patch("time.time", self.time_s),
+            mock.patch.object(turns, "clock_s", self.clock_s),
             mock.patch.object(runs, "Threads", Port),
             mock.patch.object(engine, "LOOK_AGAIN_S", 1.0),  # fewer steps
             mock.patch("scmkit.wire.client.Turnstile", turnstile),
@@ -160,10 +160,10 @@ class Stage:
             self.step()
         process.points_left = 0
 
-    def _time(self) -> float:
+    def time_s(self) -> float:
         return EPOCH + self.wall_off + self.service.clock + 1e-6 * next(self.numbers)  # no two moments are the same
 
-    def _clock(self) -> float:
+    def clock_s(self) -> float:
         return self.service.clock
 
     def _sleep(self, seconds: float) -> None:
