@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from scmkit.core.errors import MissingColumnError
 
 MISSING = -1
 OURS = "scmkit_"
+_ALPHANUMERIC = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LONGEST_NUMBER = 100  # digits; beyond, a number is a mistake, and Python itself refuses to print some
 _EXACT_BELOW = {np.float16: 2**11, np.float32: 2**24}  # from there on, whole numbers share a float (else 2**53)
 
@@ -69,6 +71,20 @@ class TextColumn:
         taken = np.full(len(codes), None, dtype=object)
         taken[codes != MISSING] = self.texts[codes[codes != MISSING]]
         return taken
+
+    @cached_property
+    def signs(self) -> frozenset[str]:
+        """The characters of all texts beside ASCII letters and digits: what is not among them need not be looked for.
+
+        Found at the pace of memory, so a rule about a sign that nobody uses costs nothing a text.
+        """
+        return frozenset("".join(self.texts).encode().translate(None, _ALPHANUMERIC).decode())
+
+    @cached_property
+    def lengths(self) -> range:
+        """From the characters of the shortest text to those of the longest; empty without texts."""
+        sizes = set(map(len, self.texts))
+        return range(min(sizes), max(sizes) + 1) if sizes else range(0)
 
     @property
     def missing(self) -> Bools:
@@ -107,7 +123,7 @@ def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
         return _spread(inner, codes.astype(np.int64))
     if _holds_texts(column):
         codes, distinct = pd.factorize(column)
-        return _spread(_of_values(name, distinct), codes.astype(np.int64))
+        return _spread(_of_texts(name, np.asarray(distinct, dtype=object)), codes.astype(np.int64))
     return _of_values(name, column.to_numpy(dtype=object).tolist())  # a hash takes 1, True and 1.0 for equal
 
 
@@ -123,11 +139,20 @@ def tallied(frame: pd.DataFrame, name: str) -> tuple[pd.DataFrame, Floats]:
 
 
 def _holds_texts(column: pd.Series) -> bool:
-    """Whether a column is made of texts and missing cells, which pandas can tell apart by itself since version 3."""
-    if int(pd.__version__.split(".")[0]) < 3:  # it takes "a" and "a\0b" for equal
-        return False
+    """Whether a column is made of texts and missing cells, which pandas can tell apart by itself."""
     inferred = pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else ""
-    return isinstance(column.dtype, pd.StringDtype) or inferred == "string"
+    if not (isinstance(column.dtype, pd.StringDtype) or inferred == "string"):
+        return False
+    return int(pd.__version__.split(".")[0]) >= 3 or _are_plain(column.dropna().tolist())
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    """Whether all are texts that can be sent as they are; others may be equal to pandas before version 3."""
+    try:
+        joined = "".join(values).encode()
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in joined and set(map(type, values)) <= {str}
 
 
 def cells_of(column: pd.Series) -> Objects:
@@ -198,6 +223,13 @@ def group(columns: Sequence[TextColumn], rows: int) -> tuple[Ints, int]:
         groups, distinct = pd.factorize(pairs)
         groups, count = groups.astype(np.int64), len(distinct)
     return groups, count
+
+
+def _of_texts(name: str, distinct: Objects) -> TextColumn:
+    """Normalise different texts: together, unless one of them is not sent as it is."""
+    if not _are_plain(distinct):
+        return _of_values(name, distinct)
+    return TextColumn(name, np.arange(len(distinct)), distinct, {})
 
 
 def _of_values(name: str, values: Iterable[Any]) -> TextColumn:

@@ -19,7 +19,7 @@ from scmkit.core.errors import did_you_mean, letters_of, listed, nearest
 from scmkit.core.lines import places
 from scmkit.core.texts import TextColumn
 from scmkit.validation.dates import is_like_a_date
-from scmkit.validation.table import Problem, Table, Verdict, blank, holding, in_texts, rule, rule_of_texts
+from scmkit.validation.table import Problem, Table, Verdict, blank, has_blanks, holding, in_texts, rule, rule_of_texts
 
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
 CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]
@@ -28,6 +28,7 @@ ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
 _LONGEST_FLOAT = 17  # characters of a whole number that went through a float and lost nothing, with its ".0"
 _LONG = re.compile(r"[+-]?0*[1-9]\d{14}(\d+)", re.ASCII)  # more digits than a spreadsheet keeps
+_SHORTEST_LONG = 16
 
 
 # --- the whole table --------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def missing_key(table: Table) -> Iterator[Problem]:
         yield from (Problem(column.name, message, *of) for of in zip(rows.tolist(), column.take(rows), strict=True))
 
 
-@rule_of_texts("error", lambda table: table.keys)
+@rule_of_texts("error", lambda table: table.keys, has_blanks)
 def key_blanks(text: str) -> Verdict | None:
     """Blanks around a key."""
     bare = text.strip()
@@ -118,7 +119,7 @@ def _ids(table: Table) -> list[TextColumn]:
     return [column for column in table.keys if column.name == contract.DEFAULT_KEY]
 
 
-@rule_of_texts("error", _ids)
+@rule_of_texts("error", _ids, lambda column: not column.signs <= {"-", "_"})
 def key_characters(text: str) -> Verdict | None:
     """A character that no extended_id has."""
     if contract.EXTENDED_ID.fullmatch(text):
@@ -128,7 +129,12 @@ def key_characters(text: str) -> Verdict | None:
     return Verdict(f"{shown(text.strip())} holds {' '.join(strange[:5])}, and {allowed}") if strange else None
 
 
-@rule_of_texts("error", _ids)
+def _has_odd_lengths(column: TextColumn) -> bool:
+    low, high = contract.EXTENDED_ID_LENGTH
+    return has_blanks(column) or column.lengths.start < low or column.lengths.stop > high + 1
+
+
+@rule_of_texts("error", _ids, _has_odd_lengths)
 def key_length(text: str) -> Verdict | None:
     """An extended_id that is too short or too long."""
     bare = text.strip()
@@ -146,6 +152,8 @@ def numeric_key(table: Table) -> Iterator[Problem]:
         advice = f"leading zeros and digits beyond the 15th may be gone: read the key as text, {restored}"
         dtype = table.frame.dtypes.iloc[list(table.columns).index(column.name)]
         dtype = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+        if isinstance(dtype, pd.StringDtype):
+            continue
         if pd.api.types.is_numeric_dtype(dtype):
             if not column.missing.all():
                 yield Problem(column.name, f"the key is a column of numbers ({dtype}): {advice}")
@@ -233,7 +241,7 @@ def no_text(table: Table) -> Iterator[Problem]:
         yield from _of_problems(table, column, rounded=False)
 
 
-@rule_of_texts("warning", lambda table: table.other_fields)
+@rule_of_texts("warning", lambda table: table.other_fields, has_blanks)
 def surrounding_blanks(text: str) -> Verdict | None:
     """Blanks around a value."""
     bare = text.strip()
@@ -244,7 +252,9 @@ def surrounding_blanks(text: str) -> Verdict | None:
     return Verdict(f"{shown(text)} has blanks around it: write {shown(bare)}", bare)
 
 
-@rule_of_texts("warning", lambda table: (*table.keys, *table.other_fields))
+@rule_of_texts(
+    "warning", lambda table: (*table.keys, *table.other_fields), lambda column: not column.signs.isdisjoint(".+")
+)
 def numeric_damage(text: str) -> Verdict | None:
     """A text that went through a spreadsheet or a float column: 12.0, 1.2E+05; an error where digits may be lost."""
     bare = text.strip()
@@ -262,7 +272,7 @@ def lost_digits(table: Table) -> Iterator[Problem]:
     """A number whose last digits a spreadsheet or a float has replaced by zeros."""
     for column in table.columns.values():
         yield from _of_problems(table, column, rounded=True)
-        if column.name in table.date_fields:
+        if column.name in table.date_fields or column.lengths.stop <= _SHORTEST_LONG:
             continue
         beyond = {i: found[1] for i, text in enumerate(column.texts) if (found := _LONG.fullmatch(text))}
         zeros = [i for i, digits in beyond.items() if not digits.strip("0")]

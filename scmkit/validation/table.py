@@ -144,13 +144,18 @@ def rule(severity: str, *, compares_rows: bool = False) -> Callable[[Check], Che
     return registered
 
 
-def rule_of_texts(severity: str, columns: Callable[[Table], Iterable[TextColumn]]) -> Callable[[Any], Check]:
-    """Make a function that judges a text the rule of its name: each distinct text of the columns is judged once."""
+def rule_of_texts(
+    severity: str, columns: Callable[[Table], Iterable[TextColumn]], suspect: Callable[[TextColumn], bool] | None = None
+) -> Callable[[Any], Check]:
+    """Make a function that judges a text the rule of its name.
+
+    Each distinct text of the columns is judged once, and none in a column that as a whole is not suspect.
+    """
 
     def registered(judge: Callable[[str], Verdict | None]) -> Check:
         @wraps(judge)
         def check(table: Table) -> Iterator[Problem]:
-            for column in columns(table):
+            for column in columns(table) if suspect is None else filter(suspect, columns(table)):
                 verdicts = {i: verdict for i, text in enumerate(column.texts) if (verdict := judge(text)) is not None}
                 yield from in_texts(column, verdicts)
 
@@ -176,4 +181,11 @@ def holding(column: TextColumn, positions: Collection[int]) -> Bools:
 
 def blank(column: TextColumn) -> Bools:
     """Mark the rows whose cell is missing, or holds nothing but blanks."""
+    if 0 not in column.lengths and not has_blanks(column):
+        return column.missing
     return holding(column, [i for i, text in enumerate(column.texts) if not text.strip()]) | column.missing
+
+
+def has_blanks(column: TextColumn) -> bool:
+    """Whether any text holds a blank, at its ends or within."""
+    return any(map(str.isspace, column.signs))

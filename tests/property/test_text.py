@@ -2,16 +2,22 @@
 
 import csv
 import datetime as dt
+import json
 import math
+import string
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import scmkit
 from scmkit.core.texts import group, text_column, text_of
+from scmkit.core.values import Mode
 from scmkit.tables.reading import read_table
 
 WORDS = st.text(max_size=6) | st.sampled_from(["a", "a\0b", "a\0c", "nan", "1", "1.0", "true", "\ud800", "'\\ud800'"])
@@ -114,3 +120,60 @@ def test_what_was_written_is_read(tmp_path_factory, rows, delimiter, end, encodi
         writer.writerows([["id", "name; or, not|", "c\t"], *rows])
     frame = read_table(path, keep_blank=True, delimiter=delimiter)
     assert frame.to_numpy().tolist() == rows
+
+
+ALPHANUMERIC = set(string.ascii_letters + string.digits)
+SCHEMA = pa.schema([(name, pa.string()) for name in ("extended_id", "wine name", 'a"b')])
+ENCODABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+DAYS = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2200, 1, 1)).map(lambda t: t.replace(microsecond=0))
+SHORT_DECIMALS = st.decimals(-(10**6), 10**6, places=2)
+DTYPES = [
+    ("object", WORDS), ("string[python]", ENCODABLE), ("string[pyarrow]", ENCODABLE), ("category", ENCODABLE),
+    (pd.ArrowDtype(pa.string()), ENCODABLE), (pd.ArrowDtype(pa.large_string()), ENCODABLE),
+    (pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string())), ENCODABLE),
+    ("Int64", st.integers(-(2**63), 2**63 - 1)), ("UInt8", st.integers(0, 255)),
+    (pd.ArrowDtype(pa.int64()), st.integers(-(2**63), 2**63 - 1)),
+    ("float64", st.floats(allow_nan=False)), ("Float64", st.floats(allow_nan=False)),
+    ("category", st.integers(0, 9)), ("category", st.floats(allow_nan=False)),
+    ("boolean", st.booleans()), ("object", st.booleans() | st.integers(0, 2) | st.floats(0, 2)),
+    (pd.ArrowDtype(pa.bool_()), st.booleans()), (pd.ArrowDtype(pa.decimal128(9, 2)), SHORT_DECIMALS),
+    (pd.ArrowDtype(pa.date32()), st.dates(dt.date(1900, 1, 1))), ("datetime64[us]", DAYS), ("category", DAYS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "cells"), DTYPES, ids=lambda each: str(each)[:30])
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_column_of_every_dtype_agrees_with_its_cells(dtype, cells, data):
+    """Whatever way a dtype goes, texts and problems are those that text_of gives for each of its cells alone."""
+    values = data.draw(st.lists(st.none() | cells))
+    if dtype == "category":
+        values = [cell.replace("\0", "") if isinstance(cell, str) else cell for cell in values]  # pandas 2 merges them
+    column = text_column(pd.Series(values, dtype=dtype))
+    assert spread(column) == [text_of(cell) for cell in values]
+    assert len(set(column.texts)) == len(column.texts)
+    assert set("".join(column.texts)) - ALPHANUMERIC == column.signs
+    assert all(len(text) in column.lengths for text in column.texts)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(*[st.none() | ENCODABLE.filter(lambda text: "\0" not in text)] * 2), min_size=1, max_size=5))
+def test_tables_of_every_library_give_the_same_bytes(tmp_path_factory, cells):
+    """One table as pandas', Polars', Arrow's or a file is one body on the wire."""
+    texts = {"extended_id": [f"CODE-{row:04d}" for row in range(len(cells))]}
+    texts |= {name: [row[at] for row in cells] for at, name in enumerate(["wine name", 'a"b'])}
+    path = tmp_path_factory.mktemp("parquet") / "table.parquet"
+    pa.table(texts, SCHEMA).to_pandas().to_parquet(path)
+    frames = [pd.DataFrame(texts, dtype=dtype) for dtype in ("object", "string[python]", "string[pyarrow]", "category")]
+    frames += [pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String)), pa.table(texts, SCHEMA)]
+    frames += [read_table(path, keep_blank=True)]
+    bodies = set()
+    for frame in frames:
+        plan = scmkit.plan(frame, mode="sync", errors="reject", journal=False)
+        bodies.add(plan.body(Mode.SYNC, plan.load.live))
+    assert len(bodies) == 1
+    sent = [
+        {name: text for name, text in zip(texts, row, strict=True) if text is not None}
+        for row in zip(*texts.values(), strict=True)
+    ]
+    assert json.loads(bodies.pop())["items"] == [item for item in sent if len(item) > 1]

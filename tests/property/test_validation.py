@@ -27,6 +27,13 @@ few = st.sampled_from([None, "", "a", "b", " a", "12.0", 12])
 names = st.lists(
     st.sampled_from(["wine_name", "harvest_date", "activation_status", "blacklist_reason", 5]), max_size=4, unique=True
 )
+COLUMNS_OF = {
+    "key_blanks": ["extended_id"],
+    "key_characters": ["extended_id"],
+    "key_length": ["extended_id"],
+    "surrounding_blanks": ["note"],
+    "numeric_damage": ["extended_id", "note"],
+}
 choices = st.sampled_from(["error", "last", "first"])
 
 
@@ -99,3 +106,18 @@ def test_fixing_is_complete_and_touches_nothing_else(df: pd.DataFrame, on_confli
     mended = set(zip(offered["column"], offered["row"].astype(int), strict=True))
     for name, old, new in zip(map(str, df.columns), texts(df), texts(fixed), strict=True):
         assert all(a == b for row, (a, b) in enumerate(zip(old, new, strict=True)) if (name, row) not in mended)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.text(max_size=12), st.text("aA0-_. +é\u2003\t", max_size=101), st.text("10.+eE", max_size=24)))
+@example("1\u2003")
+def test_no_text_that_a_rule_forbids_is_in_a_column_that_it_passes_over(text: str) -> None:
+    """A rule of texts skips a column as a whole only where it would find nothing: asked alone, it says the same."""
+    df = pd.DataFrame({"extended_id": ["a-code-id", text], "note": ["a", text]}, dtype=object)
+    found = validate(df).frame
+    texts_of = text_table(df)
+    for name, rule in RULES.items():
+        judge = getattr(rule.check, "__wrapped__", None)
+        for column in COLUMNS_OF.get(name, ()):
+            judged = [row for row, each in enumerate(texts_of[column].take()) if each is not None and judge(each)]
+            assert found.loc[(found["rule"] == name) & (found["column"] == column), "row"].tolist() == judged
