@@ -28,6 +28,7 @@ _WORDS = [
         (r"with journal=path(, or do without: journal=False)?", "with the variable SCMKIT_JOURNAL"),
         (r", or pass Client\(token=\.\.\.\)\. Without an account: scmkit\.Sandbox\(\)\.client\(\)",
          ". Without an account: `scmkit demo`, or `scmkit sandbox` in another shell"),
+        (r", or with Client\(ca_file=\.\.\.\)", ""),
         (r'try encoding="cp1252"', "save it as UTF-8"),
         (r'if it is UTF-16, say encoding="utf-16-le"', "save it as UTF-8"),
         (r"say which with delimiter=", "put names that hold one of them in quotes"),

@@ -9,11 +9,14 @@ ScmkitError
 ├── ValidationError (ValueError)         findings that forbid sending; ``.findings``
 ├── PlanError (ValueError)               arguments or data from which no plan can be made
 │   └── ArgumentError (TypeError)            an argument that is not what is needed there
-├── ConfigurationError (ValueError)      no token, an unusable base URL
+├── ConfigurationError (ValueError)      an unusable base URL, certificates that are not there
+│   ├── NoTokenError                         no token is to be had
+│   ├── CertificateError                     the service's certificate is not trusted
 │   └── SettingError (TypeError)             an argument of a client or a sandbox that is not what is needed there
 ├── MissingDependencyError (ImportError) an extra that is not installed
 ├── JournalError (OSError)               a journal that cannot be used; it is left untouched
-│   └── MissingJournalError (FileNotFoundError) no journal where somebody says that there is one
+│   ├── MissingJournalError (FileNotFoundError) no journal where somebody says that there is one
+│   └── UnknownJobError (LookupError)        a job that the journal does not know
 ├── UnsettledError (RuntimeError)        an earlier job may still change the same codes
 ├── NotSentError (ConnectionError)       nothing reached the service
 ├── AnswerLostError (ConnectionError)    sent, and no evidence of what happened
@@ -103,6 +106,14 @@ class ConfigurationError(ScmkitError, ValueError):
     """The client cannot be set up: no token, or an unusable base URL."""
 
 
+class NoTokenError(ConfigurationError):
+    """There is no token, neither in the environment nor in the keyring, and nobody to ask."""
+
+
+class CertificateError(ConfigurationError):
+    """The certificate of a service is not trusted, so nothing was sent to it."""
+
+
 class SettingError(ConfigurationError, TypeError):
     """An argument of a client, of its settings or of a sandbox is not what is needed there."""
 
@@ -122,6 +133,10 @@ class JournalError(ScmkitError, OSError):
 
 class MissingJournalError(JournalError, FileNotFoundError):
     """No journal is at this path, and none was made there."""
+
+
+class UnknownJobError(JournalError, LookupError):
+    """A journal does not know this job."""
 
 
 class UnsettledError(ScmkitError, RuntimeError):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from scmkit.core.arrays import Ints, RowStates
 from scmkit.core.contract import TaskState
-from scmkit.core.errors import JournalError, MissingJournalError, did_you_mean
+from scmkit.core.errors import JournalError, MissingJournalError, UnknownJobError, did_you_mean
 from scmkit.core.events import Attempted, Ended, Event, Sending, Settled, TaskSeen
 from scmkit.core.paths import expanded, like
 from scmkit.core.values import Mode, Outcome, RowState, Task, in_doubt
@@ -273,7 +273,9 @@ class Journal:
     def _check_known(self, job: str) -> None:
         known = [name for (name,) in self.query("select id from jobs order by rowid")]
         if job not in known:
-            raise JournalError(f"{self.path} knows no job {job!r}{did_you_mean(job, known)}; scmkit.jobs() lists them")
+            raise UnknownJobError(
+                f"{self.path} knows no job {job!r}{did_you_mean(job, known)}; scmkit.jobs() lists them"
+            )
 
     def _lock_path(self, job: str) -> Path:
         name = hashlib.sha256(job.encode()).hexdigest()[:12]

@@ -9,8 +9,11 @@ import sys
 from urllib.parse import urlsplit
 
 from scmkit.core import contract
-from scmkit.core.errors import ConfigurationError
+from scmkit.core.errors import ConfigurationError, NoTokenError
+from scmkit.core.paths import expanded
 from scmkit.core.token import Token
+
+CERTIFICATE_FILES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # the variables of `requests` and of OpenSSL
 
 
 def default_url() -> str:
@@ -23,7 +26,7 @@ def find_token(token: Token | None, base_url: str) -> Token:
     found = token or token_without_asking(base_url) or _from_prompt(base_url)
     if found is not None:
         return found.checked()
-    raise ConfigurationError(
+    raise NoTokenError(
         "no token: set SCANTRUST_UAT_TOKEN, store one in the keyring (service 'scmkit', user name "
         f"{base_url!r}), or pass Client(token=...). Without an account: scmkit.Sandbox().client()"
     )
@@ -57,6 +60,23 @@ def _from_prompt(base_url: str) -> Token | None:
         return as_token(getpass(f"Scantrust token for {base_url}: "))
     except Exception:  # noqa: BLE001 - a kernel without a frontend cannot ask (StdinNotImplementedError), nor can a closed input
         return None
+
+
+def certificates(ca_file: str | os.PathLike[str] | None) -> str | None:
+    """Return the file of certificates to trust: as given, else as the environment names it; None for the built-in ones.
+
+    A company's proxy that reads what goes through it signs with a certificate of its own; its users have it in a file,
+    and name that in a variable, for `curl`, `requests` and others alike.
+    """
+    named = [("", ca_file), *((name, os.environ.get(name)) for name in CERTIFICATE_FILES)]
+    name, chosen = next(((name, file) for name, file in named if file), ("", None))
+    if chosen is None:
+        return None
+    found = expanded(chosen)
+    if not found.exists():
+        who = f", which {name} names" if name else ""
+        raise ConfigurationError(f"there is no file of certificates at {str(found)!r}{who}")
+    return str(found)
 
 
 def checked_url(url: str, *, whole: bool = False) -> str:

@@ -15,11 +15,10 @@ from typing import Any
 from scmkit.core import contract, results
 from scmkit.core.arguments import CLIENT, FLAG, FROM_ZERO, PATH, TEXT, Kind, public, whole
 from scmkit.core.errors import ConfigurationError, SettingError, UnavailableError
-from scmkit.core.paths import expanded
 from scmkit.core.token import Token
 from scmkit.core.values import AsyncAnswer, Product, Products, SyncAnswer, Task
 from scmkit.wire import answers, downloads
-from scmkit.wire.account import as_token, checked_url, default_url, find_token, token_without_asking
+from scmkit.wire.account import as_token, certificates, checked_url, default_url, find_token, token_without_asking
 from scmkit.wire.limits import Limits
 from scmkit.wire.order import JobOrder
 from scmkit.wire.pacing import HEADROOM
@@ -53,7 +52,8 @@ class Client:
     limits : Limits, optional
         Rates and timeouts.
     ca_file : path, optional
-        Certificates to trust instead of the built-in ones. Verification cannot be switched off.
+        Certificates to trust instead of the built-in ones. Default: the file that ``REQUESTS_CA_BUNDLE`` or
+        ``SSL_CERT_FILE`` names, as behind a company's proxy. Verification cannot be switched off.
     assumptions : Assumptions, optional
         What is not documented, see `scmkit.core.contract`.
 
@@ -79,11 +79,9 @@ class Client:
         self.limits = limits or Limits()
         self.assumptions = assumptions
         self.order = JobOrder()  # of this client's jobs
-        certificates = None if ca_file is None else str(expanded(ca_file))
-        if certificates is not None and not Path(certificates).exists():
-            raise ConfigurationError(f"there is no file of certificates at {certificates!r}")
+        trusted = certificates(ca_file) if self.base_url.startswith("https:") else None
         self._token = find_token(token, self.base_url)
-        self.transport = Transport(self.base_url, self._token, self.limits, certificates)
+        self.transport = Transport(self.base_url, self._token, self.limits, trusted)
         self.turns = Turnstile(self._pace_file(), 1 / (self.limits.updates_per_second * HEADROOM))
         _clients.add(self)
 

@@ -28,6 +28,7 @@ from urllib3.exceptions import NewConnectionError
 from scmkit.core import contract
 from scmkit.core.errors import (
     AnswerLostError,
+    CertificateError,
     ConfigurationError,
     NotSentError,
     ScmkitError,
@@ -36,6 +37,7 @@ from scmkit.core.errors import (
 )
 from scmkit.core.paths import expanded, replacing
 from scmkit.core.token import Token
+from scmkit.wire.account import CERTIFICATE_FILES
 from scmkit.wire.limits import Limits
 
 _CHUNK = 1 << 16
@@ -278,7 +280,10 @@ def _connection_error(error: Exception, where: str) -> ScmkitError:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     untrusted = any(isinstance(inner, ssl.SSLCertVerificationError) for inner in _chain(error))
     if isinstance(error, requests.exceptions.SSLError) and untrusted:
-        return ConfigurationError(f"the certificate of {where} is not trusted: {_reason(error)}")
+        return CertificateError(
+            f"the certificate of {where} is not trusted: {_reason(error)}. Behind a company's proxy, name the file of "
+            f"its certificates in {' or '.join(CERTIFICATE_FILES)}, or with Client(ca_file=...)"
+        )
     refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or isinstance(reason, refused):
         return NotSentError(f"cannot reach {where}: {_reason(error)}")

@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 import socket
+import ssl
+import subprocess
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
@@ -177,7 +179,7 @@ def test_a_netrc_file_is_not_read(
     assert sent == {f"UAT {server.token}", None}
 
 
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_certificates_cannot_be_left_unchecked(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """There is no verify=False, no environment variable stands in for it, and a CA is given as a file (S14)."""
     import certifi
@@ -192,6 +194,51 @@ def test_certificates_cannot_be_left_unchecked(name: str, monkeypatch: pytest.Mo
             assert client.transport.session.trust_env is False
     with pytest.raises(TypeError):
         Client("https://api.example.com", "t0ken", verify=False)  # type: ignore[call-arg]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of a company's own for 127.0.0.1, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    folder = tmp_path_factory.mktemp("authority")
+    files = folder / "ca.pem", folder / "key.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=Company"]
+    named = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(["openssl", "req", "-x509", *kind, *named], check=True, capture_output=True, timeout=20)
+    return files
+
+
+@contextmanager
+def behind_tls(server: plain_server.PlainServer, authority: tuple[Path, Path]) -> Iterator[str]:
+    """Serve on TLS with the company's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority)
+
+    def handle(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            server.serve(secured)
+
+    with plain_server.listening(handle) as url:
+        yield url.replace("http:", "https:")
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_certificates_of_a_company_are_named_by_the_environment(
+    name: str, server: plain_server.PlainServer, authority: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an analyst's other programs trust is trusted; what nobody trusts is said with the variables that help."""
+    with behind_tls(server, authority) as url:
+        with Client(url, server.token, limits=SMALL) as client, pytest.raises(errors.CertificateError) as error:
+            client.me()
+        assert "REQUESTS_CA_BUNDLE or SSL_CERT_FILE" in str(error.value)
+        monkeypatch.setenv(name, str(authority[0]))
+        with Client(url, server.token, limits=SMALL) as client:
+            assert client.me() == {"email": "someone@example.com"}
+    monkeypatch.setenv(name, "/no/such.pem")
+    with pytest.raises(errors.ConfigurationError, match=f"no/such.pem', which {name} names"):
+        Client(url, server.token)
+    Client(server.url, server.token).close()  # plain http on loopback has no certificate
 
 
 def test_no_line_switches_verification_off() -> None:
