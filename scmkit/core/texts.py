@@ -219,10 +219,19 @@ def group(columns: Sequence[TextColumn], rows: int) -> tuple[Ints, int]:
     groups = np.zeros(rows, dtype=np.int64)
     count = min(rows, 1)
     for column in columns:
+        if count == rows:
+            break  # they all differ, and more columns cannot change that
         pairs = groups * (len(column.texts) + 1) + column.codes + 1
         groups, distinct = pd.factorize(pairs)
         groups, count = groups.astype(np.int64), len(distinct)
     return groups, count
+
+
+def first_rows(groups: Ints, count: int) -> Ints:
+    """Return where each of these groups is first."""
+    first = np.zeros(count, dtype=np.int64)
+    first[groups[::-1]] = np.arange(len(groups))[::-1]  # the last to be written is the first row
+    return first
 
 
 def _of_texts(name: str, distinct: Objects) -> TextColumn:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core import contract, display, results
-from scmkit.core.arrays import Floats
+from scmkit.core.arrays import Floats, Ints
 from scmkit.core.errors import ClusteredSampleWarning, MissingColumnError, PlanError
-from scmkit.core.texts import TextColumn, columns_of, group, our_name, ours, tallied, text_column, text_table
+from scmkit.core.texts import TextColumn, columns_of, first_rows, group, our_name, ours, text_column, text_table
 from scmkit.estimation.fan_out import (
     Bounds,
     Growth,
@@ -288,28 +288,38 @@ def codes_per_row(known: Estimate, keys: Sequence[TextColumn], rows: int) -> pd.
     """Return each row's ``codes``, ``low``, ``high`` and ``source`` from an estimate; unknown values get the prior."""
     if tuple(k.name for k in keys) != known.key:
         raise PlanError(f"the estimate is for key {known.key}, the plan for {tuple(k.name for k in keys)}")
-    table = pd.DataFrame(known.counts._asdict()).assign(source=known.column("source").to_numpy())
-    table.index = pd.MultiIndex.from_frame(known.frame[list(known.key)])
-    table = table[~table.index.duplicated()]
-    everything = np.arange(rows)
-    wanted = pd.MultiIndex.from_arrays([pd.Series(k.take(everything), dtype=object) for k in keys])
-    found = table.reindex(wanted).reset_index(drop=True)
+    wanted, at = _distinct(keys, rows)
+    lines = np.append(_lines_in(known, wanted), -1)[at]
     guess = _guess(list(known.key), None, contract.ASSUMPTIONS, 1, known.level)
-    prior = {name: values[0] for name, values in guess._asdict().items()}
-    return found.fillna(prior | {"source": "prior"}).astype({"codes": "int64", "low": "int64", "high": "int64"})
+    counts = zip(Uncertain._fields, known.counts, guess, strict=True)
+    found = {name: np.append(values, prior)[lines] for name, values, prior in counts}  # at -1 stands the prior
+    source = np.append(known.column("source").to_numpy(dtype=object), "prior")[lines]
+    whole = {"codes": "int64", "low": "int64", "high": "int64"}
+    return pd.DataFrame(found).astype(whole).assign(source=pd.Series(source, dtype=object))
+
+
+def _lines_in(known: Estimate, wanted: pd.DataFrame) -> Ints:
+    """Return the line of each key value in an estimate, -1 where it has none; made for this table, it has all."""
+    keys = list(known.key)
+    held = known.frame[keys]
+    if held.equals(wanted):
+        return np.arange(len(wanted))
+    first = np.flatnonzero(~held.duplicated())
+    found = _index(held.iloc[first], keys).get_indexer(_index(wanted, keys))
+    return np.asarray(np.append(first, -1)[found])
 
 
 def _distinct_keys(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    if len(keys) == 1:
-        df = tallied(df, keys[0])[0]
-    columns = list(text_table(df, keys).values())
-    whole = ~np.any([c.missing for c in columns], axis=0)
-    rows = np.flatnonzero(whole)
-    groups, count = group(columns, len(df))
-    first = np.full(count, len(df))
-    first[groups[rows[::-1]]] = rows[::-1]  # the last to be written is the first row
-    first = np.sort(first[first < len(df)])
-    return pd.DataFrame({c.name: c.take(first) for c in columns})
+    return _distinct(list(text_table(df, keys).values()), len(df))[0]
+
+
+def _distinct(keys: Sequence[TextColumn], rows: int) -> tuple[pd.DataFrame, Ints]:
+    """Return the whole key values by first appearance, a line each, and for each row its line, or -1."""
+    groups, count = group(keys, rows)
+    first = first_rows(groups, count)
+    whole = ~np.any([k.missing[first] for k in keys], axis=0)
+    lines = np.where(whole, np.cumsum(whole) - 1, -1)
+    return pd.DataFrame({k.name: k.take(first[whole]) for k in keys}), lines[groups]
 
 
 def _guess(

@@ -365,13 +365,14 @@ def _pack(sizes: list[NDArray[np.generic]], limits: list[float], groups: Ints | 
     first = np.zeros(min(rows, 1), dtype=np.int64) if groups is None else _begins(groups)
     last = np.append(first[1:], rows)[: len(first)]
     whole = np.all([t[last] - t[first] <= limit for t, limit in zip(totals, most, strict=True)], axis=0)
-    ends = [last[whole | (last - first == 1)]]
+    whole |= last - first == 1
+    ends = [last[whole]]
     for start, end in zip(first[~whole].tolist(), last[~whole].tolist(), strict=True):
         while start < end:
             fits = min(int(np.searchsorted(t, t[start] + m, side="right")) for t, m in zip(totals, most, strict=True))
             start = min(max(start + 1, fits - 1), end)
             ends.append(np.array([start]))
-    return np.diff(np.unique(np.concatenate(ends)), prepend=0).astype(np.int64)
+    return np.diff(np.sort(np.concatenate(ends)), prepend=0).astype(np.int64)
 
 
 def _begins(groups: Ints) -> Ints:

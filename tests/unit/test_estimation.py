@@ -9,6 +9,8 @@ import pytest
 
 import scmkit
 from scmkit.core.errors import MissingColumnError, PlanError, TableError
+from scmkit.core.texts import text_table
+from scmkit.estimation.estimate import PRIOR_CODES, Estimate, codes_per_row
 
 
 @pytest.fixture
@@ -142,3 +144,20 @@ def test_results_show_themselves(lots: pd.DataFrame) -> None:
     assert "1 values of lot_number select about 3 codes" in repr(known)
     assert "<script>" not in known._repr_html_()
     assert known.plot().get_ylabel() == "codes selected (number)"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("keys", [["lot"], ["lot", "site"]])
+def test_each_row_has_the_first_line_of_its_key_value_in_any_estimate(keys: list[str], seed: int) -> None:
+    """A line of an estimate is found by the key's text, whatever table it is of; else the prior speaks."""
+    rng = np.random.default_rng(seed)
+    lines = pd.DataFrame({key: rng.choice(list("abcd"), 6) for key in keys})
+    known = Estimate(tuple(keys), lines.assign(codes=np.arange(6), low=np.arange(6), high=np.arange(6), source="exact"))
+    table = pd.DataFrame({key: rng.choice(np.array([*"abcdef", None], dtype=object), 20) for key in keys})
+    held = [tuple(line) for line in lines.to_numpy()]
+    expected = [held.index(row) if row in held else PRIOR_CODES for row in map(tuple, table.to_numpy())]
+    found = codes_per_row(known, list(text_table(table).values()), len(table))
+    assert found["codes"].tolist() == expected
+    assert found["source"].tolist() == ["prior" if row not in held else "exact" for row in map(tuple, table.to_numpy())]
+    same = codes_per_row(known, list(text_table(lines).values()), len(lines))
+    assert same["codes"].tolist() == [held.index(row) for row in held]
