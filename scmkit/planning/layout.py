@@ -32,6 +32,7 @@ WAVES = (1, 2, 3, 4, 6, 8, 12)  # sync calls per worker worth trying
 # The work that tasks may take beside sync calls, in shares of what the service's servers do while the workers do the
 # rest: the heaviest rows first, or the largest sets of equal rows.
 BESIDE = (0.25, 0.5, 0.75, 0.9, 1.0)
+AT_FIRST = 4  # tasks per server that go out before any sync call
 TASK_WAVES = (1, 4)  # tasks per server of the service into which rows with equal values are cut
 TAPERS = (0.4, 0.1)  # what the last of tapering calls holds of the first: it starts later, by the pace at least
 ONE_BY_ONE = 2_000  # the heaviest rows are dealt one by one; the many light ones fill up what is left
@@ -158,11 +159,12 @@ class Packer:
         heavy = per_call(self.high[layout.order], layout.offsets) > contract.SAFE_CODES
         if not self.terms.service_time.untested or not np.any(heavy & ~layout.is_async):
             return layout
-        call = len(layout.whys) - 1  # sync calls come last, the largest first
+        call = int(np.flatnonzero(~layout.is_async)[-1])  # the lightest
         first, last = int(layout.offsets[call]), int(layout.offsets[call + 1])
         lightest = np.cumsum(self.high[layout.order[first:last]][::-1]) <= contract.SAFE_CODES
         moved = max(int(lightest.sum()), 1)
-        order = np.concatenate([layout.order[last - moved :], layout.order[: last - moved]])
+        taken = slice(last - moved, last)
+        order = np.concatenate([layout.order[taken], np.delete(layout.order, taken)])
         sizes = np.diff(layout.offsets)
         sizes[call] -= moved
         left = sizes > 0
@@ -207,10 +209,14 @@ class Packer:
                 yield self._joined(task, sync)
 
     def _joined(self, tasks: Packed, sync: Packed) -> Layout:
-        """Tasks go out first: the service works on them beside the sync calls."""
-        order, sizes = (np.concatenate(pair) for pair in zip(tasks, sync, strict=True))
-        is_async = np.arange(len(sizes)) < len(tasks[1])
-        return Layout(order, running_total(sizes), is_async, self._whys(order, sizes, is_async))
+        """Tasks go out first, to be worked on beside the sync calls; of many, the others share the pace with these."""
+        sizes = np.concatenate([tasks[1], sync[1]])
+        first = min(AT_FIRST * self.terms.assumptions.parallel_tasks, len(tasks[1]))
+        later = [np.linspace(0, 1, number) for number in (len(tasks[1]) - first, len(sync[1]))]
+        by_place = np.argsort(np.concatenate([np.full(first, -1.0), *later]), kind="stable")
+        order = _in_turn(np.concatenate([tasks[0], sync[0]]), sizes, by_place)
+        is_async = by_place < len(tasks[1])
+        return Layout(order, running_total(sizes[by_place]), is_async, self._whys(order, sizes[by_place], is_async))
 
     def _fixed(self, batch: int) -> Layout:
         """So many rows a sync call, in the table's order, whatever the risk."""
@@ -282,10 +288,7 @@ class Packer:
         """Put the calls with the most work first: the last ones to start should be short."""
         offsets = running_total(sizes)
         by_work = np.argsort(-per_call(self.weight[order], offsets), kind="stable")
-        starts = np.repeat(offsets[:-1][by_work], sizes[by_work])
-        ends = np.cumsum(sizes[by_work])
-        within = np.arange(len(order)) - np.repeat(ends - sizes[by_work], sizes[by_work])
-        return order[starts + within], sizes[by_work]
+        return _in_turn(order, sizes, by_work), sizes[by_work]
 
     def _whys(self, order: Ints, sizes: Ints, is_async: Bools) -> RowStates:
         risky = self.weight[order[running_total(sizes)[:-1]]] > self.limit
@@ -332,6 +335,12 @@ def _as_quick(ends: Floats, quickest: Floats) -> bool:
 def per_call(values: Any, offsets: Ints) -> Any:
     """Add up the values of each call."""
     return np.diff(running_total(values)[offsets])
+
+
+def _in_turn(order: Ints, sizes: Ints, calls: Ints) -> Ints:
+    """Put the calls in another order, and return their rows, call after call."""
+    ends = np.cumsum(sizes[calls])
+    return order[np.repeat(running_total(sizes)[calls] - ends + sizes[calls], sizes[calls]) + np.arange(len(order))]
 
 
 def _deal(weights: Floats, targets: Floats) -> Ints:

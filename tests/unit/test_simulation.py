@@ -234,28 +234,60 @@ def best_of_simple_plans(codes: np.ndarray, service_time: scmkit.ServiceTime, wo
     return best
 
 
-def gap_of_auto(seed: int) -> float:
-    """How much longer auto takes than the best simple plan, as a share."""
+def planned(seed: int) -> tuple[scmkit.Plan, np.ndarray, dict]:
+    """What auto makes of a random table whose codes are known."""
     codes, values, options = tables(seed)
     df = pd.DataFrame({"lot_number": [f"{i:06d}" for i in range(len(codes))], "wine_name": values})
     known = scmkit.estimate(df, "lot_number", pd.DataFrame({"lot_number": np.repeat(df["lot_number"], codes)}))
-    plan = scmkit.plan(df, "lot_number", estimate=known, **options)
-    return play(plan.schedule, 100, np.random.default_rng(7)).end.mean() / best_of_simple_plans(codes, **options) - 1
+    return scmkit.plan(df, "lot_number", estimate=known, **options), codes, options
+
+
+def gaps_of_auto(seed: int) -> tuple[float, float]:
+    """How much longer auto takes than the best simple plan, and than no order of its calls can end, as shares."""
+    plan, codes, options = planned(seed)
+    end = play(plan.schedule, 100, np.random.default_rng(7)).end.mean()
+    return end / best_of_simple_plans(codes, **options) - 1, end / least_seconds(plan.schedule) - 1
+
+
+def least_seconds(schedule: Schedule, trials: int = 200) -> float:
+    """A bound below the mean makespan of a plan's calls, in whatever order: were their seconds known, and no one idle.
+
+    All workers and all of the service's servers work to the end; none is shorter than the longest call; and the last
+    call begins when the pace lets it. What is cut and made again is left out.
+    """
+    rng, items, least = np.random.default_rng(1), np.where(schedule.is_async, 1, schedule.rows), []
+    for _ in range(trials):
+        seconds = schedule.model.draw(schedule.codes.codes, items, rng)
+        sync, tasks = np.minimum(seconds[~schedule.is_async], 60), seconds[schedule.is_async]
+        paced = (len(seconds) - 1) * INTERVAL_S + seconds.min()
+        overhead = schedule.assumed.task_overhead_s if len(tasks) else 0.0
+        done = max(tasks.sum() / schedule.assumed.parallel_tasks, tasks.max(initial=0)) + overhead
+        least.append(max(sync.sum() / schedule.workers, sync.max(initial=0), done, paced))
+    return float(np.mean(least))
 
 
 @pytest.mark.parametrize("group", range(5))
 def test_auto_is_nearly_the_best_plan(group: int) -> None:
     """Light, heavy and equal codes, equal values, few rows: auto ends within 10 % of the best of many simple plans."""
-    assert max(gap_of_auto(seed) for seed in (group, group + 5)) <= 0.10
+    assert max(gaps_of_auto(seed)[0] for seed in (group, group + 5)) <= 0.10
+
+
+def test_sync_calls_do_not_wait_for_the_pace_of_many_tasks() -> None:
+    """Beside 573 tasks, which take a minute to go out, the first sync calls start at once, and the upload ends so."""
+    plan = planned(15)[0]
+    assert plan.is_async.sum() > 300
+    assert np.flatnonzero(~plan.is_async)[0] <= 20
+    assert play(plan.schedule, 100, np.random.default_rng(7)).end.mean() <= 1.25 * least_seconds(plan.schedule)
 
 
 @pytest.mark.slow
 def test_auto_is_nearly_the_best_plan_in_200_tables() -> None:
-    """As above, in 200 tables; half of them within 1 %."""
-    gaps = np.array([gap_of_auto(seed) for seed in range(200)])
-    print(f"\nauto against the best simple plan: median {np.median(gaps):.1%}, largest {gaps.max():.1%}")
-    assert gaps.max() <= 0.10
-    assert np.median(gaps) <= 0.01
+    """As above, in 200 tables; half of them within 1 %, and within 6 % of what its calls take at least."""
+    gaps = np.array([gaps_of_auto(seed) for seed in range(200)])
+    for gap, beside in zip(gaps.T, ("the best simple plan", "the least that its calls can take"), strict=True):
+        print(f"\nauto against {beside}: median {np.median(gap):.1%}, largest {gap.max():.1%}")
+    assert gaps[:, 0].max() <= 0.10
+    assert np.all(np.median(gaps, axis=0) <= [0.01, 0.06])
 
 
 def test_equal_values_are_no_reason_for_one_large_call() -> None:
