@@ -62,15 +62,14 @@ def test_the_interval_of_the_sum_needs_no_law(law: str, fraction: float) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("law", coverage.LAWS)
-@pytest.mark.parametrize("mean", [20.0, 200.0, 2_000.0])
-@pytest.mark.parametrize("fraction", [0.005, 0.05, 0.5])
-@pytest.mark.parametrize(("keys", "worlds"), [(5, 300), (50, 100), (500, 40), (5_000, 10), (20_000, 4)])
-def test_intervals_hold_in_the_wide_grid(law: str, mean: float, fraction: float, keys: int, worlds: int) -> None:
-    """From 5 to 20,000 key values and from one code in 200 to every second, wherever the truth is not in lumps."""
-    held = coverage.measure(law, keys, mean, fraction, worlds)
-    error = 2 * np.sqrt(0.95 * 0.05 / worlds)
-    assert held.key >= 0.90
-    assert held.call >= 0.92 - error
+@pytest.mark.parametrize(("keys", "worlds"), [(5, 30), (200, 10), (5_000, 4), (20_000, 3)])
+def test_intervals_hold_in_the_wide_grid(law: str, keys: int, worlds: int) -> None:
+    """From 20 to 2,000 codes a key value, and from one code in 200 to every second: in each, calls on average."""
+    settings = [(mean, fraction) for mean in (20.0, 200.0, 2_000.0) for fraction in (0.005, 0.05, 0.5)]
+    held = np.array([coverage.measure(law, keys, mean, fraction, worlds) for mean, fraction in settings])
+    print(f"\n{law}, {keys:,} key values:", *(f"{key:.1%}/{call:.1%}" for key, call in held[:, [0, 2]]))
+    assert held[:, 0].min() >= 0.90 - np.sqrt(0.95 * 0.05 / worlds / min(keys, 20))
+    assert held[:, 2].mean() >= 0.92 - 2 * np.sqrt(0.95 * 0.05 / worlds / len(settings))
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.99])
