@@ -184,6 +184,8 @@ class Exchange:
         size = int(self.headers.get("content-length", 0))
         while len(self.received) < size and (piece := self.connection.recv(65536)):
             self.received += piece
+        if len(self.received) < size:
+            raise ConnectionError("whoever sent this is gone")
         return self.received[:size]
 
     @cached_property
