@@ -28,6 +28,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -38,6 +39,7 @@ MISSING = -1
 OURS = "scmkit_"
 _ALPHANUMERIC = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LONGEST_NUMBER = 100  # digits; beyond, a number is a mistake, and Python itself refuses to print some
+_ESCAPED = {'"', "\\", *map(chr, range(32))}  # what JSON writes otherwise
 _EXACT_BELOW = {np.float16: 2**11, np.float32: 2**24}  # from there on, whole numbers share a float (else 2**53)
 
 
@@ -86,6 +88,19 @@ class TextColumn:
         sizes = set(map(len, self.texts))
         return range(min(sizes), max(sizes) + 1) if sizes else range(0)
 
+    @cached_property
+    def json_texts(self) -> Objects:
+        """The texts as they stand between the quotes of JSON, and an empty one for -1."""
+        plain = self.signs.isdisjoint(_ESCAPED)
+        return np.append(self.texts if plain else _objects(map(json_string, self.texts)), "")
+
+    @cached_property
+    def json_sizes(self) -> Ints:
+        """The bytes of these."""
+        texts = self.json_texts
+        sized: Iterable[Any] = texts if "".join(self.signs).isascii() else map(str.encode, texts)
+        return np.fromiter(map(len, sized), np.int64, len(texts))
+
     @property
     def missing(self) -> Bools:
         """Rows without a text."""
@@ -94,6 +109,11 @@ class TextColumn:
     def cleared(self, rows: Ints | slice = slice(None)) -> int:
         """Count the rows, of these, whose text is empty: it clears the field."""
         return int(np.isin(self.codes[rows], np.flatnonzero(self.texts == "")).sum())
+
+
+def json_string(text: str) -> str:
+    """Return a text as it stands between the quotes of JSON."""
+    return msgspec.json.encode(text)[1:-1].decode()
 
 
 def text_column(column: pd.Series, name: str | None = None) -> TextColumn:

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pandas as pd
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 import scmkit
 from scmkit.core.contract import Assumptions
 from scmkit.core.values import Mode
+from scmkit.planning.load import load_of
 
 names = st.sampled_from(["wine_name", "vintage_year", 'über "quoted"'])
 texts = st.one_of(st.none(), st.sampled_from(["", "red", "white", 'rosé "x"\n']))
@@ -61,6 +63,26 @@ def test_a_plan_covers_every_valid_row_once(case: tuple, chosen: dict, known: bo
         for row in df[sendable].astype(object).where(df[sendable].notna(), None).to_dict("records")
     }
     assert sent == expected
+
+
+CELLS = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.uuids().map(str) | CELLS.filter(bool), CELLS, CELLS, st.just("x")), unique_by=lambda r: r[0])
+)
+def test_items_are_the_bytes_that_an_encoder_makes_of_each_row(rows: list[tuple[str | None, ...]]) -> None:
+    """Written column by column, the items of a sync call are byte for byte their rows, and as long as planned."""
+    table = pd.DataFrame(rows, columns=["lot_number", "a", 'b"\n', "ü"], dtype=object)
+    findings = scmkit.validate(table, "lot_number")
+    load = load_of(table, ["lot_number"], findings)
+    items = [{k: v for k, v in zip(table, row, strict=True) if v is not None} for row in rows]
+    body = load.body(Mode.SYNC, np.arange(len(rows)))
+    assert body == msgspec.json.encode({"data_key": "lot_number", "items": items})
+    assert json.loads(body) == {"data_key": "lot_number", "items": items}
+    if rows:
+        assert load.item_bytes.sum() + load.envelope_bytes == len(body)
 
 
 def read(body: dict) -> dict[str, dict[str, str]]:
