@@ -111,6 +111,9 @@ FIELDS = Kind(
     "a list of names, a dict of kinds, or an inventory", _is_fields, _as_list,
     lambda v: f"; one field is [{shown(v)}]" if isinstance(v, str) else "",
 )  # fmt: skip
+FIELDS_OR_TRUE = Kind(
+    f"{FIELDS.words}, or True to ask", lambda v: v is None or v is True or FIELDS.accepts(v), _as_list, FIELDS.hint
+)
 TABLES: dict[str, Kind] = {
     "df": TABLE,
     "fields": FIELDS.optional(),

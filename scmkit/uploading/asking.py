@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +17,7 @@ from scmkit.core import contract
 from scmkit.core.arguments import CLIENT, Kind, is_flag, whole
 from scmkit.core.display import plural
 from scmkit.core.errors import AnswerLostError, ScmkitError, UnavailableError, UnreadableAnswerError
+from scmkit.core.texts import text_of
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.questions import to_ask, with_answers
@@ -28,11 +29,12 @@ from scmkit.wire.client import Client, default_client
 BUDGET = 200  # questions, of four calls or more each; the service allows 3,000 calls a minute [doc]
 AT_ONCE = 8  # questions under way
 SPACING_S = 0.1  # between two questions: 10 a second are 40 calls or more, of the 50 that are allowed [doc]
+FIRST_ROWS = 100  # of a table, in which a whole key is looked for
 TRIES = 2  # of a question whose answer was lost
 
 Listener = Callable[[int, int, int], object]  # answers, questions in sight, codes counted
 ASK = Kind(
-    "a Client, or True for the one of scmkit.use()",
+    "a Client, or True for the one that is used()",
     lambda v: v is None or is_flag(v) or CLIENT.accepts(v),
     hint=CLIENT.hint,
 )
@@ -113,6 +115,22 @@ def estimate(
         return asked(known, default_client() if ask is True else ask, limit, budget, listener)
 
 
+def fields_asked(client: Client, df: pd.DataFrame, keys: Sequence[str]) -> list[str] | None:
+    """Return the fields that the campaign of a table's first codes defines; None where the service does not tell.
+
+    A client remembers the answer for tables with the same key.
+    """
+    known = client.known_fields
+    if tuple(keys) not in known:
+        texts = ([text_of(cell)[0] for cell in row] for row in df[list(keys)].head(FIRST_ROWS).to_numpy(dtype=object))
+        first = next((dict(zip(keys, row, strict=True)) for row in texts if all(row)), None)
+        try:
+            known[tuple(keys)] = None if first is None else client.fields(**_filters(first))
+        except ScmkitError:  # nothing is known, and the upload itself will say what is wrong
+            return None
+    return known[tuple(keys)]
+
+
 @contextmanager
 def _told(progress: bool) -> Iterator[Listener]:
     """Show how many answers there are."""
@@ -189,8 +207,12 @@ def _answers(
             yield under_way.pop(done), done.result()
 
 
+def _filters(key: Mapping[str, Any]) -> dict[str, Any]:
+    return {contract.DOWNLOAD_FILTERS.get(name, f"scm_{name}"): text for name, text in key.items()}
+
+
 def _count(client: Client, key: dict[str, str], most: int) -> int:
-    filters: dict[str, Any] = {contract.DOWNLOAD_FILTERS.get(name, f"scm_{name}"): text for name, text in key.items()}
+    filters = _filters(key)
     for _ in range(TRIES - 1):
         try:
             return client.count(most, **filters)

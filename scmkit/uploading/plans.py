@@ -18,17 +18,17 @@ from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.stored import Where, recent_calls
 from scmkit.planning.load import Terms, load_of
 from scmkit.planning.plan import WORKERS, Plan, make_plan
-from scmkit.tables.arguments import public
+from scmkit.tables.arguments import FIELDS_OR_TRUE, public
 from scmkit.tables.inventory import Counts, Inventory, count_codes
-from scmkit.uploading.asking import ASK, BUDGET
+from scmkit.uploading.asking import ASK, BUDGET, fields_asked
 from scmkit.uploading.asking import estimate as estimate_codes
 from scmkit.validation.validate import validate
-from scmkit.wire.client import Client, current_service
+from scmkit.wire.client import Client, current_service, default_client
 
 ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itself
 
 
-@public(journal=JOURNAL, service=TEXT.optional(), ask=ASK, budget=whole(1))
+@public(journal=JOURNAL, service=TEXT.optional(), ask=ASK, budget=whole(1), fields=FIELDS_OR_TRUE)
 def plan(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -52,6 +52,7 @@ def plan(
     service: str | None = None,
     ask: Client | bool | None = None,
     budget: int = BUDGET,
+    client: Client | None = None,
 ) -> Plan:
     """Plan the calls that bring a table's values onto the codes.
 
@@ -73,8 +74,9 @@ def plan(
         least 20, else the documented prior; the summary says which.
     risk : float, default 0.01
         The timeout risk that a sync call may have, at the upper estimate of its codes.
-    fields : list, dict or inventory, optional
-        The campaign's fields; see `validate`.
+    fields : list, dict, inventory or True, optional
+        The campaign's fields; see `validate`. True: the service is asked which fields the campaign of the first row's
+        codes defines, and a name that is not among them is a warning.
     on_conflict : {"error", "last", "first"}
         Which of several rows with one key and different values counts.
     errors : {"raise", "reject"}
@@ -93,6 +95,8 @@ def plan(
         False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
     service : str, optional
         The URL of the service whose calls these are. Default: that of the present client.
+    client : Client, optional
+        Who is asked about fields. Default: the one of `use`, or of the environment.
     ask, budget : see `estimate`
         The service is asked how many codes the key values select whose number decides something.
 
@@ -114,10 +118,12 @@ def plan(
         service_time, earlier = learnt(service or current_service(), key, None if journal is True else journal)
         history = earlier if inventory is None and estimate is None and history is None else history
     counted = None if inventory is None else Counts(count_codes(inventory, keys))
+    defined = fields_asked(client or default_client(), df, keys) if fields is True else fields
+    fields = None if fields is True else fields  # what the first codes tell is a warning, since others may differ
     findings = validate(df, keys, fields, on_conflict, inventory=counted, sample_fraction=sample_fraction)
     if errors == "raise" or findings.hopeless:
         findings.raise_for_errors()
-    load = load_of(df, keys, findings, fields, inventory)
+    load = load_of(df, keys, findings, defined, inventory)
     service_time = service_time or ServiceTime.documented()
     codes = counted if sample_fraction == 1 else inventory  # of a sample, more is looked at than its keys
     known = estimate or estimate_codes(

@@ -79,6 +79,7 @@ class Client:
         self.limits = limits or Limits()
         self.assumptions = assumptions
         self.order = JobOrder()  # of this client's jobs
+        self.known_fields: dict[tuple[str, ...], list[str] | None] = {}  # by the key of a table, as the service said
         trusted = certificates(ca_file) if self.base_url.startswith("https:") else None
         self._token = find_token(token, self.base_url)
         self.transport = Transport(self.base_url, self._token, self.limits, trusted)
@@ -225,7 +226,7 @@ class Client:
             return downloads.count(pieces, filters, most)
 
     @public(extended_id=TEXT.optional(), depths=False)
-    def fields(self, campaign: int | str | None = None, extended_id: str | None = None) -> list[str]:
+    def fields(self, campaign: int | str | None = None, extended_id: str | None = None, **filters: Any) -> list[str]:
         """Ask which SCM fields a campaign defines: they stand in the header of a download, of which no more is read.
 
         Parameters
@@ -234,6 +235,8 @@ class Client:
             The campaign's number.
         extended_id : str, optional
             A code of the campaign: the smallest download.
+        **filters
+            Others, see `download_codes`.
 
         Returns
         -------
@@ -246,7 +249,7 @@ class Client:
             No code is selected.
         """
         asked = {"campaign": campaign, "extended_id": extended_id}
-        filters = {name: value for name, value in asked.items() if value is not None}
+        filters |= {name: value for name, value in asked.items() if value is not None}
         with self.transport.stream(self._link(600.0, time.sleep, filters)) as pieces:
             return downloads.fields(pieces)
 

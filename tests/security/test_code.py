@@ -73,7 +73,7 @@ SQL_METHODS = {"execute", "executemany", "executescript", "query", "each", "_all
 PUT_TOGETHER = {
     "journal/journal.py": {"forget"},
     "journal/storage.py": {"_set_up", "_run_each"},
-    "sandbox/world.py": {"_load", "task", "rows", "_store", "_count"},
+    "sandbox/world.py": {"products", "_load", "task", "rows", "_store", "_count"},
 }
 HANDED_ON = {"query", "each", "_change", "_all", "_one"}  # methods that take a statement themselves
 

@@ -66,6 +66,19 @@ def test_a_second_reading_of_the_contract_gives_the_same_counts(
     assert (estimate.frame["source"] == "asked").sum() == 3
 
 
+def test_fields_are_asked_once_and_a_misspelt_one_is_told(
+    lots: pd.DataFrame, codes: pd.DataFrame, server: PlainServer, client: scmkit.Client
+) -> None:
+    """Three small calls and a header say which fields there are; no more is asked by the next plan."""
+    hold(server, codes)
+    misspelt = lots.rename(columns={"wine_name": "wine_nmae"})
+    for _ in range(2):
+        plan = misspelt.scm.plan("lot_number", fields=True, client=client, journal=False)
+        assert "the campaign does not define 'wine_nmae' (did you mean 'wine_name'?)" in plan.summary()
+    assert len(server.authorizations) == 4
+    assert "does not define" not in lots.scm.plan("lot_number", journal=False).summary()
+
+
 def test_a_service_that_ignores_a_filter_is_told(
     lots: pd.DataFrame, codes: pd.DataFrame, server: PlainServer, client: scmkit.Client
 ) -> None:
