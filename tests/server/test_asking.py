@@ -27,6 +27,7 @@ def codes() -> pd.DataFrame:
 
 
 def hold(server: PlainServer, codes: pd.DataFrame) -> None:
+    server.filters_known = True
     server.codes = {code: {"lot_number": lot} for code, lot, _ in codes.itertuples(index=False)}
 
 

@@ -191,7 +191,7 @@ def test_part_of_a_download_does_not_say_that_a_code_is_not_there(
 def test_a_filter_of_the_caller_hides_codes(client: scmkit.Client, server: PlainServer) -> None:
     """What it leaves out is not missing."""
     job = upload(lots("000000", "000001"), client)
-    whole = server.document("")
+    whole = server.document()
     server.document = lambda: "\n".join(line for line in whole.splitlines() if "000001" not in line) + "\n"
     server.codes["Code_00000-"]["wine_name"] = "not a"
     job.verify(campaign=1)

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,7 +46,7 @@ class PlainServer:
     polls: int = 0
     polls_until_complete: int = 1
     exchanges: list["Exchange"] = field(default_factory=list)
-    filters_known: bool = True  # a service may know none, and give all codes
+    filters_known: bool = False  # a service that knows none gives all codes
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hold(self, count: int = 1, naming: str = "") -> tuple[threading.Event, threading.Event]:
@@ -99,14 +99,21 @@ class PlainServer:
         self.tasks[task_id] = {"id": task_id, "codesAffected": len(selected or ()), "polls": 0}
         return {"task_id": task_id}
 
-    def document(self, query: str) -> str:
-        """Write the codes that filters select as the CSV of a download."""
-        asked = {name.removeprefix("scm_"): value for name, value in parse_qsl(query) if self.filters_known}
-        codes = [{"extended_id": code} | held for code, held in self.codes.items()]
+    def document(self) -> str:
+        """Write all codes as the CSV of a download."""
+        return self.written({"extended_id": code} | held for code, held in self.codes.items())
+
+    def selected(self, query: str) -> str:
+        """Write the codes that filters select."""
+        asked = {name.removeprefix("scm_"): value for name, value in parse_qsl(query)}
+        codes = csv.DictReader(io.StringIO(self.document()))
+        return self.written(code for code in codes if all(code[name] == value for name, value in asked.items()))
+
+    def written(self, codes: Iterable[dict[str, str]]) -> str:
         text = io.StringIO()
         writer = csv.DictWriter(text, FIXED + self.fields, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(code for code in codes if all(code.get(name, value) == value for name, value in asked.items()))
+        writer.writerows(codes)
         return text.getvalue()
 
     @property
@@ -122,7 +129,8 @@ class PlainServer:
     def respond(self, exchange: "Exchange") -> None:
         """Answer one request."""
         if exchange.route == "/file.csv":
-            return exchange.answer(200, self.document(exchange.query).encode())
+            text = self.selected(exchange.query) if self.filters_known else self.document()
+            return exchange.answer(200, text.encode())
         if exchange.headers.get("authorization") != f"UAT {self.token}":
             return exchange.answer(401, {"detail": "Invalid token."})
         return self.store_call(exchange) if exchange.method == "POST" else self.look_up(exchange)
