@@ -19,6 +19,7 @@ from scmkit.uploading.plans import plan
 from scmkit.uploading.resume import resume
 from scmkit.uploading.upload import upload
 from scmkit.validation.findings import Findings
+from scmkit.validation.mapping import Mapping
 from scmkit.validation.validate import validate
 from scmkit.widgets import live as _live  # noqa: F401 - shows jobs that run
 from scmkit.wire.client import Client, use
@@ -30,6 +31,7 @@ __all__ = [
     "Estimate",
     "Findings",
     "Limits",
+    "Mapping",
     "Plan",
     "Risk",
     "Sandbox",

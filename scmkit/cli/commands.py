@@ -28,6 +28,8 @@ TABLE: list[Option] = [
     click.option("--pad-to", multiple=True, metavar="COLUMN=WIDTH",
                  help="Fill whole numbers of a column up with zeros in front, which a spreadsheet took away."),
     click.option("--inventory", type=PATH, help="CSV or Parquet of all codes: makes the counts exact."),
+    click.option("--mapping", type=PATH,
+                 help="JSON of what the columns are sent as, and the key; see scmkit.Mapping."),
 ]  # fmt: skip
 PLAN: list[Option] = [
     *TABLE,

@@ -13,6 +13,7 @@ _WORDS = [
         (r"findings\.fixed\(df\) gives a copy with (.*?) fixed; ", r"`scmkit app` mends \1 by a click; "),
         (r"plan\(\.\.\., errors='reject'\)\. All findings: findings\.frame",
          "--errors reject. All findings: `scmkit validate`"),
+        (r", see \.applied", ""),
         (r", see plan\.findings", ": `scmkit validate` lists them"),
         (r"on_conflict='last' or 'first'", "--on-conflict last or first"),
         (r"mode='async' or 'auto'", "--mode async or auto"),

@@ -23,6 +23,8 @@ from scmkit.estimation.service_time import ServiceTime
 from scmkit.tables.arguments import is_elsewhere
 from scmkit.tables.inventory import columns_in
 from scmkit.validation.findings import Findings
+from scmkit.validation.mapping import Mapping
+from scmkit.validation.validate import Seen
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,6 +46,8 @@ class Load:
     defined_fields : frozenset of str, optional
         The fields that the campaign defines, as far as the caller said. The summary warns by them. What became of a
         row, they do not prove: they are older than the calls.
+    mapping : Mapping, optional
+        How the table became this; None where a plan comes from the journal.
     """
 
     keys: tuple[TextColumn, ...]
@@ -52,6 +56,7 @@ class Load:
     row_states: RowStates
     findings: Findings
     defined_fields: frozenset[str] | None = None
+    mapping: Mapping | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -121,13 +126,14 @@ class Terms:
         return bool((self.row_codes["source"] == "exact").all())
 
 
-def load_of(df: pd.DataFrame, keys: Sequence[str], findings: Findings, fields: Any = None, codes: Any = None) -> Load:
+def load_of(seen: Seen, fields: Any = None, codes: Any = None) -> Load:
     """Take the columns of a table that was validated; what it says of the campaign's fields, and of codes, counts."""
+    df, findings, mapping = seen
     columns = text_table(df)
-    selectors = tuple(columns[k] for k in keys)
-    values = tuple(c for name, c in columns.items() if name not in keys)
+    selectors = tuple(columns[k] for k in mapping.keys)
+    values = tuple(c for name, c in columns.items() if name not in mapping.keys)
     row_states = row_states_of(findings, selectors, values, len(df))
-    return Load(selectors, values, df.index, row_states, findings, _defined_fields(fields, codes, values))
+    return Load(selectors, values, df.index, row_states, findings, _defined_fields(fields, codes, values), mapping)
 
 
 def row_states_of(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> RowStates:

@@ -22,6 +22,7 @@ from scmkit.core.values import Mode, RowState
 from scmkit.planning.layout import Layout, Packer, Why, per_call, said_seconds
 from scmkit.planning.load import Load, Terms
 from scmkit.planning.schedule import Schedule
+from scmkit.validation.mapping import Mapping
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,6 +103,13 @@ class Plan:
     def body(self, mode: Mode, rows: Ints) -> bytes:
         """Make the JSON body for these rows."""
         return self.load.body(mode, rows)
+
+    @property
+    def mapping(self) -> Mapping:
+        """What the table's columns are sent as: saved, it plans next month's table in the same way."""
+        known = self.load.mapping or Mapping(key=self.key)
+        names = {c.name: c.name for c in (*self.keys, *self.fields) if c.name not in known.constants}
+        return known if known.columns is not None else replace(known, columns=names)
 
     @property
     def unique_key(self) -> bool:

@@ -12,7 +12,6 @@ import pandas as pd
 from scmkit.core import contract
 from scmkit.core.arguments import JOURNAL, TEXT, whole
 from scmkit.core.errors import JournalError, PlanError, ServiceChangedWarning
-from scmkit.core.texts import columns_of
 from scmkit.estimation.estimate import Estimate, codes_per_row
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.stored import Where, recent_calls
@@ -22,13 +21,14 @@ from scmkit.tables.arguments import FIELDS_OR_TRUE, public
 from scmkit.tables.inventory import Counts, Inventory, count_codes
 from scmkit.uploading.asking import ASK, BUDGET, fields_asked
 from scmkit.uploading.asking import estimate as estimate_codes
-from scmkit.validation.validate import validate
+from scmkit.validation.mapping import MAPPING, Mapping, mapping_of
+from scmkit.validation.validate import look_at
 from scmkit.wire.client import Client, current_service, default_client
 
 ENOUGH = 20  # completed sync calls of one kind from which a plan learns by itself
 
 
-@public(journal=JOURNAL, service=TEXT.optional(), ask=ASK, budget=whole(1), fields=FIELDS_OR_TRUE)
+@public(journal=JOURNAL, service=TEXT.optional(), ask=ASK, budget=whole(1), fields=FIELDS_OR_TRUE, mapping=MAPPING)
 def plan(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -53,6 +53,7 @@ def plan(
     ask: Client | bool | None = None,
     budget: int = BUDGET,
     client: Client | None = None,
+    mapping: Mapping | None = None,
 ) -> Plan:
     """Plan the calls that bring a table's values onto the codes.
 
@@ -99,6 +100,8 @@ def plan(
         Who is asked about fields. Default: the one of `use`, or of the environment.
     ask, budget : see `estimate`
         The service is asked how many codes the key values select whose number decides something.
+    mapping : Mapping or path, optional
+        What the columns are sent as, and what must hold of their values; see `validate`.
 
     Returns
     -------
@@ -111,23 +114,24 @@ def plan(
     """
     if batch is not None and mode != "sync":
         raise PlanError(f"batch is 1 row or more, with mode='sync', not {batch!r} with mode={mode!r}")
-    keys = columns_of(df, key)
+    mapping = mapping_of(df, mapping, key, on_conflict)
+    keys = list(mapping.keys)
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
     if service_time is None and journal is not False:
-        service_time, earlier = learnt(service or current_service(), key, None if journal is True else journal)
+        service_time, earlier = learnt(service or current_service(), keys, None if journal is True else journal)
         history = earlier if inventory is None and estimate is None and history is None else history
     counted = None if inventory is None else Counts(count_codes(inventory, keys))
-    defined = fields_asked(client or default_client(), df, keys) if fields is True else fields
+    defined = fields_asked(client or default_client(), mapping.sent(df), keys) if fields is True else fields
     fields = None if fields is True else fields  # what the first codes tell is a warning, since others may differ
-    findings = validate(df, keys, fields, on_conflict, inventory=counted, sample_fraction=sample_fraction)
-    if errors == "raise" or findings.hopeless:
-        findings.raise_for_errors()
-    load = load_of(df, keys, findings, defined, inventory)
+    seen = look_at(df, mapping, fields, counted, sample_fraction)
+    if errors == "raise" or seen.findings.hopeless:
+        seen.findings.raise_for_errors()
+    load = load_of(seen, defined, inventory)
     service_time = service_time or ServiceTime.documented()
     codes = counted if sample_fraction == 1 else inventory  # of a sample, more is looked at than its keys
     known = estimate or estimate_codes(
-        df, keys, codes, sample_fraction, history, default, ask=ask, budget=budget, service_time=service_time,
+        seen.table, keys, codes, sample_fraction, history, default, ask=ask, budget=budget, service_time=service_time,
         risk=risk, timeout_s=timeout_s, assumptions=assumptions,
     )  # fmt: skip
     terms = Terms(
@@ -138,12 +142,12 @@ def plan(
     return make_plan(load, terms, batch)
 
 
-def learnt(service: str, key: str | Sequence[str], journal: Where = None) -> tuple[ServiceTime | None, Any]:
+def learnt(service: str, keys: Sequence[str], journal: Where = None) -> tuple[ServiceTime | None, Any]:
     """Return what earlier calls to a service teach: its seconds, if they were enough, and a history of codes."""
-    if not isinstance(key, str):
+    if len(keys) > 1:
         return None, None
     try:
-        calls = recent_calls(service, key, journal)
+        calls = recent_calls(service, keys[0], journal)
     except JournalError:  # the upload itself will say so
         return None, None
     history = calls if calls["key_value"].notna().any() else None

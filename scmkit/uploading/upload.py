@@ -24,11 +24,12 @@ from scmkit.uploading.ledger import Ledger
 from scmkit.uploading.recorder import let_go_on_error
 from scmkit.uploading.run import Run, earlier_jobs
 from scmkit.uploading.waiting import wait_for
+from scmkit.validation.mapping import MAPPING
 from scmkit.wire.client import Client, chosen_client, default_client
 
 
 @results.upload.register(Plan)
-@public(depths=False, options_of=plans.plan, df=TABLE_OR_PLAN, journal=JOURNAL)
+@public(depths=False, options_of=plans.plan, df=TABLE_OR_PLAN, journal=JOURNAL, mapping=MAPPING)
 def upload(
     df: pd.DataFrame | Plan,
     client: Client | None = None,
@@ -69,7 +70,8 @@ def upload(
         Send now, although an earlier job may still change the same fields of the same codes. Otherwise this job waits
         for one that is running, and for lost calls of one that is not; tasks that nobody follows forbid it.
     **options
-        Of `plan`: ``inventory``, ``estimate``, ``service_time``, ``risk``, ``fields``, ``on_conflict``, ``workers``.
+        Of `plan`: ``inventory``, ``estimate``, ``service_time``, ``risk``, ``fields``, ``on_conflict``, ``workers``,
+        ``mapping``.
 
     Returns
     -------

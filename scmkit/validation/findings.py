@@ -15,6 +15,7 @@ from scmkit.core.display import plural
 from scmkit.core.errors import PlanError, ValidationError, nearest
 from scmkit.core.lines import lines_at, place, places
 from scmkit.core.texts import cells_of, text_table
+from scmkit.validation.mapping import Mapping
 from scmkit.validation.table import RULES, Problem
 
 SEVERITIES = ("error", "warning", "info")
@@ -40,12 +41,15 @@ class Findings:
         Rows with an error of their own; they are not sent.
     superseded : array of bool, shape (rows,)
         Rows merged into another row of the same key, and not rejected.
+    applied : tuple of DataFrame
+        The findings whose ready fixes a mapping has applied before, in the shape of `frame`.
     """
 
     frame: pd.DataFrame
     rows: int
     rejected: Bools
     superseded: Bools
+    applied: tuple[pd.DataFrame, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -117,13 +121,10 @@ class Findings:
         """
         chosen = _chosen_rules(rules)
         found = self.frame[self.frame["rule"].isin(chosen) & self.frame["row"].notna()]
-        _check_unchanged(df, found, self.rows)
         result = df.copy()
-        names = [str(label) for label in df.columns]
-        for name, fixes in found[found["fix"].notna()].groupby("column", sort=False):
-            last = fixes.drop_duplicates("row", keep="last")  # the most specific rule of a cell comes last
-            at = names.index(name)
-            result.isetitem(at, _with_texts(df.iloc[:, at], last["row"].to_numpy(np.int64), last["fix"]))
+        for earlier in self.applied:
+            _fix(result, earlier, self.rows)
+        _fix(result, found, self.rows)
         if rules is None:
             return result
         loses = found["rule"].isin(DUPLICATE_RULES) & (found["severity"] != "error")
@@ -170,9 +171,11 @@ class Findings:
     def _total(self) -> str:
         counts = [plural(self.errors, "error"), plural(self.warnings, "warning"), plural(self._count("info"), "note")]
         fixes = int(self.frame["fix"].notna().sum())
+        cells = sum(map(len, self.applied))
+        by_mapping = f"; the mapping fixed {plural(cells, 'cell')}, see .applied" if cells else ""
         return (
             f"{plural(self.rows, 'row')}: {', '.join(counts)}; {self.rejected.sum():,} rejected, "
-            f"{self.superseded.sum():,} superseded, {plural(fixes, 'ready fix', 'es')}"
+            f"{self.superseded.sum():,} superseded, {plural(fixes, 'ready fix', 'es')}{by_mapping}"
         )
 
     def _lines(self) -> list[str]:
@@ -188,8 +191,14 @@ class Findings:
         )
 
 
-def framed(found: Iterable[tuple[str, str, Problem]], columns: Sequence[str], index: pd.Index) -> pd.DataFrame:
-    """Return the frame of `Findings` from rules, severities and problems, those of a cell in the order of `RULES`."""
+def framed(
+    found: Iterable[tuple[str, str, Problem]], columns: Sequence[str], index: pd.Index, mapping: Mapping
+) -> pd.DataFrame:
+    """Return the frame of `Findings` from rules, severities and problems, those of a cell in the order of `RULES`.
+
+    A column is called as the table calls it, whatever the mapping makes of it; a constant is in no cell to fix.
+    """
+    called, constants = mapping.in_file(), mapping.constants
     at, order = ({name: at for at, name in enumerate(names)} for names in (columns, RULES))
     found = sorted(found, key=lambda each: (each[2].row, at.get(each[2].column, -1), order[each[0]]))
     rows = np.array([problem.row for _, _, problem in found], np.int64)
@@ -197,9 +206,13 @@ def framed(found: Iterable[tuple[str, str, Problem]], columns: Sequence[str], in
     nobody = [None] * (len(rows) - len(of_rows))
     cells = zip([*nobody, *index.take(of_rows)], [*nobody, *places(index, of_rows)], found, strict=True)
     lines = [
-        (label, p.column, rule, severity, p.value, _sentence(where, p.column, p.message, rule), p.fix)
+        (
+            label, called.get(p.column, p.column), rule, severity, p.value,
+            _sentence(where, p.column, called.get(p.column), p.message, rule),
+            None if p.column in constants else p.fix,
+        )
         for label, where, (rule, severity, p) in cells
-    ]
+    ]  # fmt: skip
     names = ["label", "column", "rule", "severity", "value", "message", "fix"]
     frame = pd.DataFrame(lines, columns=names, dtype=object)
     position = pd.array(rows, dtype="Int64")
@@ -208,9 +221,9 @@ def framed(found: Iterable[tuple[str, str, Problem]], columns: Sequence[str], in
     return frame.assign(line=lines_at(index, position))
 
 
-def _sentence(place: str | None, column: str, message: str, rule: str) -> str:
+def _sentence(place: str | None, name: str, column: str | None, message: str, rule: str) -> str:
     where = [place] if place else []
-    where += [f"column {column!r}"] if column else []
+    where += [f"column {column!r} (sent as {name!r})" if column else f"column {name!r}"] if name else []
     return f"{', '.join(where) or 'the table'}: {message} [{rule}]"
 
 
@@ -228,6 +241,16 @@ def _chosen_rules(rules: str | Iterable[str] | None) -> list[str]:
             near = nearest(rule, RULES) or ", ".join(RULES)
             raise PlanError(f"there is no rule {rule!r}; the nearest is {near}")
     return chosen
+
+
+def _fix(df: pd.DataFrame, found: pd.DataFrame, rows: int) -> None:
+    """Apply the ready fixes of findings to a table."""
+    _check_unchanged(df, found, rows)
+    names = [str(label) for label in df.columns]
+    for name, fixes in found[found["fix"].notna()].groupby("column", sort=False):
+        last = fixes.drop_duplicates("row", keep="last")  # the most specific rule of a cell comes last
+        at = names.index(name)
+        df.isetitem(at, _with_texts(df.iloc[:, at], last["row"].to_numpy(np.int64), last["fix"]))
 
 
 def _check_unchanged(df: pd.DataFrame, found: pd.DataFrame, rows: int) -> None:

@@ -17,12 +17,14 @@ from scmkit.core.contract import ActivationStatus, BlacklistReason
 from scmkit.core.display import plural, shown
 from scmkit.core.errors import did_you_mean, letters_of, listed, nearest
 from scmkit.core.lines import places
+from scmkit.core.patterns import Pattern
 from scmkit.core.texts import TextColumn
 from scmkit.validation.dates import is_like_a_date
 from scmkit.validation.table import Problem, Table, Verdict, blank, has_blanks, holding, in_texts, rule, rule_of_texts
 
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
 CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]
+MOST_LISTED = 12  # allowed values in a message
 ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds dates
 # Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
@@ -205,8 +207,8 @@ def duplicate_conflict(table: Table) -> Iterator[Problem]:
     rows = table.duplicates.conflicting
     others = table.duplicates.other[rows]
     advice, severity = "keep one of them, or say on_conflict='last' or 'first'", "error"
-    if table.on_conflict != "error":
-        advice = f"the {table.on_conflict} row counts, whole: a cell that it lacks is not sent (on_conflict)"
+    if (which := table.mapping.on_conflict) != "error":
+        advice = f"the {which} row counts, whole: a cell that it lacks is not sent (on_conflict)"
         severity = "warning"
     found = zip(
         rows.tolist(), table.key_texts(rows), places(table.frame.index, others), _differences(table, rows, others),
@@ -328,7 +330,7 @@ def _of_dates(table: Table, rule_of: str) -> Iterator[Problem]:
 def date_like(table: Table) -> Iterator[Problem]:
     """A column that nobody calls a date, and that holds dates in another format."""
     for column in table.other_fields:
-        if (table.known or {}).get(column.name) is None:
+        if table.kind(column.name) is None:
             sample = [text for text in column.texts[:ENOUGH_TO_TELL] if text]
             like = [text for text in sample if is_like_a_date(text)]
             if 2 * len(like) > len(sample):
@@ -402,3 +404,51 @@ def nothing_to_send(table: Table) -> Iterator[Problem]:
             empty[list(column.problems)] = False
         for row in np.flatnonzero(empty).tolist():
             yield Problem("", "every field is missing: there is nothing to send", row)
+
+
+# --- what a mapping asks for ------------------------------------------------------------------------------------
+
+
+@rule("warning")
+def new_column(table: Table) -> Iterator[Problem]:
+    """A column that the mapping does not know."""
+    for name in table.new_columns:
+        near = did_you_mean(name, [*table.mapping.in_file().values(), *table.columns])
+        yield Problem(name, f"the mapping does not know this column, and it is not sent{near}: add it, or None for it")
+
+
+@rule("error")
+def allowed_value(table: Table) -> Iterator[Problem]:
+    """A value that is none of those that the mapping allows."""
+    for name, allowed in table.mapping.allowed.items():
+        column = table.columns[name]
+        alike = {letters_of(text): text for text in allowed}
+        verdicts = {}
+        for at, text in enumerate(column.texts):
+            if text not in allowed:
+                fix = alike.get(letters_of(text)) if len(alike) == len(allowed) else None
+                right = f": write {fix!r}" if fix is not None else did_you_mean(text, allowed)
+                listing = ", ".join(map(shown, allowed[:MOST_LISTED])) + (" ..." if len(allowed) > MOST_LISTED else "")
+                verdicts[at] = Verdict(f"{shown(text)} is not allowed{right}; the mapping allows {listing}", fix)
+        yield from in_texts(column, verdicts)
+
+
+@rule("error")
+def pattern(table: Table) -> Iterator[Problem]:
+    """A value that is not as the pattern of the mapping says."""
+    for name, text in table.mapping.patterns.items():
+        column, wanted = table.columns[name], Pattern(text)
+        wrong = [at for at, value in enumerate(column.texts) if not wanted.matches(value)]
+        words = f"is not as the mapping's pattern {shown(text)} says"
+        yield from in_texts(column, {at: Verdict(f"{shown(column.texts[at])} {words}") for at in wrong})
+
+
+@rule("error")
+def required_value(table: Table) -> Iterator[Problem]:
+    """A cell that lacks a value, of a field that the mapping requires."""
+    for name in table.mapping.required:
+        empty = blank(table.columns[name])
+        empty[list(table.columns[name].problems)] = False
+        rows = np.flatnonzero(empty)
+        for row, value in zip(rows.tolist(), table.columns[name].take(rows), strict=True):
+            yield Problem(name, "it has no value, and the mapping requires one: fill it in", row, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from scmkit.core.arrays import Bools, Ints, Objects
 from scmkit.core.texts import MISSING, TextColumn
 from scmkit.validation.dates import is_date_by_name, judge_dates
 from scmkit.validation.duplicates import Duplicates
+from scmkit.validation.mapping import Mapping as TableMapping
 from scmkit.validation.matching import KnownKeys, Unmatched
 
 
@@ -42,21 +43,33 @@ class Table:
 
     Attributes
     ----------
+    mapping : Mapping
+        The key, and what must hold of the values.
     known : dict of str to str, optional
         The campaign's fields with their kind, None where it is not told.
     held : KnownKeys, optional
         The key values of an inventory.
+    new_columns : list of str
+        Columns that the mapping does not know, and that are not sent.
+    products : DataFrame, optional
+        What there is, see `Client.products`.
     faulty : array of bool, shape (rows,)
         Rows with an error of their own, as far as the rules have come.
     """
 
     frame: pd.DataFrame
     columns: dict[str, TextColumn]
-    key: tuple[str, ...]
+    mapping: TableMapping
     known: Mapping[str, str | None] | None
-    on_conflict: str
     held: KnownKeys | None
     faulty: Bools
+    new_columns: Sequence[str] = ()
+    products: pd.DataFrame | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What selects the codes."""
+        return self.mapping.keys
 
     @property
     def keys(self) -> list[TextColumn]:
@@ -97,7 +110,9 @@ class Table:
     def duplicates(self) -> Duplicates:
         """Rows that share their key with another one, once all other rules were asked."""
         sendable = ~self.faulty & ~np.all([column.missing for column in self.fields.values()], axis=0)
-        return Duplicates.among(self.keys, list(self.columns.values()), self.blank_key, sendable, self.on_conflict)
+        return Duplicates.among(
+            self.keys, list(self.columns.values()), self.blank_key, sendable, self.mapping.on_conflict
+        )
 
     @cached_property
     def blank_key(self) -> Bools:
@@ -113,8 +128,12 @@ class Table:
         """Write the key of these rows as one text."""
         return [", ".join(texts) for texts in zip(*(column.take(rows) for column in self.keys), strict=True)]
 
+    def kind(self, name: str) -> str | None:
+        """Return the kind of a field, None where nobody tells it."""
+        return self.mapping.kinds.get(name)
+
     def _is_date(self, name: str) -> bool:
-        kind = (self.known or {}).get(name)
+        kind = self.kind(name)
         return kind == "date" or (kind is None and is_date_by_name(name))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as Dict
 from collections.abc import Set as AbstractSet
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,13 +18,20 @@ from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
 from scmkit.validation import rules  # noqa: F401 - they register themselves
 from scmkit.validation.findings import Findings, framed
+from scmkit.validation.mapping import FIELD_KINDS, MAPPING, Mapping, mapping_of
 from scmkit.validation.matching import known_keys
 from scmkit.validation.table import RULES, Problem, Table
 
-FIELD_KINDS = ("text", "date", "logistic_unit")
+
+class Seen(NamedTuple):
+    """A table as it is sent, and what was found in it."""
+
+    table: pd.DataFrame
+    findings: Findings
+    mapping: Mapping
 
 
-@public()
+@public(mapping=MAPPING)
 def validate(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -31,6 +40,7 @@ def validate(
     *,
     inventory: Inventory | None = None,
     sample_fraction: float = 1.0,
+    mapping: Mapping | None = None,
 ) -> Findings:
     """Say what would go wrong with a table, before anything is sent.
 
@@ -53,6 +63,9 @@ def validate(
         are warnings, since it may be a part of the codes; where hardly any is there, it is an error.
     sample_fraction : float, default 1.0
         Below 1, the inventory is a random sample: then only key values that it holds in another spelling are found.
+    mapping : Mapping or path, optional
+        What the columns are sent as, and what must hold of their values. It says the key, too, and the kinds of fields
+        that ``fields`` does not tell. Findings call columns as the table does.
 
     Returns
     -------
@@ -67,21 +80,48 @@ def validate(
     PlanError
         If an argument makes no sense.
     """
-    keys = columns_of(df, key)
+    mapping = mapping_of(df, mapping, key, on_conflict)
+    return look_at(df, mapping, fields, inventory, sample_fraction).findings
+
+
+def look_at(
+    df: pd.DataFrame, mapping: Mapping, fields: Any, inventory: Inventory | None, sample_fraction: float
+) -> Seen:
+    """Apply a mapping to a table, and say what would go wrong with what it makes of it."""
+    columns = mapping.sent(df).columns
+    keys = columns_of(pd.DataFrame(columns=columns), mapping.keys)
     if inventory is None and isinstance(fields, pd.DataFrame) and set(keys) <= set(map(str, fields.columns)):
         inventory = fields
-    held = known_keys(inventory, keys, sample_fraction)
-    table = Table(
-        df, text_table(df), tuple(keys), _known_fields(fields), on_conflict, held, np.zeros(len(df), dtype=bool)
-    )
+    known, held = _known_fields(fields), known_keys(inventory, keys, sample_fraction)
+    mapping = mapping.with_kinds(known or {}, map(str, columns))
+
+    def found_in(df: pd.DataFrame, asked: Collection[str] = RULES) -> tuple[pd.DataFrame, Findings]:
+        sent, nobody = mapping.sent(df), np.zeros(len(df), dtype=bool)
+        table = Table(sent, text_table(sent), mapping, known, held, nobody, mapping.new_columns(df))
+        return sent, _findings(table, asked)
+
+    applied = []
+    for rule in mapping.fixes:
+        findings = found_in(df, [rule])[1]
+        df = findings.fixed(df, rule)
+        applied.append(findings.frame[findings.frame["fix"].notna()])
+    table, findings = found_in(df)
+    return Seen(table, replace(findings, applied=tuple(applied)), mapping)
+
+
+def _findings(table: Table, asked: Collection[str]) -> Findings:
+    """Ask rules; which rows are superseded is known once all were asked."""
     found: list[tuple[str, str, Problem]] = []
     for name, (severity, check, _) in sorted(RULES.items(), key=lambda each: each[1].compares_rows):
+        if name not in asked:
+            continue
         problems = [(name, problem.severity or severity, problem) for problem in check(table)]
         errors = [p.row for _, severity, p in problems if severity == "error" and p.row != MISSING]
         table.faulty[errors] = True
         found += problems
-    superseded = table.duplicates.superseded & ~table.faulty
-    return Findings(framed(found, list(table.columns), df.index), len(df), table.faulty, superseded)
+    superseded = table.duplicates.superseded & ~table.faulty if asked is RULES else table.faulty
+    frame = framed(found, list(table.columns), table.frame.index, table.mapping)
+    return Findings(frame, len(table.frame), table.faulty, superseded)
 
 
 def _known_fields(fields: Any) -> dict[str, str | None] | None:
@@ -91,7 +131,7 @@ def _known_fields(fields: Any) -> dict[str, str | None] | None:
     special: dict[str, str | None] = dict.fromkeys(contract.SPECIAL_FIELDS)
     if hasattr(fields, "columns"):
         return {str(c): None for c in fields.columns if str(c) not in contract.CODE_COLUMNS} | special
-    kinds = {str(name): kind for name, kind in fields.items()} if isinstance(fields, Mapping) else {}
+    kinds = {str(name): kind for name, kind in fields.items()} if isinstance(fields, Dict) else {}
     for name, kind in kinds.items():
         if kind not in FIELD_KINDS:
             near = did_you_mean(str(kind), FIELD_KINDS)
