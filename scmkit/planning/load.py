@@ -15,7 +15,7 @@ import pandas as pd
 from scmkit.core import contract
 from scmkit.core.arrays import Ints, RowStates
 from scmkit.core.errors import nearest
-from scmkit.core.texts import MISSING, TextColumn, group, json_string, text_table
+from scmkit.core.texts import MISSING, TextColumn, group, json_string
 from scmkit.core.values import Mode, RowState
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Uncertain
@@ -128,8 +128,7 @@ class Terms:
 
 def load_of(seen: Seen, fields: Any = None, codes: Any = None) -> Load:
     """Take the columns of a table that was validated; what it says of the campaign's fields, and of codes, counts."""
-    df, findings, mapping = seen
-    columns = text_table(df)
+    df, columns, findings, mapping = seen
     selectors = tuple(columns[k] for k in mapping.keys)
     values = tuple(c for name, c in columns.items() if name not in mapping.keys)
     row_states = row_states_of(findings, selectors, values, len(df))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from scmkit.core import contract
 from scmkit.core.errors import PlanError, did_you_mean
-from scmkit.core.texts import MISSING, columns_of, text_table
+from scmkit.core.texts import MISSING, TextColumn, columns_of, text_table
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
 from scmkit.validation import rules  # noqa: F401 - they register themselves
@@ -24,9 +24,10 @@ from scmkit.validation.table import RULES, Problem, Table
 
 
 class Seen(NamedTuple):
-    """A table as it is sent, and what was found in it."""
+    """A table as it is sent, its columns as text, and what was found in it."""
 
     table: pd.DataFrame
+    columns: dict[str, TextColumn]
     findings: Findings
     mapping: Mapping
 
@@ -95,10 +96,10 @@ def look_at(
     known, held = _known_fields(fields), known_keys(inventory, keys, sample_fraction)
     mapping = mapping.with_kinds(known or {}, map(str, columns))
 
-    def found_in(df: pd.DataFrame, asked: Collection[str] = RULES) -> tuple[pd.DataFrame, Findings]:
+    def found_in(df: pd.DataFrame, asked: Collection[str] = RULES) -> tuple[Table, Findings]:
         sent, nobody = mapping.sent(df), np.zeros(len(df), dtype=bool)
         table = Table(sent, text_table(sent), mapping, known, held, nobody, mapping.new_columns(df))
-        return sent, _findings(table, asked)
+        return table, _findings(table, asked)
 
     applied = []
     for rule in mapping.fixes:
@@ -106,7 +107,7 @@ def look_at(
         df = findings.fixed(df, rule)
         applied.append(findings.frame[findings.frame["fix"].notna()])
     table, findings = found_in(df)
-    return Seen(table, replace(findings, applied=tuple(applied)), mapping)
+    return Seen(table.frame, table.columns, replace(findings, applied=tuple(applied)), mapping)
 
 
 def _findings(table: Table, asked: Collection[str]) -> Findings:

@@ -12,6 +12,7 @@ import scmkit
 from scmkit.core.contract import Assumptions
 from scmkit.core.values import Mode
 from scmkit.planning.load import load_of
+from scmkit.validation.validate import look_at
 
 names = st.sampled_from(["wine_name", "vintage_year", 'über "quoted"'])
 texts = st.one_of(st.none(), st.sampled_from(["", "red", "white", 'rosé "x"\n']))
@@ -75,8 +76,7 @@ CELLS = st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_cha
 def test_items_are_the_bytes_that_an_encoder_makes_of_each_row(rows: list[tuple[str | None, ...]]) -> None:
     """Written column by column, the items of a sync call are byte for byte their rows, and as long as planned."""
     table = pd.DataFrame(rows, columns=["lot_number", "a", 'b"\n', "ü"], dtype=object)
-    findings = scmkit.validate(table, "lot_number")
-    load = load_of(table, ["lot_number"], findings)
+    load = load_of(look_at(table, scmkit.Mapping(key="lot_number"), None, None, 1.0))
     items = [{k: v for k, v in zip(table, row, strict=True) if v is not None} for row in rows]
     body = load.body(Mode.SYNC, np.arange(len(rows)))
     assert body == msgspec.json.encode({"data_key": "lot_number", "items": items})
