@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,12 @@ from typing import Any
 import click
 import pandas as pd
 
+from scmkit.cli.exits import Exit, Failed, code_of
+from scmkit.cli.output import Output, can_ask, records
+from scmkit.cli.source import Source
 from scmkit.cli.words import in_shell_words
-from scmkit.core import contract
-from scmkit.core.errors import ScmkitError
+from scmkit.core.display import percent, plural
+from scmkit.core.errors import AuthenticationError, ScmkitError
 from scmkit.core.lines import numbered
 from scmkit.core.paths import check_destination
 from scmkit.core.texts import ours
@@ -21,142 +23,229 @@ from scmkit.journal.journal import existing
 from scmkit.journal.stored import jobs as stored_jobs
 from scmkit.planning.plan import Plan
 from scmkit.tables import writing
-from scmkit.tables.inventory import columns_in
-from scmkit.tables.reading import read_table
-from scmkit.uploading import plans
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.uploading.resume import resume as resume_job
 from scmkit.uploading.upload import upload as upload_plan
 from scmkit.uploading.waiting import wait_for
-from scmkit.validation.validate import validate as find
 from scmkit.wire.client import Client
 
 
-def validate(table: Path, pad_to: tuple[str, ...], **options: Any) -> None:
+def validate(out: Output, **options: Any) -> Exit:
     """Say what would go wrong, before anything is sent."""
-    findings = find(_read(table, pad_to), **_known(**options))
-    _say(findings.summary())
-    sys.exit(0 if findings.ok else 1)
+    source = Source.of(options)
+    found = source.validated(source.read(out))
+    out.facts |= {
+        "rows": found.rows, "errors": found.errors, "warnings": found.warnings,
+        "rejected": int(found.rejected.sum()), "superseded": int(found.superseded.sum()),
+        "findings": records(found.frame),
+    }  # fmt: skip
+    out.say(found.summary())
+    return Exit.OK if found.ok else Exit.FINDINGS
 
 
-def plan(table: Path, pad_to: tuple[str, ...], **options: Any) -> None:
+def plan(out: Output, **options: Any) -> None:
     """Show the calls that an upload would make, and why."""
-    made = plans.plan(_read(table, pad_to), **_known(**options))
-    _say_plan(made)
-    _say(made.calls.to_string(max_rows=30))
+    source = Source.of(options)
+    made = source.planned(source.read(out), **options)
+    _tell_plan(out, made)
+    _show_calls(out, made)
 
 
 def upload(
-    table: Path, pad_to: tuple[str, ...], verify: bool, report: Path | None, rejected: Path | None, anyway: bool,
+    out: Output, *, yes: bool, dry_run: bool, verify: bool, report: Path | None, rejected: Path | None, anyway: bool,
     base_url: str | None, **options: Any,
-) -> None:  # fmt: skip
+) -> Exit:  # fmt: skip
     """Bring a table's values onto the codes."""
     for destination, check in ((rejected, writing.check), (report, check_destination)):
         if destination is not None:
             check(destination)
-    df = _read(table, pad_to)
-    made = plans.plan(df, service=base_url and base_url.rstrip("/"), **_known(**options))
-    client, asked = Client(base_url), {"base_url": base_url}  # after the table was looked at: it may ask for a token
-    _say_plan(made)
-    job = _ended(upload_plan(made, client, wait=False, verify=verify, anyway=anyway), **asked)
+    source = Source.of(options)
+    df = source.read(out)
+    made = source.planned(df, service=base_url and base_url.rstrip("/"), **options)
+    _tell_plan(out, made)
+    out.facts["dry_run"] = dry_run
+    if dry_run:
+        _show_calls(out, made)
+        out.say("--dry-run: nothing was sent")
+        return Exit.OK
+    client = _agreed(made, base_url, yes)  # after the table was looked at: it may ask for a token
+    job = _ended(out, upload_plan(made, client, wait=False, verify=verify, anyway=anyway), base_url=base_url)
     if rejected is not None:
         bad = not_wholly_applied(job.rows)
         bad = bad.assign(message=bad["message"].map(in_shell_words))
         writing.write_rows(writing.with_notes(df, bad), rejected)
-        click.echo(f"rows to look at: {rejected}")
-    if report is not None:
-        job.report(report)
-        click.echo(f"report: {report}")
-    _leave(job, **asked)
+        out.facts["rejected_file"] = str(rejected)
+        out.say(f"rows to look at: {rejected}")
+    _write_report(out, job, report)
+    return _leave(out, job, base_url=base_url)
 
 
-def jobs(prune: float | None, journal: Path | None) -> None:
+def jobs(out: Output, prune: float | None, journal: Path | None) -> None:
     """List the uploads in the journal, newest last."""
     if prune is not None:
         with existing(journal) as book:
             forgotten = 0 if book is None else book.prune(time.time() - prune * 86_400)
-            click.echo(f"forgot {forgotten:,} jobs")
+        out.facts["forgotten"] = forgotten
+        out.say(f"forgot {forgotten:,} jobs")
     known = stored_jobs(journal)
-    shown = known.assign(state=known["result"]).drop(columns=["service", "result"])
-    click.echo(shown.to_string(index=False) if len(known) else "no uploads yet")
+    out.facts["jobs"] = records(known)
+    shown = known.assign(state=known["result"])[["id", "created", "state", "rows", "unfinished", "key", "error"]]
+    out.show(shown, most=len(shown))
+    if not len(known):
+        out.say("no uploads yet")
 
 
-def resume(job_id: str, journal: Path | None, base_url: str | None, **options: bool) -> None:
+def resume(
+    out: Output, job_id: str, journal: Path | None, base_url: str | None, report: Path | None, **options: bool
+) -> Exit:
     """Carry an upload to its end that was killed, cancelled or stopped by an error."""
+    if report is not None:
+        check_destination(report)
     asked = {"journal": journal, "base_url": base_url}
-    _leave(_ended(resume_job(job_id, Client(base_url), journal, wait=False, **options), **asked), **asked)
+    job = _ended(out, resume_job(job_id, Client(base_url), journal, wait=False, **options), **asked)
+    _write_report(out, job, report)
+    return _leave(out, job, **asked)
 
 
-def tasks(ids: tuple[str, ...], base_url: str | None) -> None:
+def tasks(out: Output, ids: tuple[str, ...], base_url: str | None) -> None:
     """Ask the service for tasks by their ids."""
     client = Client(base_url)
+    out.facts["tasks"] = []
     for task_id in ids:
         task = client.task(task_id)
         affected = "" if task.codes_affected is None else f", {task.codes_affected:,} codes"
-        click.echo(f"{task.id}: {task.word}{affected}, created {task.created_at}, completed {task.completed_at}")
+        out.say(f"{task.id}: {task.word}{affected}, created {task.created_at}, completed {task.completed_at}")
+        names = ("id", "word", "finished", "codes_affected", "created_at", "completed_at")
+        out.facts["tasks"].append({name: getattr(task, name) for name in names})
 
 
-def _read(table: Path, pad_to: tuple[str, ...]) -> pd.DataFrame:
-    widths = {}
-    for told in pad_to:
-        name, _, width = told.rpartition("=")
-        if not (name and width.isascii() and width.isdigit()):
-            raise click.BadParameter(f"{told!r} is not COLUMN=WIDTH, such as lot_number=6", param_hint="--pad-to")
-        widths[name] = int(width)
-    return read_table(table, pad_to=widths)
-
-
-def _known(keys: tuple[str, ...], inventory: Path | None, **options: Any) -> dict[str, Any]:
-    """Return the options of Python; the campaign's fields are known as far as the header of a code download goes."""
-    fields = None if inventory is None else contract.fields_in(columns_in(inventory))
-    return {"key": keys[0] if len(keys) == 1 else list(keys), "inventory": inventory, "fields": fields, **options}
-
-
-def _say(text: str) -> None:
-    click.echo(in_shell_words(text))
-
-
-def _say_plan(made: Plan) -> None:
+def _tell_plan(out: Output, made: Plan) -> None:
     """Say what will happen, and what is odd about the table: nobody looks it up after an upload."""
-    _say(made.summary())
-    for line in made.findings.summary().splitlines()[1:]:
-        if line.startswith("warning"):
-            _say(line)
+    warnings = [line for line in made.findings.summary().splitlines()[1:] if line.startswith("warning")]
+    out.say("\n".join([made.summary(), *warnings]))
+    out.facts["plan"] = {
+        "rows": len(made.index), "rows_sent": len(made.order), "calls": records(made.calls.reset_index()),
+        "seconds": made.seconds if len(made) else 0.0, "summary": made.summary().splitlines(),
+        "findings": records(made.findings.frame),
+    }  # fmt: skip
 
 
-def _ended(job: UploadJob, **asked: Any) -> UploadJob:
-    """Wait for a job's end, and show it; where it cannot be waited for, say how to go on."""
-    click.echo(f"upload {job.id}")
+def _show_calls(out: Output, made: Plan) -> None:
+    calls = made.calls.reset_index()
+    shown = calls[["call", "mode", "rows"]].assign(codes=calls["codes_mid"])
+    shown["at most"] = calls["codes_high"]
+    shown["timeout risk"] = [percent(risk) if risk > 0 else "" for risk in calls["timeout_risk"]]
+    out.show(shown.assign(seconds=calls["seconds"], why=calls["why"]))
+
+
+def _agreed(made: Plan, base_url: str | None, yes: bool) -> Client:
+    """Return the client, once somebody has said yes."""
+    if yes:
+        return Client(base_url)
+    if not can_ask():
+        raise Failed(
+            "nothing was sent, since there is no terminal at which to ask: --yes sends without a question, --dry-run "
+            "only shows the plan",
+            Exit.USAGE,
+        )
+    client = Client(base_url)
+    what = "No row selects a code of the inventory. Send them all the same" if made.selects_nothing else "Send"
+    what += f" {plural(len(made.order), 'row')} in {plural(len(made), 'call')} to {client.base_url}{_as_whom(client)}?"
+    if not click.confirm(what, default=False, err=True):
+        raise Failed("nothing was sent", Exit.USAGE)
+    return client
+
+
+def _as_whom(client: Client) -> str:
+    """Say whose token it is, where the service tells; one that it refuses is said now."""
     try:
-        wait_for(job, progress=True)
-    except KeyboardInterrupt:
-        raise click.ClickException(f"interrupted; {_way_on(job, **asked)}") from None
-    except (ScmkitError, OSError) as error:
-        raise click.ClickException(f"{in_shell_words(str(error))}\n{_way_on(job, **asked)}") from None
-    _show(job)
+        who = client.me().get("email")
+    except AuthenticationError:
+        raise
+    except ScmkitError:
+        return ""
+    return f" as {who}" if isinstance(who, str) else ""
+
+
+def _ended(out: Output, job: UploadJob, **asked: Any) -> UploadJob:
+    """Wait for a job's end, and show it; where it cannot be waited for, say how to go on."""
+    out.facts["id"] = job.id
+    out.say(f"upload {job.id}")
+    try:
+        wait_for(job, progress=not out.quiet)
+    except (KeyboardInterrupt, ScmkitError, OSError) as error:
+        words = "interrupted" if isinstance(error, KeyboardInterrupt) else in_shell_words(str(error))
+        _tell_job(out, job, **asked)
+        out.facts["error"] = {"type": type(error).__name__, "message": words}
+        end = "; " if isinstance(error, KeyboardInterrupt) else "\n"
+        raise Failed(f"{words}{end}{way_on(job.id, **asked)}", code_of(error)) from None
+    _show(out, job)
+    _tell_job(out, job, **asked)
     return job
 
 
-def _way_on(job: UploadJob, **asked: Any) -> str:
+def way_on(job_id: str, **asked: Any) -> str:
     """Say how an upload that did not reach its end is carried there."""
+    return f"to carry on with what is left: {_command(job_id, **asked)}"
+
+
+def _command(job_id: str, **asked: Any) -> str:
     told = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in asked.items() if value]
-    return f"to carry on with what is left: {' '.join(['scmkit resume', job.id, *told])}"
+    return " ".join(["scmkit resume", job_id, *told])
 
 
-def _leave(job: UploadJob, **asked: Any) -> None:
-    if job.state != "complete" and {"cancelled", "unknown", "pending"} & job.counts().keys():
-        click.echo(_way_on(job, **asked))
-    sys.exit(0 if job.ok else 1)
+def _unfinished(job: UploadJob) -> bool:
+    return job.state != "complete" and bool({"cancelled", "unknown", "pending"} & job.counts().keys())
 
 
-def _show(job: UploadJob) -> None:
-    _say(job.summary())
+def _leave(out: Output, job: UploadJob, **asked: Any) -> Exit:
+    """Say how to go on, and return what the end of a job means."""
+    words = in_shell_words(job.summary())
+    if _unfinished(job):
+        words = way_on(job.id, **asked)
+        click.echo(words, err=out.quiet or out.as_json)
+    elif out.quiet and not job.ok:
+        click.echo(f"upload {job.id} {words}", err=True)
+    if job.ok:
+        return Exit.OK
+    if job.state == "cancelled":
+        return Exit.INTERRUPTED
+    return Exit.PARTLY if job.error is None or code_of(job.error) is Exit.ERROR else code_of(job.error)
+
+
+def _tell_job(out: Output, job: UploadJob, **asked: Any) -> None:
+    """Note the facts about a job for programs."""
+    now = job.progress(predict=False)
+    bad = not_wholly_applied(job.rows)
+    out.facts |= {
+        "id": job.id, "service": job.service, "state": job.state, "rows": now.rows, "applied": now.applied,
+        "counts": now.counts, "calls": now.made, "tasks": now.tasks,
+        "not_applied": records(_with_lines(numbered(bad, job.plan.index))),
+        "differences": None if job.differences is None else len(job.differences), "not_read_back": job.unproven or None,
+        "resume": _command(job.id, **asked) if _unfinished(job) or job.state == "running" else None,
+    }  # fmt: skip
+
+
+def _write_report(out: Output, job: UploadJob, report: Path | None) -> None:
+    if report is not None:
+        job.report(report)
+        out.facts["report_file"] = str(report)
+        out.say(f"report: {report}")
+
+
+def _show(out: Output, job: UploadJob) -> None:
+    out.say(job.summary())
     rows = job.rows
     bad = not_wholly_applied(rows)
     if len(bad):
-        shown = bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]).head(20)
-        _say(numbered(shown, job.plan.index).to_string())
-        click.echo(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
+        shown = bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")])
+        out.show(_with_lines(numbered(shown, job.plan.index)), most=20)
+        out.say(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
     if job.differences is not None:
-        click.echo(f"read-back: {len(job.differences):,} differences")
+        out.say(f"read-back: {len(job.differences):,} differences")
+
+
+def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:
+    """Show the lines of the file, which stand in the index, before the rest."""
+    return frame.reset_index(allow_duplicates=True) if frame.index.name == "line" else frame

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from scmkit import __version__
+from scmkit.cli.exits import HELP, Failed, code_of, sentence
 from scmkit.cli.words import in_shell_words
 from scmkit.core import contract
 from scmkit.core.errors import ScmkitError
@@ -18,29 +19,45 @@ from scmkit.core.paths import check_destination
 
 Option = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
-CONFLICT = click.option(
-    "--on-conflict", type=click.Choice(["error", "last", "first"]), default="error", show_default=True
-)
+OUTPUT: list[Option] = [
+    click.option("--json", "as_json", is_flag=True,
+                 help="Write one JSON object to stdout, whatever happens; progress goes to stderr."),
+    click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong."),
+]  # fmt: skip
+# How a file is read, and what is asked of the table; `scmkit.cli.source.Source` holds them.
 TABLE: list[Option] = [
     click.argument("table", type=PATH),
     click.option("--key", "keys", multiple=True, default=[contract.DEFAULT_KEY], show_default=True,
                  help="Column that selects codes; repeat it for several constraints."),
+    click.option("--map", "renamed", multiple=True, metavar="COLUMN=FIELD",
+                 help="Which SCM field, or key, a column of the file is: 'Lot no.=lot_number'."),
+    click.option("--sheet", help="Of a workbook; by default the first."),
+    click.option("--encoding", help="Of a text file, such as cp1252; by default UTF-8, or what its first bytes say."),
+    click.option("--delimiter", help="What separates the cells of a text file; by default it is found out."),
     click.option("--pad-to", multiple=True, metavar="COLUMN=WIDTH",
                  help="Fill whole numbers of a column up with zeros in front, which a spreadsheet took away."),
     click.option("--inventory", type=PATH, help="CSV or Parquet of all codes: makes the counts exact."),
     click.option("--mapping", type=PATH,
                  help="JSON of what the columns are sent as, and the key; see scmkit.Mapping."),
+    click.option("--on-conflict", type=click.Choice(["error", "last", "first"]), default="error", show_default=True,
+                 help="Which of several rows with one key and different values counts."),
+    click.option("--fix", "fixes", multiple=True, metavar="RULE",
+                 help="Apply the ready fixes of this rule before going on, or of 'all'. Rows are dropped only when "
+                      "duplicate_equal or duplicate_conflict is named."),
+    click.option("--findings", type=PATH, help="Write what validation finds, a line each, as .xlsx or .csv."),
 ]  # fmt: skip
 PLAN: list[Option] = [
     *TABLE,
-    click.option("--mode", type=click.Choice(["auto", "sync", "async"]), default="auto", show_default=True),
-    click.option("--risk", type=float, default=0.01, show_default=True, help="Bearable timeout risk of a sync call."),
-    CONFLICT,
+    click.option("--mode", type=click.Choice(["auto", "sync", "async"]), default="auto", show_default=True,
+                 help="sync: calls with an answer at once; async: tasks that are followed; auto: what ends first."),
+    click.option("--risk", type=float, default=0.01, show_default=True,
+                 help="The timeout risk that a sync call may have at most."),
     click.option("--errors", type=click.Choice(["raise", "reject"]), default="raise", show_default=True,
                  help="Whether invalid rows forbid the upload, or are left out of it."),
 ]  # fmt: skip
 VERIFY = click.option("--verify", is_flag=True, help="Download the codes afterwards and compare.")
 BASE_URL = click.option("--base-url", help="Instead of SCANTRUST_BASE_URL.")
+REPORT = click.option("--report", type=PATH, help="Write a report to hand on: one HTML file that needs nothing else.")
 JOURNAL = click.option("--journal", type=PATH, help="Instead of SCMKIT_JOURNAL or the user's own.")
 
 
@@ -54,13 +71,10 @@ class Commands(click.Group):
         except BrokenPipeError:  # who reads has seen enough, as `head` has: click ends without a word
             raise
         except (ScmkitError, OSError) as error:
-            words = str(error)
-            if isinstance(error, FileNotFoundError) and not isinstance(error, ScmkitError):
-                words = f"{error.strerror}: {error.filename}"
-            raise click.ClickException(in_shell_words(words)) from None
+            raise Failed(in_shell_words(sentence(error)), code_of(error)) from None
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
 @click.version_option(__version__)
 def main() -> None:
     """Supply-chain data onto Scantrust codes: validate, plan, upload, prove.
@@ -92,22 +106,27 @@ def app(port: int, no_browser: bool) -> None:
 def add(name: str, words: str, *options: Option) -> None:
     """Add a command that `scmkit.cli.actions` does, which is loaded then: help is there at once."""
 
-    def command(**given: Any) -> None:
+    def command(as_json: bool, quiet: bool, **given: Any) -> None:
         from scmkit.cli import actions
+        from scmkit.cli.output import Output
 
-        getattr(actions, name)(**given)
+        out = Output(name, as_json, quiet)
+        sys.exit(out.run(lambda: getattr(actions, name)(out, **given)))
 
-    main.command(name, help=words)(reduce(lambda made, option: option(made), reversed(options), command))
+    made = reduce(lambda made, option: option(made), reversed([*options, *OUTPUT]), command)
+    main.command(name, help=words, epilog="Exit codes: see `scmkit --help`.")(made)
 
 
-add("validate", "Say what would go wrong, before anything is sent.", *TABLE, CONFLICT)
+add("validate", "Say what would go wrong, before anything is sent.", *TABLE)
 add("plan", "Show the calls that an upload would make, and why.", *PLAN)
 add(
     "upload",
-    "Bring a table's values onto the codes.",
+    "Bring values onto codes; asks before it sends.",
     *PLAN,
+    click.option("--yes", "-y", is_flag=True, help="Send without a question, as a script must."),
+    click.option("--dry-run", is_flag=True, help="Show the plan, and send nothing."),
     VERIFY,
-    click.option("--report", type=PATH, help="Write an HTML report."),
+    REPORT,
     click.option("--rejected", type=PATH,
                  help="Write the rows that were not wholly applied, and why, as a .csv or .xlsx to be uploaded again."),
     click.option("--anyway", is_flag=True, help="Although an earlier upload may still change the same codes."),
@@ -122,9 +141,10 @@ add(
 )  # fmt: skip
 add(
     "resume",
-    "Carry an upload to its end that was killed, cancelled or stopped by an error.",
+    "Carry an interrupted upload to its end.",
     click.argument("job_id", metavar="ID"),
     VERIFY,
+    REPORT,
     JOURNAL,
     BASE_URL,
     click.option("--anyway", is_flag=True, help="Although a later upload may have changed the same codes."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +16,8 @@ import pandas as pd
 
 from scmkit.core import results
 from scmkit.core.arrays import Floats
-from scmkit.core.errors import MissingColumnError, MissingDependencyError, TableError, in_a_line
-from scmkit.core.paths import expanded
+from scmkit.core.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, in_a_line
+from scmkit.core.paths import expanded, like
 from scmkit.core.texts import columns_of, group, our_name, tallied, text_table
 from scmkit.core.values import Product, Products
 from scmkit.tables.arguments import LISTED, public
@@ -141,6 +143,8 @@ def _opened(path: str) -> Iterator[Any]:
         raise MissingDependencyError.of("duckdb", "large", "Counting codes in files") from None
     if Path(path).is_dir():  # DuckDB would look through all that is in it, and then say that there is no such file
         raise TableError(f"the inventory {path} is a folder: {Path(path) / '*.csv'} stands for the files in it")
+    if not glob.has_magic(path) and not Path(path).exists():
+        raise MissingFileError(errno.ENOENT, f"no such inventory{like(Path(path))}", path)
     is_parquet = Path(path).suffix.lower() in (".parquet", ".pq")
     # Text stays text: DuckDB would read 000042 as 42 and 12E5 as 1200000, and guess quotes from the first lines.
     as_text: Any = {"all_varchar": True, "header": True, "quotechar": '"', "escapechar": '"'}

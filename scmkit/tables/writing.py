@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scmkit.core.errors import MissingDependencyError, TableError, in_a_line
+from scmkit.core.errors import DestinationError, MissingDependencyError, TableError, in_a_line
 from scmkit.core.paths import check_destination, expanded
 from scmkit.core.texts import cells_of, ours, text_column
 
@@ -81,21 +81,36 @@ def write_rows(rows: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     MissingDependencyError
         A workbook needs openpyxl.
     """
-    path = check(path)
     names = [str(name) for name in rows.columns]
     columns = [_written_column(rows.iloc[:, at]) for at, name in enumerate(names) if name not in NOTES]
     columns += [_notes(rows, name) for name in NOTES]
     header = [_written(name) for name in names if name not in NOTES]
-    lines = [[*header, *NOTES], *zip(*columns, strict=True)]
-    write = _write_csv if path.suffix.lower() == ".csv" else _write_workbook
-    write(path, lines)
+    _write(path, [[*header, *NOTES], *zip(*columns, strict=True)])
+
+
+def write_cells(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a table for people, such as findings, as a file that a spreadsheet program shows; the index is left out.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    path : path
+        ``.csv`` or ``.xlsx``; what is there is replaced.
+
+    Raises
+    ------
+    TableError, MissingDependencyError
+        As `write_rows`.
+    """
+    columns = [["" if pd.isna(cell) else _note(cell) for cell in frame.iloc[:, at]] for at in range(frame.shape[1])]
+    _write(path, [[_note(name) for name in frame.columns], *zip(*columns, strict=True)])
 
 
 def check(path: str | os.PathLike[str]) -> Path:
     """Refuse a file that `write_rows` could not write, before there is anything to write; return its path."""
     path = expanded(path)
     if path.suffix.lower() not in (".csv", ".xlsx"):
-        raise TableError(f"{path.name}: rows are written as .csv or .xlsx")
+        raise DestinationError(f"{path.name}: rows are written as .csv or .xlsx")
     check_destination(path)
     if path.suffix.lower() == ".xlsx":
         try:
@@ -145,8 +160,18 @@ def _notes(rows: pd.DataFrame, name: str) -> list[str]:
     """Return our own columns; what a service says may hold characters that no file can."""
     if name not in rows.columns:
         return [""] * len(rows)
-    plain = (in_a_line(str(cell))[:1000] for cell in rows[name])
-    return [_written(text) if text else "" for text in plain]
+    return [_note(cell) for cell in rows[name]]
+
+
+def _note(cell: Any) -> str:
+    plain = in_a_line(str(cell))[:1000]
+    return _written(plain) if plain else ""
+
+
+def _write(path: str | os.PathLike[str], lines: Sequence[Sequence[str]]) -> None:
+    path = check(path)
+    write = _write_csv if path.suffix.lower() == ".csv" else _write_workbook
+    write(path, lines)
 
 
 def _write_csv(path: Path, lines: Sequence[Sequence[str]]) -> None:

@@ -142,9 +142,16 @@ class Findings:
         lines = self.by_rule.drop(columns=["message", "fixes", *({"first_row", "first_line"} - {first})])
         facts = {"result": self._total(), "ok": self.ok}
         lines = lines.rename(columns={"first_row": "first row (from 0)", "first_line": "first line"})
-        found = display.table(_for_people(self.frame), caption="findings")
+        found = display.table(self.for_people(), caption="findings")
         parts = [display.table(lines, caption="by rule and column"), found]
         return display.card("Findings", facts, *(parts if len(self.frame) else []))
+
+    def for_people(self) -> pd.DataFrame:
+        """Return `frame` with rows named once: by the lines of their file, else by position and label."""
+        frame = self.frame
+        if frame["line"].isna().all():
+            return frame.drop(columns="line").rename(columns={"row": "row (from 0)"})
+        return frame[["line", *(name for name in frame if name not in ("row", "label", "line"))]]
 
     @cached_property
     def by_rule(self) -> pd.DataFrame:
@@ -225,13 +232,6 @@ def _sentence(place: str | None, name: str, column: str | None, message: str, ru
     where = [place] if place else []
     where += [f"column {column!r} (sent as {name!r})" if column else f"column {name!r}"] if name else []
     return f"{', '.join(where) or 'the table'}: {message} [{rule}]"
-
-
-def _for_people(frame: pd.DataFrame) -> pd.DataFrame:
-    """Name rows once: by the lines of their file, else by position and label."""
-    if frame["line"].isna().all():
-        return frame.drop(columns="line").rename(columns={"row": "row (from 0)"})
-    return frame[["line", *(name for name in frame if name not in ("row", "label", "line"))]]
 
 
 def _chosen_rules(rules: str | Iterable[str] | None) -> list[str]:

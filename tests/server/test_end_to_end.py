@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import scmkit
 from scmkit.cli.commands import main
+from scmkit.cli.exits import Exit
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_the_shell_does_the_same(sandbox: scmkit.Sandbox, data: Path, tmp_path: 
     """validate, plan, upload and tasks say what happened, and their exit codes too."""
     lots, inventory = str(data / "lots.csv"), str(data / "inventory.csv")
     code, out = run("validate", str(data / "damaged.csv"), "--inventory", inventory)
-    assert code == 1
+    assert code == Exit.FINDINGS
     assert "did you mean 'vintage_year'" in out
     assert run("validate", lots, "--key", "lot_number")[0] == 0
     code, out = run("plan", lots, "--key", "lot_number", "--inventory", inventory)
@@ -169,7 +170,7 @@ def test_the_shell_does_the_same(sandbox: scmkit.Sandbox, data: Path, tmp_path: 
     assert "400 of 400 rows" in out
     report = tmp_path / "r.html"
     options = ["--key", "lot_number", "--inventory", inventory, "--verify", "--report", str(report)]
-    code, out = run("upload", lots, *options, sandbox=sandbox)
+    code, out = run("upload", "--yes", lots, *options, sandbox=sandbox)
     assert code == 0, out
     assert "400 applied" in out
     assert "0 differences" in out
@@ -182,32 +183,33 @@ def test_the_shell_does_the_same(sandbox: scmkit.Sandbox, data: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "words", "expected"),
     [
-        (["upload", "{data}/lots.csv"], "key 'extended_id' is not in the table"),
-        (["upload", "{data}/lots.csv", "--key", "lotnumber"], "did you mean 'lot_number'"),
-        (["upload", "{data}/no-such-file.csv"], "no-such-file.csv"),
-        (["upload", "{tmp}/empty.csv"], "empty"),
-        (["upload", "{data}/damaged.csv"], "nothing was sent"),
-        (["plan", "{data}/lots.csv", "--key", "lot_number", "--inventory", "{data}/gone.csv"], "gone.csv"),
-        (["tasks", "no-such-task"], "404"),
+        (["upload", "{data}/lots.csv"], "key 'extended_id' is not in the table", Exit.NOT_FOUND),
+        (["upload", "{data}/lots.csv", "--key", "lotnumber"], "did you mean 'lot_number'", Exit.NOT_FOUND),
+        (["upload", "{data}/no-such-file.csv"], "no-such-file.csv", Exit.NOT_FOUND),
+        (["upload", "{tmp}/empty.csv"], "empty", Exit.FINDINGS),
+        (["upload", "{data}/damaged.csv"], "nothing was sent", Exit.FINDINGS),
+        (["plan", "{data}/lots.csv", "--key", "lot_number", "--inventory", "{data}/gone.csv"], "gone", Exit.NOT_FOUND),
+        (["tasks", "no-such-task"], "404", Exit.NOT_FOUND),
     ],
 )
 def test_bad_input_in_the_shell_is_one_clear_sentence(
-    unchanged: scmkit.Sandbox, data: Path, tmp_path: Path, arguments: list[str], words: str
+    unchanged: scmkit.Sandbox, data: Path, tmp_path: Path, arguments: list[str], words: str, expected: Exit
 ) -> None:
-    """No traceback, an exit code of 1, and the words that help."""
+    """No traceback, an exit code that says what it is, and the words that help."""
     (tmp_path / "empty.csv").write_text("extended_id,wine_name\n")
     code, out = run(*(a.format(data=data, tmp=tmp_path) for a in arguments), sandbox=unchanged)
-    assert code == 1
+    assert code == expected
     assert out.startswith("Error: ")
     assert words in out
 
 
 def test_a_wrong_token_in_the_shell(unchanged: scmkit.Sandbox, data: Path) -> None:
     """401 says what to check, and never shows the token."""
-    code, out = run("upload", str(data / "lots.csv"), "--key", "lot_number", sandbox=unchanged, token="canary-token")
-    assert code == 1
+    arguments = ["upload", "--yes", str(data / "lots.csv"), "--key", "lot_number"]
+    code, out = run(*arguments, sandbox=unchanged, token="canary-token")
+    assert code == Exit.REFUSED
     assert "SCANTRUST_UAT_TOKEN" in out
     assert "canary" not in out
 

@@ -317,7 +317,7 @@ def test_the_command_line_resumes(
     assert "forgot 1 jobs" in shell.invoke(main, ["jobs", "--prune", "0"]).output
     assert shell.invoke(main, ["jobs"]).output == "no uploads yet\n"
     unknown = shell.invoke(main, ["resume", job.id, "--base-url", server.url])
-    assert unknown.exit_code == 1
+    assert unknown.exit_code == 4
     assert "knows no job" in unknown.output
 
 

@@ -1,6 +1,7 @@
 """What somebody reads in a shell: in its own words, in the right order, and with the way on."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +19,10 @@ from click.testing import CliRunner
 from plain_server import PlainServer
 
 import scmkit
+from scmkit.cli import actions, exits
 from scmkit.cli.commands import main
+from scmkit.cli.exits import Exit
+from scmkit.cli.output import fitted, terminal_width
 from scmkit.cli.words import in_shell_words
 from scmkit.engine import engine
 from scmkit.uploading import waiting
@@ -56,24 +61,24 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "words", "expected"),
     [
-        (["{file}", "--key", "lotnumber"], "key 'lotnumber' is not in the table"),
-        (["{folder}/none.csv"], "no such file"),
-        (["{folder}/bad.csv"], "nothing was sent"),
-        (["{file}", "--inventory", "{folder}/none.csv"], "none.csv"),
+        (["{file}", "--key", "lotnumber"], "key 'lotnumber' is not in the table", Exit.NOT_FOUND),
+        (["{folder}/none.csv"], "no such file", Exit.NOT_FOUND),
+        (["{folder}/bad.csv"], "nothing was sent", Exit.FINDINGS),
+        (["{file}", "--inventory", "{folder}/none.csv"], "none.csv", Exit.NOT_FOUND),
     ],
 )
 def test_what_is_wrong_with_the_table_is_said_before_a_token_is_asked_for(
-    file: Path, asked: list[str], arguments: list[str], words: str
+    file: Path, asked: list[str], arguments: list[str], words: str, expected: Exit
 ) -> None:
     """A typo, a missing file and a table with errors need no account."""
     file.with_name("bad.csv").write_text("extended_id,wine_name\n,x\n")
-    code, out = run("upload", *(a.format(file=file, folder=file.parent) for a in arguments))
-    assert code == 1
+    code, out = run("upload", "--yes", *(a.format(file=file, folder=file.parent) for a in arguments))
+    assert code == expected
     assert words in out
     assert asked == []
-    assert run("upload", file)[0] == 1
+    assert run("upload", "--yes", file)[0] == Exit.NO_TOKEN
     assert len(asked) == 1
 
 
@@ -110,7 +115,7 @@ PYTHON = re.compile(
 ELSEWHERE = ("accessor", "arguments", "display", "service_time", "contract")
 # Messages that no command can bring up; three are those of a script that ends before its upload.
 NOT_IN_A_SHELL = (
-    "batch is 1 row", "mode=ro", "see .frame",
+    "batch is 1 row", "mode=ro", "True for the one of scmkit.use()", "see .frame",
     "is longer than pad_to", "did you mean key=", "..., pad_to={", "call result() first", "select ",
     "Resume it with scmkit.resume(", ", journal='X'", "upload the table again, with wait=True",
 )  # fmt: skip
@@ -155,9 +160,9 @@ def test_a_table_with_errors_says_what_to_do_at_a_shell(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("extended_id,harvest_date\nCode_00000-,31.12.2026\nCode_00001-,x\nCode_00001-,y\n")
     code, out = run("plan", path)
-    assert code == 1
+    assert code == Exit.FINDINGS
     assert "--errors reject" in out
-    assert "`scmkit app` mends" in out
+    assert "--fix all mends" in out
     assert "--on-conflict last or first" in out
     assert not PYTHON.search(out), out
     assert not PYTHON.search(run("validate", path)[1])
@@ -172,8 +177,8 @@ def test_a_misspelt_field_of_every_campaign_is_said(
 ) -> None:
     """Without an inventory there are still names that every campaign has; nothing like them is sent without a word."""
     table.assign(**{wrong: "1"}).to_csv(file, index=False)
-    for command in ("validate", "plan", "upload"):
-        out = run(command, file, server=server)[1]
+    for command in (["validate"], ["plan"], ["upload", "--yes"]):
+        out = run(*command, file, server=server)[1]
         assert f"column '{wrong}': this is like '{right}'" in out, command
     assert scmkit.validate(table.assign(wine_colour=1, producer=2, status_note=3)).warnings == 0
 
@@ -186,9 +191,9 @@ def test_a_misspelt_field_of_the_campaign_is_not_sent(
     whole, slim = file.with_name("whole.csv"), file.with_name("slim.csv")
     inventory.reindex(columns=[*scmkit.core.contract.CODE_COLUMNS, *inventory.columns[1:]]).to_csv(whole, index=False)
     inventory[["extended_id", "lot_number"]].to_csv(slim, index=False)
-    for command in ("validate", "plan", "upload"):
-        code, out = run(command, file, "--inventory", whole, server=server)
-        assert code == 1, command
+    for command in (["validate"], ["plan"], ["upload", "--yes"]):
+        code, out = run(*command, file, "--inventory", whole, server=server)
+        assert code == Exit.FINDINGS, command
         assert "column 'wine_nmae': the campaign has no such field (did you mean 'wine_name'?)" in out
         assert run("validate", file, "--inventory", slim)[0] == 0
     assert server.seen == []
@@ -200,13 +205,13 @@ def test_a_misspelt_field_of_the_campaign_is_not_sent(
 def test_an_upload_that_fails_says_how_to_carry_on(file: Path, server: PlainServer) -> None:
     """After an error the job's id is there, with the command that carries on, and that works."""
     token, server.token = server.token, "another"
-    code, out = run("upload", file, "--base-url", server.url, server=None)
-    assert code == 1
+    code, out = run("upload", "--yes", file, "--base-url", server.url, server=None)
+    assert code == Exit.NO_TOKEN
     assert "no token" in out
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCANTRUST_UAT_TOKEN", token)
-        code, out = run("upload", file, "--base-url", server.url)
-        assert code == 1
+        code, out = run("upload", "--yes", file, "--base-url", server.url)
+        assert code == Exit.REFUSED
         assert "Check SCANTRUST_UAT_TOKEN" in out
         last = out.rstrip().splitlines()[-1]
         assert last.startswith("to carry on with what is left: scmkit resume 2")
@@ -230,8 +235,8 @@ def test_calls_that_reached_nobody_were_not_answered(file: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCANTRUST_UAT_TOKEN", "t0ken")
         patch.setattr(engine, "UNREACHED_S", 0.0)
-        code, out = run("upload", file, "--base-url", url)
-    assert (code, "0 of 1 call answered" in out, "1 of 1 call answered" in out) == (1, True, False), out
+        code, out = run("upload", "--yes", file, "--base-url", url)
+    assert (code, "0 of 1 call answered" in out, "1 of 1 call answered" in out) == (Exit.NETWORK, True, False), out
 
 
 def test_ctrl_c_ends_with_the_job(file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,10 +250,10 @@ def test_ctrl_c_ends_with_the_job(file: Path, server: PlainServer, monkeypatch: 
 
     pressing = threading.Thread(target=press)
     pressing.start()
-    code, out = run("upload", file, server=server)
+    code, out = run("upload", "--yes", file, server=server)
     pressing.join(20)
     answer.set()
-    assert code == 1
+    assert code == Exit.INTERRUPTED
     (job,) = re.findall(r"^upload (\d{8}-\d{6}-\w{6})$", out, re.MULTILINE)
     assert out.rstrip().endswith(f"to carry on with what is left: scmkit resume {job}"), out
     code, out = run("resume", job, server=server)
@@ -257,7 +262,159 @@ def test_ctrl_c_ends_with_the_job(file: Path, server: PlainServer, monkeypatch: 
 
 def test_a_pipe_gets_few_lines(file: Path, server: PlainServer) -> None:
     """Progress in a pipe is a line now and then, not a film."""
-    code, out = run("upload", file, server=server)
+    code, out = run("upload", "--yes", file, server=server)
     assert code == 0
     assert "\r" not in out
     assert len([line for line in out.splitlines() if line.startswith("upload: ")]) <= 2
+
+
+# Before anything is sent
+
+
+def test_nothing_is_sent_without_a_yes(file: Path, server: PlainServer) -> None:
+    """Where nobody can be asked, a sentence names --yes; --dry-run shows the plan, and needs no token."""
+    code, out = run("upload", file, server=server)
+    assert code == Exit.USAGE
+    assert out.splitlines()[-1].startswith("Error: nothing was sent, since there is no terminal at which to ask: --yes")
+    code, out = run("upload", file, "--dry-run")
+    assert (code, out.splitlines()[-1]) == (Exit.OK, "--dry-run: nothing was sent")
+    assert "50 of 50 rows in 1 call" in out
+    assert server.exchanges == []
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("y\n", Exit.OK), ("\n", Exit.USAGE), ("n\n", Exit.USAGE)])
+def test_it_asks_before_it_sends(
+    answer: str, expected: Exit, file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question says how much goes where and as whom; only a yes sends."""
+    monkeypatch.setattr(actions, "can_ask", lambda: True)
+    account = {"SCANTRUST_BASE_URL": server.url, "SCANTRUST_UAT_TOKEN": server.token}
+    result = CliRunner().invoke(main, ["upload", str(file)], env=account, input=answer)
+    assert f"Send 50 rows in 1 call to {server.url} as someone@example.com? [y/N]" in result.stderr
+    assert (result.exit_code, len(server.seen) > 0) == (expected, expected is Exit.OK), result.output
+
+
+def test_a_wrong_token_is_said_before_the_question(
+    file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody says yes to what cannot be; no job is begun."""
+    monkeypatch.setattr(actions, "can_ask", lambda: True)
+    server.token = "another"
+    account = {"SCANTRUST_BASE_URL": server.url, "SCANTRUST_UAT_TOKEN": "wr0ng"}
+    result = CliRunner().invoke(main, ["upload", str(file)], env=account, input="y\n")
+    assert result.exit_code == Exit.REFUSED
+    assert "Send" not in result.output
+    assert len(scmkit.jobs()) == 0
+
+
+# For programs
+
+
+def test_json_is_one_object_whatever_happens(file: Path, server: PlainServer, tmp_path: Path) -> None:
+    """Each command writes one object, with the code that it ends with, and no other word, to stdout."""
+
+    def told(*arguments: object) -> dict[str, Any]:
+        account = {"SCANTRUST_BASE_URL": server.url, "SCANTRUST_UAT_TOKEN": server.token}
+        result = CliRunner().invoke(main, [*map(str, arguments), "--json"], env=account)
+        found = json.loads(result.stdout)
+        assert (found["exit_code"], found["ok"]) == (result.exit_code, result.exit_code == 0)
+        return found
+
+    assert told("validate", file)["errors"] == 0
+    assert [call["rows"] for call in told("plan", file)["plan"]["calls"]] == [50]
+    assert told("upload", file)["error"]["message"].startswith("nothing was sent")
+    job = told("upload", "--yes", file)
+    assert (job["state"], job["counts"], job["resume"], job["not_applied"]) == ("complete", {"applied": 50}, None, [])
+    assert told("jobs")["jobs"][0]["id"] == job["id"]
+    assert told("upload", "--yes", tmp_path / "none.csv")["error"]["type"] == "MissingFileError"
+    bad = tmp_path / "bad.csv"
+    bad.write_text("extended_id,wine_name\n,a\nCode_99999-,b\n")
+    assert told("validate", bad)["findings"][0]["line"] == 2
+    assert told("upload", "--yes", bad)["error"]["type"] == "ValidationError"
+    partly = told("upload", "--yes", bad, "--errors", "reject")
+    assert [(row["line"], row["state"]) for row in partly["not_applied"]] == [(2, "rejected"), (3, "unmatched")]
+    assert partly["exit_code"] == Exit.PARTLY
+    server.answers = [(403, {"detail": "no"}, {})]
+    refused = told("upload", "--yes", file)
+    assert (refused["exit_code"], refused["resume"]) == (Exit.REFUSED, f"scmkit resume {refused['id']}")
+
+
+def test_quiet_says_what_went_wrong_and_nothing_else(file: Path, server: PlainServer) -> None:
+    """A cron job that works writes nothing at all; one that does not names the job."""
+    assert run("upload", "--yes", "--quiet", file, server=server) == (Exit.OK, "")
+    server.codes.pop("Code_00000-")
+    code, out = run("upload", "--yes", "--quiet", file, server=server)
+    assert code == Exit.PARTLY
+    assert re.fullmatch(r"upload \d{8}-\d{6}-\w{6} complete, 49 of 50 applied: 49 applied, 1 unmatched; .*\n", out), out
+
+
+def test_exit_codes_are_distinct_and_documented() -> None:
+    """`scmkit --help` lists each code; no two kinds of end share one."""
+    assert len(set(Exit)) == len(list(Exit)) == len(exits.WORDS)
+    out = run("--help")[1]
+    assert [line.split()[0] for line in out.partition("Exit codes:\n")[2].splitlines()] == [str(int(c)) for c in Exit]
+
+
+# Options of the table
+
+
+def test_options_of_the_table(server: PlainServer, tmp_path: Path) -> None:
+    """Columns are renamed, encodings said, ready fixes applied, and findings written as a workbook."""
+    path, found = tmp_path / "lots.csv", tmp_path / "findings.xlsx"
+    path.write_bytes("Lot no.;wine_name;harvest_date\n1;Château ;31.12.2025\n000002;b;x\n".encode("cp1252"))
+    code, out = run("validate", path, "--key", "Lot no.")
+    assert "--encoding cp1252" in out
+    options = [path, "--encoding", "cp1252", "--delimiter", ";", "--map", "Lot no.=lot_number", "--key", "Lot no."]
+    code, out = run("validate", *options, "--pad-to", "lot_number=6", "--findings", found)
+    assert (code, "line 2, column 'harvest_date'" in out) == (Exit.FINDINGS, True), out
+    listed = pd.read_excel(found, dtype=str)
+    assert "2" in listed["line"].tolist()
+    assert listed.columns.tolist()[:4] == ["line", "column", "rule", "severity"]
+    before = len(listed)
+    code, out = run("validate", *options, "--pad-to", "lot_number=6", "--fix", "all", "--findings", found)
+    assert "fixed: " in out
+    assert len(pd.read_excel(found)) < before
+    code, out = run("validate", *options, "--fix", "no_such")
+    assert (code, "there is no rule 'no_such'" in out) == (Exit.ERROR, True)
+    code, out = run("validate", path, "--encoding", "cp1252", "--map", "Lot=lot_number")
+    assert (code, "did you mean 'Lot no.'" in out) == (Exit.NOT_FOUND, True), out
+    assert run("validate", path, "--map", "nonsense")[0] == Exit.USAGE
+
+
+def test_a_sheet_of_a_workbook(tmp_path: Path, server: PlainServer) -> None:
+    """--sheet takes the sheet that holds the table; a wrong name says which there are."""
+    path = tmp_path / "book.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"Cover": ["Lots of 2026"]}).to_excel(book, sheet_name="Cover", index=False)
+        table = pd.DataFrame({"extended_id": ["Code_00000-"], "wine_name": ["a"]})
+        table.to_excel(book, sheet_name="Codes", index=False)
+    assert run("upload", "--yes", path, "--sheet", "Codes", server=server)[0] == Exit.OK
+    assert server.codes["Code_00000-"]["wine_name"] == "a"
+    out = run("validate", path, "--sheet", "Coeds")[1]
+    assert "did you mean 'Codes'" in out
+
+
+# Tables
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 300])
+def test_no_line_of_a_table_is_longer_than_the_terminal(width: int) -> None:
+    """Long texts are cut, numbers never; in a very narrow terminal each cell has a line of its own."""
+    names = ["call", "mode", "rows", "why", "discarded_fields"]
+    frame = pd.DataFrame([[1, "sync", 1234567, "x\x1b[31m" * 60, ("a", "b")], [2, "async", 3, None, ()]], columns=names)
+    lines = fitted(frame, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "1,234,567" in "".join(lines)
+    assert "\x1b" not in "".join(lines)
+    assert "a, b" in fitted(frame, None)
+    assert "…" not in fitted(frame, None)
+    wide = pd.DataFrame([range(12)], columns=[f"column {n}" for n in range(12)])
+    assert max(map(len, fitted(wide, 40).splitlines())) <= 40
+
+
+def test_a_pipe_gets_whole_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a terminal has a width; what is read by a program is not cut."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert terminal_width() is None
+    monkeypatch.setenv("COLUMNS", "72")
+    assert terminal_width() == 72

@@ -103,7 +103,7 @@ def test_the_shell_names_the_line(written: Callable[..., Path], server: Any, mon
     path = written('lot_number,wine_name\n000001,"two\nlines"\n 000002,b\nabsent,c\n')
     shell, folder = CliRunner(), path.parent
     assert "line 4, column 'lot_number'" in shell.invoke(main, ["validate", str(path), "--key", "lot_number"]).output
-    command = ["upload", str(path), "--key", "lot_number", "--errors", "reject", "--base-url", server.url]
+    command = ["upload", "--yes", str(path), "--key", "lot_number", "--errors", "reject", "--base-url", server.url]
     files = ["--report", str(folder / "report.html"), "--rejected", str(folder / "again.csv")]
     said = shell.invoke(main, [*command, *files]).output.splitlines()
     assert [row.split()[0] for row in said if "rejected  " in row or "unmatched  " in row] == ["4", "5"]
