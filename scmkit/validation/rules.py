@@ -29,6 +29,9 @@ ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds
 # Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
 _LONGEST_FLOAT = 17  # characters of a whole number that went through a float and lost nothing, with its ".0"
+# A GTIN or an SSCC, with what else tells one article from another, as in a GS1 Digital Link.
+_GS1 = re.compile(r"(?:01/(\d{8}|\d{12,14})|00/(\d{18}))(?:/\d{2,4}/[!-.0-?A-Z_a-z]+)*", re.ASCII)
+_GS1_LENGTHS = {"gtin": (8, 12, 13, 14), "sscc": (18,)}
 _LONG = re.compile(r"[+-]?0*[1-9]\d{14}(\d+)", re.ASCII)  # more digits than a spreadsheet keeps
 _SHORTEST_LONG = 16
 
@@ -123,9 +126,13 @@ def _ids(table: Table) -> list[TextColumn]:
 
 @rule_of_texts("error", _ids, lambda column: not column.signs <= {"-", "_"})
 def key_characters(text: str) -> Verdict | None:
-    """A character that no extended_id has."""
+    """A character that no extended_id has; a warning in a GS1 identifier, with which codes may be made all the same."""
     if contract.EXTENDED_ID.fullmatch(text):
         return None
+    if _GS1.fullmatch(text.strip()):
+        only = f"an extended_id of {contract.EXTENDED_ID_CHARACTERS} only"
+        words = f"{shown(text.strip())} is a GS1 identifier, and the documentation knows {only}: it is sent as it is"
+        return Verdict(words, severity="warning")
     strange = [shown(character) for character in sorted(set(re.findall(r"[^A-Za-z0-9_-]", text.strip())))]
     allowed = f"an extended_id holds only {contract.EXTENDED_ID_CHARACTERS}"
     return Verdict(f"{shown(text.strip())} holds {' '.join(strange[:5])}, and {allowed}") if strange else None
@@ -295,6 +302,34 @@ def _of_problems(table: Table, column: TextColumn, *, rounded: bool) -> Iterator
         cell = cells[row]
         if rounded == (isinstance(cell, float | np.floating) and math.isfinite(cell)):
             yield Problem(column.name, f"{shown(cell)}: {problem}", row, shown(cell))
+
+
+@rule("warning")
+def check_digit(table: Table) -> Iterator[Problem]:
+    """A GTIN or an SSCC whose last digit does not follow from the others, in a column of that name or in a GS1 key."""
+    ids = _ids(table)
+    for column in table.columns.values():
+        named = set(re.split(r"[^a-z]+", column.name.lower()))
+        lengths = [size for name, sizes in _GS1_LENGTHS.items() if name in named for size in sizes]
+        verdicts = {}
+        for at, text in enumerate(column.texts) if lengths or (column in ids and "/" in column.signs) else ():
+            number = _number_of(text.strip(), lengths)
+            if number and number[-1] != (right := _check_digit_of(number[:-1])):
+                words = f"{shown(number)} is mistyped somewhere: after its other digits, the last would be {right}"
+                verdicts[at] = Verdict(words)
+        yield from in_texts(column, verdicts)
+
+
+def _number_of(text: str, lengths: list[int]) -> str:
+    """Return the GTIN or SSCC in a text; empty where there is none."""
+    if len(text) in lengths and text.isascii() and text.isdigit():
+        return text
+    found = _GS1.fullmatch(text) if "/" in text else None
+    return "" if found is None else found[1] or found[2]
+
+
+def _check_digit_of(digits: str) -> str:
+    return str(-sum(int(digit) * (3, 1)[at % 2] for at, digit in enumerate(reversed(digits))) % 10)
 
 
 @rule("warning")

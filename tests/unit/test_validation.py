@@ -91,7 +91,9 @@ def test_a_column_of_numbers_as_key_is_one_finding() -> None:
 def test_zeros_are_no_proof_where_other_numbers_kept_their_digits() -> None:
     """One long number in many ends in zeros by chance: a warning, not a rejected row."""
     honest = [f"{10**17 + i}" for i in range(1, 4)]
-    findings = validate(pd.DataFrame({"sscc": [*honest, "100000000000002000"], "wine_name": list("abcd")}), key="sscc")
+    findings = validate(
+        pd.DataFrame({"pallet": [*honest, "100000000000002000"], "wine_name": list("abcd")}), key="pallet"
+    )
     assert found(findings) == [(3, "lost_digits", "warning", None)]
     assert found(validate(lots(["123456789012345000"]), key=KEY)) == [(0, "lost_digits", "warning", None)]
 
@@ -478,3 +480,43 @@ def test_fields_that_have_no_order_are_named_in_one() -> None:
     names = [f"field_{i}" for i in range(9)]
     table = pd.DataFrame({"extended_id": ["Code-0001"], "nothing": ["x"]})
     assert "field_0, field_1, field_2, field_3" in validate(table, fields=set(names)).frame["message"].iloc[0]
+
+
+GS1 = "01/09506000134352/21/ABC123"
+
+
+def test_a_gs1_identifier_is_a_warning() -> None:
+    """Codes may be made with one, although the documentation knows no slash: it is sent as it is."""
+    findings = validate(ids([GS1, "00/106141411234567897", "01/95060001343/52"]))
+    assert found(findings) == [
+        (0, "key_characters", "warning", None),
+        (1, "key_characters", "warning", None),
+        (2, "key_characters", "error", None),
+    ]
+    assert "'01/09506000134352/21/ABC123' is a GS1 identifier" in findings.frame["message"][0]
+    assert findings.rejected.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "honest", "digit"),
+    [
+        ("gtin", "09506000134352", "2"),
+        ("GTIN-13", "4006381333931", "1"),
+        ("item_gtin", "73513537", "7"),
+        ("gtin", "036000291452", "2"),
+        ("sscc", "106141411234567897", "7"),
+    ],
+)
+def test_a_wrong_check_digit_is_a_warning_that_names_the_right_one(name: str, honest: str, digit: str) -> None:
+    """The examples of the standard are right, the same with another last digit are not; other columns may hold any."""
+    wrong = honest[:-1] + str((int(digit) + 1) % 10)
+    findings = validate(lots([honest, wrong, "", "x"], name), key=KEY)
+    assert found(findings, ignore=("clears",)) == [(1, "check_digit", "warning", None)]
+    assert findings.frame["message"].str.contains(f"would be {digit} [check_digit]", regex=False).any()
+    assert found(validate(lots([wrong], "note"), key=KEY)) == []
+
+
+def test_the_check_digit_within_a_gs1_identifier_counts() -> None:
+    """The article's number is a part of the key."""
+    findings = validate(ids([GS1, GS1.replace("352/", "353/")]))
+    assert found(findings, ignore=("key_characters",)) == [(1, "check_digit", "warning", None)]
