@@ -10,12 +10,13 @@ from typing import Any
 import click
 import pandas as pd
 
+from scmkit.cli.doctor import checks
 from scmkit.cli.exits import Exit, Failed, code_of
 from scmkit.cli.output import Output, can_ask, records
 from scmkit.cli.source import Source
 from scmkit.cli.words import in_shell_words
 from scmkit.core.display import percent, plural
-from scmkit.core.errors import AuthenticationError, ScmkitError
+from scmkit.core.errors import AuthenticationError, ScmkitError, in_a_line
 from scmkit.core.lines import numbered
 from scmkit.core.paths import check_destination
 from scmkit.core.texts import ours
@@ -118,6 +119,20 @@ def tasks(out: Output, ids: tuple[str, ...], base_url: str | None) -> None:
         out.say(f"{task.id}: {task.word}{affected}, created {task.created_at}, completed {task.completed_at}")
         names = ("id", "word", "finished", "codes_affected", "created_at", "completed_at")
         out.facts["tasks"].append({name: getattr(task, name) for name in names})
+
+
+def doctor(out: Output, base_url: str | None, journal: Path | None) -> Exit:
+    """Say whether all is there that an upload needs."""
+    found = []
+    for check in checks(base_url, journal):
+        found.append(check)
+        bad = check.code is not Exit.OK
+        line = f"{'PROBLEM' if bad else 'ok':<8}{check.name:<14}{in_a_line(in_shell_words(check.words))}"
+        if bad and out.quiet:
+            click.echo(line, err=True)
+        out.say(line)
+    out.facts["checks"] = [{"name": c.name, "ok": c.code is Exit.OK, "message": c.words} for c in found]
+    return next((check.code for check in found if check.code is not Exit.OK), Exit.OK)
 
 
 def _tell_plan(out: Output, made: Plan) -> None:

@@ -149,6 +149,7 @@ add(
     BASE_URL,
     click.option("--anyway", is_flag=True, help="Although a later upload may have changed the same codes."),
 )
+add("doctor", "Say whether all is there that an upload needs; sends questions only.", JOURNAL, BASE_URL)
 add("tasks", "Ask the service for tasks by their ids.", click.argument("ids", nargs=-1, required=True), BASE_URL)
 
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from click.testing import CliRunner
 from plain_server import PlainServer
 
 import scmkit
-from scmkit.cli import actions, exits
+from scmkit.cli import actions, doctor, exits
 from scmkit.cli.commands import main
 from scmkit.cli.exits import Exit
 from scmkit.cli.output import fitted, terminal_width
@@ -418,3 +419,58 @@ def test_a_pipe_gets_whole_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal_width() is None
     monkeypatch.setenv("COLUMNS", "72")
     assert terminal_width() == 72
+
+
+# doctor
+
+
+def test_the_doctor_finds_nothing_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions, extras, journal, account, permissions, clock and seconds to the service, a line each; no token."""
+    with scmkit.Sandbox(codes=10) as sandbox:
+        monkeypatch.setenv("SCANTRUST_UAT_TOKEN", sandbox.token)
+        monkeypatch.setenv("HTTPS_PROXY", "http://anna:s3cret@proxy.example:8080")
+        code, out = run("doctor", "--base-url", sandbox.url)
+        assert code == Exit.OK, out
+        names = [line.split()[1] for line in out.splitlines()]
+        assert [*dict.fromkeys(names)] == [
+            "scmkit", "libraries", "extra", "journal", "proxy", "service", "clock", "token", "account", "permissions",
+        ]  # fmt: skip
+        assert re.search(r"answered 200 in \d\.\d\d s", out)
+        assert "proxy.example:8080" in out
+        assert not re.search(f"s3cret|anna|{sandbox.token}", out)
+        monkeypatch.setenv("SCANTRUST_UAT_TOKEN", sandbox.make_token(permissions=["codes_view"]))
+        code, out = run("doctor", "--base-url", sandbox.url)
+        assert (code, "an upload also needs scm_bulk_edit, scm_code_edit, product_view" in out) == (Exit.REFUSED, True)
+        monkeypatch.delenv("SCANTRUST_UAT_TOKEN")
+        code, out = run("doctor", "--base-url", sandbox.url)
+        assert (code, "answered 401" in out, "none: set SCANTRUST_UAT_TOKEN" in out) == (Exit.NO_TOKEN, True, True), out
+
+
+def test_the_doctor_finds_what_is_wrong(server: PlainServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that is refused, a file that is no journal, certificates that are not there, nobody who answers."""
+    code, out = run("doctor", "--quiet", server=server)
+    assert (code, out) == (Exit.OK, "")
+    token, server.token = server.token, "another"
+    code, out = run("doctor", "--base-url", server.url)
+    monkeypatch.setenv("SCANTRUST_UAT_TOKEN", token)
+    code, out = run("doctor", "--base-url", server.url)
+    assert (code, re.search(r"PROBLEM account +.*401", out) is not None, token in out) == (Exit.REFUSED, True, False)
+    monkeypatch.setenv("SCMKIT_JOURNAL", str(Path(__file__)))
+    code, out = run("doctor", "--quiet", "--base-url", server.url)
+    assert (code, out.startswith("PROBLEM journal")) == (Exit.ERROR, True)
+    monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "j.sqlite3"))
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    code, out = run("doctor", "--base-url", url, "--json")
+    wrong = {check["name"]: check["message"] for check in json.loads(out)["checks"] if not check["ok"]}
+    assert list(wrong) == ["certificates", "service"]
+    assert wrong["service"].startswith("cannot reach")
+
+
+@pytest.mark.parametrize(("minutes", "word"), [(-5, "ahead of"), (5, "behind")])
+def test_a_wrong_clock_is_told(minutes: int, word: str) -> None:
+    """The Date of an answer that is minutes away says that this computer's clock is wrong."""
+    told = doctor.clock(datetime.now(UTC) + timedelta(minutes=minutes))
+    assert told.code is Exit.ERROR
+    assert re.match(rf"(299|300) s {word} the service's", told.words)
