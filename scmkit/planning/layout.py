@@ -228,11 +228,11 @@ class Packer:
         """Which rows go to tasks: those too risky for sync; sets of equal rows from some size on; the heaviest."""
         rows, weight = self.heaviest_first, self.weight
         forced = weight > self.limit
-        _, inverse, counts = np.unique(self.sharing[rows], return_inverse=True, return_counts=True)
+        sets = self.sharing[rows]
         size = np.zeros(len(weight), dtype=np.int64)
-        size[rows] = counts[inverse]
+        size[rows] = np.bincount(sets)[sets]
         ways = [forced | (size >= least) for least in (np.inf, 1000, 100, 10, 2)]
-        by_set = np.lexsort((inverse, -np.bincount(inverse, weight[rows])[inverse])) if len(rows) else rows
+        by_set = np.lexsort((sets, -np.bincount(sets, weight[rows])[sets])) if len(rows) else rows
         servers = self.terms.assumptions.parallel_tasks
         for order in (rows, rows[by_set]):
             share = np.ones(len(weight))
@@ -244,7 +244,8 @@ class Packer:
     def _task_packings(self, rows: Ints) -> list[Packed]:
         """Rows that can share a task go together, as many as a body holds, or cut for the service's servers."""
         total = float(self.weight[rows].sum())
-        shares = [total / (self.terms.assumptions.parallel_tasks * waves) for waves in TASK_WAVES]
+        shared = np.any(np.bincount(self.sharing[rows]) > 1)  # else each row has its task in any case
+        shares = [total / (self.terms.assumptions.parallel_tasks * waves) for waves in TASK_WAVES if shared]
         packed = [self._task_calls(rows, limit) for limit in (np.inf, *shares)]
         return list({sizes.tobytes(): (order, sizes) for order, sizes in packed}.values())
 

@@ -156,7 +156,8 @@ class Plan:
         """A line per row of the table, under its label: position, call (missing where none) and state."""
         calls = np.full(len(self.index), -1, dtype=np.int64)
         calls[self.order] = np.repeat(np.arange(len(self)), np.diff(self.offsets))
-        states = [RowState(f).word if f != RowState.PENDING else "planned" for f in self.row_states]
+        words = {state: state.word for state in RowState} | {RowState.PENDING: "planned"}
+        states = np.array(list(words.values()), dtype=object)[self.row_states]
         columns = {"row": np.arange(len(calls)), "call": pd.arrays.IntegerArray(calls, calls < 0), "state": states}
         return pd.DataFrame(columns, index=self.index)
 
