@@ -35,7 +35,7 @@ from scmkit.panels.parts import (
 )  # fmt: skip
 from scmkit.panels.state import State
 from scmkit.panels.work import Work
-from scmkit.steps.choices import CHOSEN, FIXES, KEYS, Choices, Source, fields_of
+from scmkit.steps.choices import CHOSEN, FIXES, KEYS, Choices, Source, fields_of, trouble
 from scmkit.wire.client import current_service
 
 NOT_SENT, OTHER, NOTHING = "", "\0other", ""  # None cannot be chosen in a list of ipywidgets
@@ -323,9 +323,14 @@ def code() -> Group:
         "code": Control(button("Show code", "Show the lines of Python that do the same"),
                         lambda chosen: replace(chosen, shows_python=not chosen.shows_python),
                         shows=lambda s: {"description": "Hide code" if s.choices.shows_python else "Show code"}),
+        "save_mapping": Control(button("Save mapping", "Write what was chosen to a file, which does the same with the "
+                                       "next table"),
+                                does=Work.save_mapping, tells="writing the mapping",
+                                when=lambda s: not trouble(s.choices)),
+        "mapping_file": Text(lambda file: file, lambda s: s.mapping_file),
         "python": Text(words.lines_of_python, lambda s: s.python if s.choices.shows_python else ""),
     }  # fmt: skip
-    return Group(parts, ("code",), "python")
+    return Group(parts, ("code", "save_mapping"), "mapping_file", "python")
 
 
 def busy() -> Text:

@@ -19,6 +19,7 @@ import pandas as pd
 from scmkit.core import display
 from scmkit.core.arguments import JOURNAL
 from scmkit.core.display import Html, escape
+from scmkit.core.errors import PlanError
 from scmkit.core.paths import expanded
 from scmkit.panels import controls
 from scmkit.panels.parts import Control
@@ -28,12 +29,13 @@ from scmkit.steps.choices import Choices, Source
 from scmkit.tables.arguments import TABLE, public
 from scmkit.uploading.job import UploadJob
 from scmkit.validation.findings import Findings
+from scmkit.validation.mapping import MAPPING, Mapping
 from scmkit.widgets.surface import Surface, caused_by, guarded
 from scmkit.widgets.worker import SPACING_S
 from scmkit.wire.client import Client
 
 
-@public(depths=False, df=TABLE.optional(), journal=JOURNAL)
+@public(depths=False, df=TABLE.optional(), journal=JOURNAL, mapping=MAPPING)
 class Panel(Surface):
     """Upload step by step: table, service and codes, key and fields, findings, plan, upload.
 
@@ -49,6 +51,8 @@ class Panel(Surface):
         All codes, one a line.
     max_mb : float, default 50
         Larger files are not read.
+    mapping : Mapping or path, optional
+        What was chosen before, for a table like this one.
 
     Attributes
     ----------
@@ -65,12 +69,18 @@ class Panel(Surface):
         journal: str | os.PathLike[str] | bool | None = None,
         inventory: pd.DataFrame | str | os.PathLike[str] | None = None,
         max_mb: float = 50,
+        mapping: Mapping | None = None,
     ) -> None:
         super().__init__("panel")
         self._panel_work = Work(self._work, self.fail, self.refresh, client, journal, max_mb)
         self._lock, self._showing = threading.RLock(), False
         self._result: Any = None
         self._build()
+        if mapping is not None and len(mapping.keys) > 1:
+            raise PlanError(
+                f"a panel takes one key, and this mapping has {' and '.join(mapping.keys)}: see scmkit.plan"
+            )
+        self._panel_work.change(choices=Choices(base=mapping))
         self._begin(df, inventory)
 
     # What Python can ask and do

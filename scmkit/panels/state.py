@@ -86,6 +86,8 @@ class State:
         The tables that can be chosen.
     files : Html
         What was read back or written last.
+    mapping_file : Html
+        The mapping that was saved last.
     doing : dict
         What is being done, by name, in words.
     progress : Progress or None
@@ -100,6 +102,7 @@ class State:
     sent: Sent | None = None
     result: Result | None = None
     files: Html = NO_HTML
+    mapping_file: Html = NO_HTML
     doing: Mapping[str, str] = field(default_factory=dict)
     progress: Progress | None = None
     journal: object = None

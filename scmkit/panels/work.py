@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import tempfile
 import threading
 from collections.abc import Callable
@@ -217,6 +218,7 @@ class Work:
             client = self.state.service.client
             known = {"journal": self._journal, "service": client.base_url, "assumptions": client.assumptions}
         made = plans.plan(table, **choices.options(chosen), **known)
+        made = replace(made, load=replace(made.load, mapping=choices.mapping(chosen)))
         # Names that the user alone gave are no evidence of what the campaign defines.
         proven = choices.fields_of(chosen.codes) is not None
         return made if proven else replace(made, load=replace(made.load, defined_fields=None))
@@ -385,6 +387,17 @@ class Work:
             told = "To upload them again, correct the file and choose it as the table."
             self.change(files=Html(f"<div>{words.link(path)}. {told}</div>"))
             self.find_offers()
+
+    def save_mapping(self) -> None:
+        """Save what was chosen as a mapping: the same upload of the next table, in a line."""
+        chosen = self.state.choices
+        if why := choices.trouble(chosen):
+            raise PlanError(why)
+        name = "" if chosen.table is None else re.sub(r"[^\w-]+", "-", chosen.table.name.partition(".")[0])
+        path = Path.cwd() / f"mapping-{name}.json"
+        choices.mapping(chosen).save(path)
+        told = f"scmkit upload FILE --mapping {escape(path.name)}"
+        self.change(mapping_file=Html(f"<div>{words.link(path)}. For the next table: <code>{told}</code>.</div>"))
 
     def report(self) -> None:
         """Save a report of the upload."""

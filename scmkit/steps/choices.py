@@ -26,6 +26,8 @@ from scmkit.tables.reading import FORMATS, read_table
 from scmkit.tables.writing import NOTES, with_notes
 from scmkit.validation.dates import is_date_by_name, is_like_a_date
 from scmkit.validation.findings import Findings
+from scmkit.validation.mapping import READY_FIXES
+from scmkit.validation.mapping import Mapping as TableMapping
 from scmkit.validation.validate import validate
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ MOST_FILES = 100
 LONGEST_WHO = 100  # characters of the name of an account
 _NO_FIELD = "the campaign has no such field"
 CHOSEN = "chosen here"  # why a column is sent as what it is
+MAPPED, NEW = "as the mapping says", "new: the mapping does not know it"
 SANDBOX_CODES = 60_000  # of which the samples of the repository are a part
 SANDBOX_SPEED = 30  # a minute of the service's clock is two seconds
 
@@ -52,6 +55,7 @@ FIXES: dict[str, tuple[str, ...]] = {
     "damaged numbers": ("numeric_damage",),
     "zeros in front of keys": ("unmatched_key",),
     "words for numbers": ("activation_status", "blacklist_reason"),
+    "spellings": ("allowed_value",),
 }
 
 
@@ -228,6 +232,8 @@ class Choices:
         The column that selects codes; empty before there is a table.
     fixes : tuple of str
         Rules whose ready fixes are applied, one after the other.
+    base : Mapping or None
+        What was chosen before, for a table like this one: it says, too, what must hold of values.
     leave_out : bool
         Whether the other rows may be sent when some have errors.
     service : str
@@ -243,6 +249,7 @@ class Choices:
     columns: tuple[Column, ...] = ()
     fixes: tuple[str, ...] = ()
     on_conflict: str = "error"
+    base: TableMapping | None = None
     leave_out: bool = False
     mode: str = "auto"
     risk: float = 0.01
@@ -316,14 +323,27 @@ class Choices:
         begun = replace(
             self, table=table, columns=columns, key="", fixes=(), leave_out=False, editing=first, naming=False, rule=""
         )
-        return begun.with_key(likely_key(columns))
+        return begun.with_key(likely_key(columns))._as_before()
+
+    def _as_before(self) -> Choices:
+        """Choose for a new table what a mapping says."""
+        base = self.base
+        if base is None or self.table is None:
+            return self
+        base.sent(self.frame)  # raises where columns are missing
+        columns = tuple(_mapped(column, base) for column in self.columns)
+        key = next((c.name for c in columns if c.field == base.keys[0]), self.key)
+        chosen = replace(self, columns=columns).with_key(key)
+        return replace(chosen, fixes=tuple(base.fixes), on_conflict=base.on_conflict)
 
     def with_codes(self, codes: Source | None) -> Choices:
         """Choose an inventory. Its fields are suggested anew, except where somebody has chosen."""
         if self.table is None:
             return replace(self, codes=codes)
         suggested = suggest(self.table.table, fields_of(codes))
-        columns = tuple(old if old.why == CHOSEN else new for old, new in zip(self.columns, suggested, strict=True))
+        columns = tuple(
+            old if old.why in (CHOSEN, MAPPED, NEW) else new for old, new in zip(self.columns, suggested, strict=True)
+        )
         again = replace(self, codes=codes, columns=columns, key="").with_key(self.key)
         return replace(again, fixes=self.fixes, leave_out=self.leave_out)
 
@@ -443,6 +463,15 @@ def _kind(field: str, texts: Sequence[str]) -> str:
     return "logistic_unit" if words & LOGISTIC_WORDS else "text"
 
 
+def _mapped(column: Column, base: TableMapping) -> Column:
+    """Return what a mapping says about a column; one without columns only knows what fields hold."""
+    field, why = column.field, column.why
+    if base.columns is not None:
+        field, why = base.columns.get(column.name), MAPPED if column.name in base.columns else NEW
+    kind = base.kinds.get(field or "")
+    return replace(column, field=field, why=why, kind=kind or _kind(field or column.name, ()), told=kind is not None)
+
+
 def likely_key(columns: Sequence[Column]) -> str:
     """Suggest the key: a code's own name, else the first column."""
     by_field = {c.field: c.name for c in columns}
@@ -455,11 +484,28 @@ def likely_key(columns: Sequence[Column]) -> str:
 
 def prepared(chosen: Choices) -> pd.DataFrame:
     """Make a copy of the table as it is sent; its index says which row of the table each row is."""
-    names = {name: column.field for name, column in chosen.sent.items()}
-    table = _named(chosen.frame)[list(names)].rename(columns=names).set_axis(_labels(chosen.frame))
+    table = mapping(chosen).sent(chosen.frame).set_axis(_labels(chosen.frame))
     for rule in chosen.fixes:
         table = validate(table, **checks(chosen)).fixed(table, rule)
     return table
+
+
+def mapping(chosen: Choices) -> TableMapping:
+    """Return what was chosen as a mapping, which does the same in Python and in a shell."""
+    base, sent = chosen.base or TableMapping(), [c for c in chosen.sent.values() if c.field]
+    fields = [c.field for c in sent]
+    kinds = {str(c.field): c.kind for c in sent if c.told or (c.kind == "date") != is_date_by_name(str(c.field))}
+    kinds.pop(chosen.key_field, None)
+    constants = {name: value for name, value in base.constants.items() if name not in fields}
+    there = {*fields, *constants}
+    return replace(
+        base, columns={c.name: c.field for c in chosen.columns}, key=chosen.key_field, kinds=kinds,
+        allowed={name: values for name, values in base.allowed.items() if name in there},
+        required=[name for name in base.required if name in there],
+        patterns={name: pattern for name, pattern in base.patterns.items() if name in there},
+        constants=constants, fixes=[rule for rule in chosen.fixes if rule in READY_FIXES],
+        on_conflict=chosen.on_conflict,
+    )  # fmt: skip
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -493,6 +539,7 @@ def _quoted(cell: Any) -> str:
 def checks(chosen: Choices) -> dict[str, Any]:
     """Return the options of `validate`."""
     told = {"key": chosen.key_field, "fields": fields(chosen), "on_conflict": chosen.on_conflict}
+    told |= {} if chosen.base is None else {"mapping": mapping(chosen).of_table()}
     known = [] if chosen.codes is None else [str(name) for name in chosen.codes.table.columns]
     return told | ({"inventory": chosen.codes.table} if chosen.codes and chosen.key_field in known else {})
 
@@ -589,11 +636,11 @@ def _lines(chosen: Choices, service: Service | None, journal: object) -> Iterato
     for name, source in (("inventory", chosen.codes), ("table", chosen.table)):
         if source is not None and source.python != name:
             yield f"{name} = {source.python}"
-    yield from _reshaped(chosen)
+    yield from _reshaped(chosen) if chosen.base is None else ()
     if not trouble(chosen):
         told, arguments = _arguments(chosen)
         yield from told
-        if chosen.fixes:
+        if chosen.fixes and chosen.base is None:
             yield f"for rule in {list(chosen.fixes)!r}:  # each time on a copy"
             yield f"    table = scmkit.validate(table, {arguments}).fixed(table, rule)"
         yield f"job = scmkit.upload(table, {', '.join(_how(chosen, service, journal, arguments))})"
@@ -614,11 +661,13 @@ def _arguments(chosen: Choices) -> tuple[list[str], str]:
     said = [f"key={chosen.key_field!r}"]
     known = fields(chosen)
     lines = [f"fields = {known!r}"] if isinstance(known, dict) else []
+    if chosen.base is not None:
+        said, lines = ["mapping=mapping"], [f"mapping = scmkit.{mapping(chosen)!r}", *lines]
     if known is not None:
-        said.append("fields=fields" if lines else "fields=inventory")
+        said.append("fields=fields" if isinstance(known, dict) else "fields=inventory")
     if chosen.codes is not None:
         said.append("inventory=inventory")
-    if chosen.on_conflict != "error":
+    if chosen.on_conflict != "error" and chosen.base is None:
         said.append(f"on_conflict={chosen.on_conflict!r}")
     return lines, ", ".join(said)
 

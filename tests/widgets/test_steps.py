@@ -118,6 +118,7 @@ def test_all_ready_fixes_have_a_button(data: Path) -> None:
     assert set(found.frame.loc[found.frame["fix"].notna(), "rule"]) <= behind
     assert choices.ready_fixes(found) == {
         "dates": 7, "blanks": 5, "damaged numbers": 1, "zeros in front of keys": 0, "words for numbers": 1,
+        "spellings": 0,
     }  # fmt: skip
     fixed = replace(chosen, fixes=tuple(behind))
     again = scmkit.validate(choices.prepared(fixed), **choices.checks(fixed))
