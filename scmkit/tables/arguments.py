@@ -119,6 +119,7 @@ TABLES: dict[str, Kind] = {
     "fields": FIELDS.optional(),
     "inventory": LISTED.optional(),
     "history": HISTORY,
+    "products": Kind("what client.products() made", _is_table, _as_frame).optional(),
     "plan": PLAN,
     "calls": Kind("a table of calls, such as scmkit.history()", _is_columns, _as_list),
 }

@@ -54,6 +54,7 @@ def plan(
     budget: int = BUDGET,
     client: Client | None = None,
     mapping: Mapping | None = None,
+    products: pd.DataFrame | None = None,
 ) -> Plan:
     """Plan the calls that bring a table's values onto the codes.
 
@@ -102,6 +103,8 @@ def plan(
         The service is asked how many codes the key values select whose number decides something.
     mapping : Mapping or path, optional
         What the columns are sent as, and what must hold of their values; see `validate`.
+    products : DataFrame, optional
+        What ``client.products()`` gave; see `validate`.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def plan(
     counted = None if inventory is None else Counts(count_codes(inventory, keys))
     defined = fields_asked(client or default_client(), mapping.sent(df), keys) if fields is True else fields
     fields = None if fields is True else fields  # what the first codes tell is a warning, since others may differ
-    seen = look_at(df, mapping, fields, counted, sample_fraction)
+    seen = look_at(df, mapping, fields, counted, sample_fraction, products)
     if errors == "raise" or seen.findings.hopeless:
         seen.findings.raise_for_errors()
     load = load_of(seen, defined, inventory)

@@ -71,7 +71,7 @@ def upload(
         for one that is running, and for lost calls of one that is not; tasks that nobody follows forbid it.
     **options
         Of `plan`: ``inventory``, ``estimate``, ``service_time``, ``risk``, ``fields``, ``on_conflict``, ``workers``,
-        ``mapping``.
+        ``mapping``, ``products``.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from numbers import Number
@@ -20,6 +21,7 @@ from scmkit.core.lines import places
 from scmkit.core.patterns import Pattern
 from scmkit.core.texts import TextColumn
 from scmkit.validation.dates import is_like_a_date
+from scmkit.validation.matching import COMPARED, LOOKED_UP
 from scmkit.validation.table import Problem, Table, Verdict, blank, has_blanks, holding, in_texts, rule, rule_of_texts
 
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
@@ -403,6 +405,42 @@ def _meant(text: str, choices: type[IntEnum]) -> str | None:
     """Return the number that a text means: itself, 1.0, or the word in any spelling."""
     number, word = text.strip().removesuffix(".0"), letters_of(text)
     return next((str(int(c)) for c in choices if number == str(int(c)) or word == letters_of(c.name)), None)
+
+
+@rule("error")
+def unknown_product(table: Table) -> Iterator[Problem]:
+    """A product that there is not; a warning where it may be the number of one, which the list does not tell."""
+    products, column = table.products, table.fields.get("product")
+    if products is None or column is None:
+        return
+    alike = {letters_of(sku): sku for sku in products}
+    unknown = {at: text for at, text in enumerate(column.texts) if text not in products}
+    verdicts = {}
+    for looked_up, (at, text) in enumerate(unknown.items()):
+        slow = len(products) > COMPARED or looked_up >= LOOKED_UP
+        near = alike.get(letters_of(text)) or (None if slow else nearest(text, products))
+        words = f"there is no product with the SKU {shown(text)}{f' (did you mean {near!r}?)' if near else ''}"
+        more = ", unless it is the id of one" if text.isdigit() else f": {plural(len(products), 'product')} are known"
+        verdicts[at] = Verdict(words + more, severity="warning" if text.isdigit() else "")
+    yield from in_texts(column, verdicts)
+
+
+@rule("warning")
+def other_campaign(table: Table) -> Iterator[Problem]:
+    """A product of another campaign than those of most rows: codes that get it move there."""
+    products, column = table.products, table.fields.get("product")
+    if products is None or column is None:
+        return
+    known = {text: products[text] for text in column.texts if text in products}
+    of_rows = Counter(known[text] for text in column.take() if text in known)
+    usual = max(of_rows, key=of_rows.__getitem__, default="")
+    moves = f"and those of most rows belong to {usual}: its codes move to the other campaign, unless they are there"
+    verdicts = {
+        at: Verdict(f"{shown(text)} is a product of campaign {known[text]}, {moves}")
+        for at, text in enumerate(column.texts)
+        if known.get(text, usual) != usual
+    }
+    yield from in_texts(column, verdicts)
 
 
 @rule("error")

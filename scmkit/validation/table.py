@@ -51,8 +51,8 @@ class Table:
         The key values of an inventory.
     new_columns : list of str
         Columns that the mapping does not know, and that are not sent.
-    products : DataFrame, optional
-        What there is, see `Client.products`.
+    products : dict of str to str, optional
+        The campaign of each product that there is, by its SKU.
     faulty : array of bool, shape (rows,)
         Rows with an error of their own, as far as the rules have come.
     """
@@ -64,7 +64,7 @@ class Table:
     held: KnownKeys | None
     faulty: Bools
     new_columns: Sequence[str] = ()
-    products: pd.DataFrame | None = None
+    products: Mapping[str, str] | None = None
 
     @property
     def key(self) -> tuple[str, ...]:

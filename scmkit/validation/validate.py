@@ -42,6 +42,7 @@ def validate(
     inventory: Inventory | None = None,
     sample_fraction: float = 1.0,
     mapping: Mapping | None = None,
+    products: pd.DataFrame | None = None,
 ) -> Findings:
     """Say what would go wrong with a table, before anything is sent.
 
@@ -67,6 +68,8 @@ def validate(
     mapping : Mapping or path, optional
         What the columns are sent as, and what must hold of their values. It says the key, too, and the kinds of fields
         that ``fields`` does not tell. Findings call columns as the table does.
+    products : DataFrame, optional
+        What ``client.products()`` gave: values of the special field ``product`` are looked up in it.
 
     Returns
     -------
@@ -82,23 +85,25 @@ def validate(
         If an argument makes no sense.
     """
     mapping = mapping_of(df, mapping, key, on_conflict)
-    return look_at(df, mapping, fields, inventory, sample_fraction).findings
+    return look_at(df, mapping, fields, inventory, sample_fraction, products).findings
 
 
 def look_at(
-    df: pd.DataFrame, mapping: Mapping, fields: Any, inventory: Inventory | None, sample_fraction: float
-) -> Seen:
+    df: pd.DataFrame, mapping: Mapping, fields: Any, inventory: Inventory | None, sample_fraction: float,
+    products: pd.DataFrame | None = None,
+) -> Seen:  # fmt: skip
     """Apply a mapping to a table, and say what would go wrong with what it makes of it."""
     columns = mapping.sent(df).columns
     keys = columns_of(pd.DataFrame(columns=columns), mapping.keys)
     if inventory is None and isinstance(fields, pd.DataFrame) and set(keys) <= set(map(str, fields.columns)):
         inventory = fields
     known, held = _known_fields(fields), known_keys(inventory, keys, sample_fraction)
+    campaigns = None if products is None else _campaigns(products)
     mapping = mapping.with_kinds(known or {}, map(str, columns))
 
     def found_in(df: pd.DataFrame, asked: Collection[str] = RULES) -> tuple[Table, Findings]:
         sent, nobody = mapping.sent(df), np.zeros(len(df), dtype=bool)
-        table = Table(sent, text_table(sent), mapping, known, held, nobody, mapping.new_columns(df))
+        table = Table(sent, text_table(sent), mapping, known, held, nobody, mapping.new_columns(df), campaigns)
         return table, _findings(table, asked)
 
     applied = []
@@ -123,6 +128,12 @@ def _findings(table: Table, asked: Collection[str]) -> Findings:
     superseded = table.duplicates.superseded & ~table.faulty if asked is RULES else table.faulty
     frame = framed(found, list(table.columns), table.frame.index, table.mapping)
     return Findings(frame, len(table.frame), table.faulty, superseded)
+
+
+def _campaigns(products: pd.DataFrame) -> dict[str, str]:
+    """Return the campaign of each product, by name and number, by the product's SKU."""
+    columns = text_table(products, ["sku", "campaign_name", "campaign"])
+    return {sku: f"{name} ({number})" for sku, name, number in zip(*(c.take() for c in columns.values()), strict=True)}
 
 
 def _known_fields(fields: Any) -> dict[str, str | None] | None:

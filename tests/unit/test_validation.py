@@ -1,6 +1,7 @@
 """What validation finds, what it offers, and what it leaves alone."""
 
 import datetime as dt
+import time
 from typing import Any
 
 import numpy as np
@@ -520,3 +521,44 @@ def test_the_check_digit_within_a_gs1_identifier_counts() -> None:
     """The article's number is a part of the key."""
     findings = validate(ids([GS1, GS1.replace("352/", "353/")]))
     assert found(findings, ignore=("key_characters",)) == [(1, "check_digit", "warning", None)]
+
+
+PRODUCTS = pd.DataFrame(
+    {
+        "sku": ["SKU-1", "SKU-2", "B-9"], "name": ["One", "Two", "Nine"], "campaign": ["1", "1", "2"],
+        "campaign_name": ["Wine", "Wine", "Beer"], "codes": [3, 4, 5],
+    }
+)  # fmt: skip
+
+
+def test_products_are_looked_up() -> None:
+    """One that there is not is an error with the nearest, one of another campaign a warning; an id may be known."""
+    table = lots(["SKU-1", "SKU-2", "sku 2", "SKU-3", "77", "B-9", None], "product", note="x")
+    findings = scmkit.validate(table, KEY, products=PRODUCTS)
+    assert found(findings) == [
+        (2, "unknown_product", "error", None),
+        (3, "unknown_product", "error", None),
+        (4, "unknown_product", "warning", None),
+        (5, "other_campaign", "warning", None),
+    ]
+    messages = findings.frame["message"].tolist()
+    assert "'sku 2' (did you mean 'SKU-2'?)" in messages[0]
+    assert "unless it is the id of one" in messages[2]
+    assert "a product of campaign Beer (2), and those of most rows belong to Wine (1)" in messages[3]
+    assert found(scmkit.validate(table, KEY)) == []
+    assert scmkit.plan(table, KEY, products=PRODUCTS, errors="reject").findings.errors == 2
+
+
+def test_a_long_list_of_products_is_looked_through_at_once() -> None:
+    """50,000 products and as many rows, none of which is there, take no longer than other rules."""
+    many = pd.DataFrame({"sku": [f"S{i}" for i in range(50_000)], "campaign": "1", "campaign_name": "Wine"})
+    begun = time.process_time()
+    findings = scmkit.validate(lots([f"s-{i}" for i in range(5_000)], "product"), KEY, products=many)
+    assert (findings.errors, time.process_time() - begun < 5) == (5_000, True)
+    assert "did you mean 'S4999'" in findings.frame["message"].iloc[-1]
+
+
+def test_a_list_of_products_needs_its_columns() -> None:
+    """What is no list of products is told."""
+    with pytest.raises(MissingColumnError, match="'sku' is not in the table"):
+        scmkit.validate(lots(["x"], "product"), KEY, products=PRODUCTS.drop(columns="sku"))
