@@ -52,7 +52,7 @@ class Slow:
 
     def _answer(self, work: object) -> tuple[object, Exception | None, float]:
         if not isinstance(work, Post):
-            return Task(work.watch.task_id, TaskState.COMPLETE, "complete", 1), None, 0.1
+            return Task(work.followed.task_id, TaskState.COMPLETE, "complete", 1), None, 0.1
         if work.call.mode is Mode.ASYNC:
             return AsyncAnswer(f"task-{next(self._numbers)}"), None, 0.1
         items = {item["lot_number"]: item for item in json.loads(work.body)["items"]}
