@@ -38,6 +38,7 @@ from scmkit.core.errors import MissingColumnError
 MISSING = -1
 OURS = "scmkit_"
 _ALPHANUMERIC = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+SAMPLE = 1_000  # first cells of a column that tell whether all may differ
 LONGEST_NUMBER = 100  # digits; beyond, a number is a mistake, and Python itself refuses to print some
 _ESCAPED = {'"', "\\", *map(chr, range(32))}  # what JSON writes otherwise
 _EXACT_BELOW = {np.float16: 2**11, np.float32: 2**24}  # from there on, whole numbers share a float (else 2**53)
@@ -142,6 +143,8 @@ def text_column(column: pd.Series, name: str | None = None) -> TextColumn:
         inner = _of_values(name, _scalars(distinct, column.dtype))
         return _spread(inner, codes.astype(np.int64))
     if _holds_texts(column):
+        if _all_differ(column):
+            return _of_texts(name, np.asarray(column, dtype=object))
         codes, distinct = pd.factorize(column)
         return _spread(_of_texts(name, np.asarray(distinct, dtype=object)), codes.astype(np.int64))
     return _of_values(name, column.to_numpy(dtype=object).tolist())  # a hash takes 1, True and 1.0 for equal
@@ -164,6 +167,15 @@ def _holds_texts(column: pd.Series) -> bool:
     if not (isinstance(column.dtype, pd.StringDtype) or inferred == "string"):
         return False
     return int(pd.__version__.split(".")[0]) >= 3 or _are_plain(column.dropna().tolist())
+
+
+def _all_differ(column: pd.Series) -> bool:
+    """Whether all cells are known to be different texts: their hashes are. To sort these is quicker than a look-up."""
+    if not column.iloc[:SAMPLE].is_unique:
+        return False
+    cells = column.tolist()
+    hashes = np.sort(np.fromiter(map(hash, cells), np.int64, len(cells)))
+    return set(map(type, cells)) <= {str} and bool(np.all(hashes[1:] != hashes[:-1]))
 
 
 def _are_plain(values: Iterable[Any]) -> bool:
