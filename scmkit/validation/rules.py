@@ -16,7 +16,7 @@ from scmkit.core import contract
 from scmkit.core.arrays import Ints
 from scmkit.core.contract import ActivationStatus, BlacklistReason
 from scmkit.core.display import plural, shown
-from scmkit.core.errors import did_you_mean, letters_of, listed, nearest
+from scmkit.core.errors import did_you_mean, in_a_line, letters_of, listed, nearest
 from scmkit.core.lines import places
 from scmkit.core.patterns import Pattern
 from scmkit.core.texts import TextColumn
@@ -26,7 +26,7 @@ from scmkit.validation.table import Problem, Table, Verdict, blank, has_blanks, 
 
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
 CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]
-MOST_LISTED = 12  # allowed values in a message
+MOST_LISTED, MOST_SHOWN = 12, 100  # allowed values, and characters of a pattern, in a message
 ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds dates
 # Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
@@ -512,7 +512,7 @@ def pattern(table: Table) -> Iterator[Problem]:
     for name, text in table.mapping.patterns.items():
         column, wanted = table.columns[name], Pattern(text)
         wrong = [at for at, value in enumerate(column.texts) if not wanted.matches(value)]
-        words = f"is not as the mapping's pattern {shown(text)} says"
+        words = f"is not as the mapping's pattern {in_a_line(text)[:MOST_SHOWN]} says"
         yield from in_texts(column, {at: Verdict(f"{shown(column.texts[at])} {words}") for at in wrong})
 
 

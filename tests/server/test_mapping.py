@@ -12,7 +12,7 @@ from plain_server import ASYNC, SYNC, PlainServer, serve
 import scmkit
 from scmkit.cli.commands import main
 from scmkit.core import display
-from scmkit.core.errors import PlanError
+from scmkit.core.errors import PlanError, ValidationError
 from scmkit.panels.panel import Panel
 
 FIELDS = ["lot_number", "wine_name", "harvest_date", "country"]
@@ -73,6 +73,14 @@ def bodies(server: PlainServer) -> list[tuple[str, bytes]]:
     return sorted((e.route, e.raw) for e in server.exchanges if e.route in (SYNC, ASYNC))
 
 
+def shell(*arguments: object, at: PlainServer | None = None) -> str:
+    """Run a command as a shell does, and return what it wrote."""
+    account = {"SCANTRUST_BASE_URL": at.url, "SCANTRUST_UAT_TOKEN": at.token} if at else {}
+    result = CliRunner().invoke(main, list(map(str, arguments)), env=account)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.output
+
+
 def chosen(panel: Panel) -> None:
     """Name key and fields, and apply the fixes."""
     panel.controls["key"].value = "Lot"
@@ -92,6 +100,8 @@ def test_a_mapping_saved_from_the_panel_repeats_the_upload_in_the_shell(
     """Byte by byte, the same calls go out; plan and file say the same mapping."""
     panel = panel_of(scmkit.read_table(file))
     chosen(panel)
+    panel.controls["mode"].value = "sync"  # no task to wait for
+    panel.wait()
     press(panel, "save_mapping")
     saved = Path("mapping-df.json")
     assert saved.name in panel.shown["mapping_file"].value
@@ -99,12 +109,44 @@ def test_a_mapping_saved_from_the_panel_repeats_the_upload_in_the_shell(
     panel.submit()
     panel.wait()
     assert panel.job.counts() == {"applied": 6, "rejected": 1}
-    asked = ["upload", file, "--mapping", saved, "--errors", "reject", "--yes"]
-    account = {"SCANTRUST_BASE_URL": second.url, "SCANTRUST_UAT_TOKEN": second.token}
-    result = CliRunner().invoke(main, list(map(str, asked)), env=account)
-    assert "6 applied" in result.output
+    asked = ["--mapping", saved, "--mode", "sync", "--yes"]
+    told = shell("upload", file, *asked, "--errors", "reject", "--rejected", "left.csv", at=second)
+    assert "6 applied" in told
     assert bodies(second) == bodies(server) != []
     assert b"2025-09-06" in b"".join(raw for _, raw in bodies(second))
+    left = Path("left.csv").read_text().replace("32.9.2025", "30.9.2025")
+    Path("left.csv").write_text(left)
+    assert "1 applied" in shell("upload", "left.csv", *asked, at=second)
+    assert b"2025-09-30" in b"".join(raw for _, raw in bodies(second))
+
+
+def test_products_of_the_service_are_looked_up() -> None:
+    """What a client lists is what `upload` knows: a misspelt product is told before anything is sent."""
+    codes = pd.DataFrame({"extended_id": [f"Code_{i:04d}" for i in range(4)], "product": "Wine", "sku": "SKU-1"})
+    with scmkit.Sandbox(codes=codes, speed=50) as sandbox, sandbox.client() as client:
+        table = codes[["extended_id"]].assign(product=["SKU-1", "SKU-1", "SKU-1", "SKU1"])
+        with pytest.raises(ValidationError, match=r"'SKU1' \(did you mean 'SKU-1'\?\)"):
+            scmkit.upload(table, client, products=client.products(), progress=False)
+        assert not [r for r in sandbox.requests()["path"] if "upload" in r]
+        good = table.assign(product="SKU-1")
+        assert scmkit.upload(good, client, products=client.products(), progress=False).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"colums": {}}', "b.json: a mapping has no 'colums' (did you mean 'columns'?)"),
+        ('{"scmkit_mapping": 9}', "version 9"),
+        ('{"columns": {"Lots": "lot_number"}, "key": "lot_number"}', "'Lots' is missing (did you mean 'Lot'?)"),
+        ('{"patterns": {"Lot": "(?=0)"}}', "not understood"),
+    ],
+)
+def test_a_shell_says_in_a_sentence_what_is_wrong_with_a_mapping(file: Path, text: str, words: str) -> None:
+    """No traceback, and nothing sent."""
+    Path("b.json").write_text(text)
+    told = shell("plan", file, "--mapping", "b.json")
+    assert words in told
+    assert told.startswith("Error: ")
 
 
 def test_a_panel_begins_with_a_mapping(

@@ -63,6 +63,7 @@ def test_findings_name_the_files_own_columns_and_lines(tmp_path: Path) -> None:
     assert told["allowed_value"].startswith("line 2, column 'Wine' (sent as 'wine_name'): 'merlot '")
     assert "write 'Merlot'" in told["allowed_value"]
     assert told["pattern"].startswith("line 3, column 'Lot' (sent as 'lot_number'): 'L-2'")
+    assert r"pattern L-\d{4} says" in told["pattern"]
     assert told["required_value"].startswith("line 3, column 'Wine'")
     assert findings.rejected.tolist() == [True, True]
 
