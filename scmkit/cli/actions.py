@@ -21,11 +21,14 @@ from scmkit.core.lines import numbered
 from scmkit.core.paths import check_destination
 from scmkit.core.texts import ours
 from scmkit.journal.journal import existing
+from scmkit.journal.journal import known as known_job
 from scmkit.journal.stored import jobs as stored_jobs
 from scmkit.planning.plan import Plan
 from scmkit.tables import writing
+from scmkit.uploading import report as reports
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
+from scmkit.uploading.progress import Progress
 from scmkit.uploading.resume import resume as resume_job
 from scmkit.uploading.upload import upload as upload_plan
 from scmkit.uploading.waiting import wait_for
@@ -82,8 +85,14 @@ def upload(
     return _leave(out, job, base_url=base_url)
 
 
-def jobs(out: Output, prune: float | None, journal: Path | None) -> None:
-    """List the uploads in the journal, newest last."""
+def jobs(
+    out: Output, job_id: str | None, report: Path | None, prune: float | None, journal: Path | None
+) -> Exit | None:
+    """List the uploads in the journal, newest last, or tell of one."""
+    if job_id is not None:
+        return _one_job(out, job_id, report, journal)
+    if report is not None:
+        raise click.UsageError("--report is about one upload: scmkit jobs --report FILE ID")
     if prune is not None:
         with existing(journal) as book:
             forgotten = 0 if book is None else book.prune(time.time() - prune * 86_400)
@@ -95,6 +104,23 @@ def jobs(out: Output, prune: float | None, journal: Path | None) -> None:
     out.show(shown, most=len(shown))
     if not len(known):
         out.say("no uploads yet")
+    return None
+
+
+def _one_job(out: Output, job_id: str, report: Path | None, journal: Path | None) -> Exit:
+    """Say what the journal knows of a job, and write it down."""
+    with known_job(job_id, journal) as book:
+        told = reports.of_stored(book, job_id)
+    rows, index = told.ledger.rows(), told.plan.index
+    out.say(f"upload {job_id}\n{told.progress.summary()}")
+    _show_rows(out, rows, index)
+    _note_rows(out, told.progress, rows, index)
+    out.facts |= {"service": told.service, "error_of_job": told.ledger.error and str(told.ledger.error)}
+    if report is not None:
+        reports.write(told, report)
+        out.facts["report_file"] = str(report)
+        out.say(f"report: {report}")
+    return Exit.OK if told.ok else Exit.PARTLY
 
 
 def resume(
@@ -231,14 +257,19 @@ def _leave(out: Output, job: UploadJob, **asked: Any) -> Exit:
 
 def _tell_job(out: Output, job: UploadJob, **asked: Any) -> None:
     """Note the facts about a job for programs."""
-    now = job.progress(predict=False)
-    bad = not_wholly_applied(job.rows)
+    _note_rows(out, job.progress(predict=False), job.rows, job.plan.index)
     out.facts |= {
-        "id": job.id, "service": job.service, "state": job.state, "rows": now.rows, "applied": now.applied,
-        "counts": now.counts, "calls": now.made, "tasks": now.tasks,
-        "not_applied": records(_with_lines(numbered(bad, job.plan.index))),
+        "service": job.service,
         "differences": None if job.differences is None else len(job.differences), "not_read_back": job.unproven or None,
         "resume": _command(job.id, **asked) if _unfinished(job) or job.state == "running" else None,
+    }  # fmt: skip
+
+
+def _note_rows(out: Output, now: Progress, rows: pd.DataFrame, index: pd.Index) -> None:
+    out.facts |= {
+        "id": now.id, "state": now.state, "rows": now.rows, "applied": now.applied, "counts": now.counts,
+        "calls": now.made, "tasks": now.tasks,
+        "not_applied": records(_with_lines(numbered(not_wholly_applied(rows), index))),
     }  # fmt: skip
 
 
@@ -251,14 +282,17 @@ def _write_report(out: Output, job: UploadJob, report: Path | None) -> None:
 
 def _show(out: Output, job: UploadJob) -> None:
     out.say(job.summary())
-    rows = job.rows
+    _show_rows(out, job.rows, job.plan.index)
+    if job.differences is not None:
+        out.say(f"read-back: {len(job.differences):,} differences")
+
+
+def _show_rows(out: Output, rows: pd.DataFrame, index: pd.Index) -> None:
     bad = not_wholly_applied(rows)
     if len(bad):
         shown = bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")])
-        out.show(_with_lines(numbered(shown, job.plan.index)), most=20)
+        out.show(_with_lines(numbered(shown, index)), most=20)
         out.say(f"{len(bad):,} of {len(rows):,} rows were not wholly applied")
-    if job.differences is not None:
-        out.say(f"read-back: {len(job.differences):,} differences")
 
 
 def _with_lines(frame: pd.DataFrame) -> pd.DataFrame:

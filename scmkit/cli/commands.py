@@ -134,7 +134,9 @@ add(
 )  # fmt: skip
 add(
     "jobs",
-    "List the uploads in the journal, newest last.",
+    "List the uploads in the journal, newest last; with an ID, say what became of that one.",
+    click.argument("job_id", metavar="[ID]", required=False),
+    REPORT,
     click.option("--prune", type=click.FloatRange(min=0), metavar="DAYS",
                  help="Forget jobs older than this that are complete or cancelled."),
     JOURNAL,

@@ -19,6 +19,7 @@ from scmkit.core.errors import ScmkitError, in_a_line
 
 MOST_LINES = 30
 NARROWEST = 8  # of a column that is cut; where even that does not fit, each line of the table becomes several
+WHOLE = {"id", "task_id", "created"}  # columns that are never cut, as numbers are not
 GAP = "  "
 
 
@@ -124,22 +125,26 @@ def fitted(frame: pd.DataFrame, width: int | None) -> str:
     """
     columns = [[_text(value) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
     names = [str(name) for name in frame.columns]
-    natural = [max(map(len, (name, *cells))) for name, cells in zip(names, columns, strict=True)]
-    most = _narrowed(natural, width)
-    if most is None:
-        return _one_below_the_other(names, columns, width or 0)
     right = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
-    widths = [min(needed, most) for needed in natural]
+    whole = [is_number or name in WHOLE for name, is_number in zip(names, right, strict=True)]
+    natural = [max(map(len, (name, *cells))) for name, cells in zip(names, columns, strict=True)]
+    widths = _narrowed(natural, whole, width)
+    if widths is None:
+        return _one_below_the_other(names, columns, width or 0)
     lines = [_line(cells, widths, right) for cells in (names, *zip(*columns, strict=True))]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _narrowed(natural: Sequence[int], width: int | None) -> int | None:
-    """Return how wide a column may be at most so that a line fits; None where the columns would be too narrow."""
+def _narrowed(natural: Sequence[int], whole: Sequence[bool], width: int | None) -> Sequence[int] | None:
+    """Return how wide columns are so that a line fits; None where those that can be cut would be too narrow."""
     room = (width or 0) - len(GAP) * (len(natural) - 1)
     if width is None or sum(natural) <= room:
-        return max(natural, default=0)
-    return next((m for m in range(max(natural), NARROWEST - 1, -1) if sum(min(n, m) for n in natural) <= room), None)
+        return natural
+    for most in range(max(natural), NARROWEST - 1, -1):
+        widths = [needed if kept else min(needed, most) for needed, kept in zip(natural, whole, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return None
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

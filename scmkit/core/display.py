@@ -30,7 +30,37 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; 
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #18181b; } }
 img { max-width: 100%; background: #ffffff; }
 div { overflow-x: auto; }
+h1 { font-size: 1.5em; margin: 0 0 .4em; overflow-wrap: anywhere; }
+h2 { font-size: 1.15em; margin: 1.6em 0 .4em; break-after: avoid; }
+p, li, dd, figcaption { overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2em 1.2em; margin: 1em 0; }
+dt { opacity: .7; }
+dd { margin: 0; }
+figure { margin: 0 0 1em; break-inside: avoid; }
+figcaption { font-size: .92em; opacity: .8; }
+details { margin: .5em 0; border-top: 1px solid rgba(128,128,128,.35); padding-top: .5em; }
+summary { cursor: pointer; font-weight: 600; }
+details td:last-child { min-width: 14em; }
+ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2em 1.5em; margin: .4em 0; }
+@media (max-width: 30em) {
+  body { margin: 1em auto; }
+  dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin: 0 0 .5em; }
+}
+@media print {
+  :root { color-scheme: light; }
+  body { color: #000000; background: #ffffff; font-size: 11px; max-width: none; margin: 0; padding: 0;
+         print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  div { overflow: visible; }
+  table { width: 100%; font-size: .85em; }
+  th { overflow-wrap: normal; }
+  td { overflow-wrap: anywhere; }
+  details td:last-child { min-width: 0; }
+  tr { break-inside: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; }
+}
 """
+GOOD, DOUBTFUL, BAD = "#1a7f37", "#b35900", "#c62828"  # of a light: all well, somebody should look, something failed
 # A report may be opened years later, from anywhere: it loads nothing and runs nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -88,6 +118,46 @@ def card(title: str, facts: Mapping[str, object], *bodies: str) -> Html:
     listed = f'<table style="{_TABLE}"><tbody>{lines}</tbody></table>' if lines else ""
     head = f'<div style="font-weight:600">{escape(title)}</div>'
     return Html(f'<div style="color:inherit;{IN_ITS_PLACE}">{head}{listed}{_joined(bodies)}</div>')
+
+
+def facts(of: Mapping[str, object]) -> Html:
+    """List facts by name; on a narrow screen, names stand above."""
+    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>" for name, value in of.items())
+    return Html(f"<dl>{lines}</dl>")
+
+
+def section(title: str, *bodies: str) -> Html:
+    """Put a heading above bodies."""
+    return Html(f"<section><h2>{escape(title)}</h2>{_joined(bodies)}</section>")
+
+
+def folded(title: str, *bodies: str) -> Html:
+    """Hide bodies behind a line that opens them; on paper they are open."""
+    return Html(f"<details><summary>{escape(title)}</summary><div>{_joined(bodies)}</div></details>")
+
+
+def captioned(fig: Any, caption: str) -> Html:
+    """Show a matplotlib figure with a sentence below that says what is to be seen."""
+    return Html(f"<figure>{figure(fig)}<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def light(colour: str, words: str) -> Html:
+    """Show a sentence with a light before it."""
+    lamp = f'<span style="color:{escape(colour)}">\N{BLACK CIRCLE}</span>'
+    return Html(f'<p style="font-size:1.3em;font-weight:600;margin:.2em 0">{lamp} {escape(words)}</p>')
+
+
+def shares(counts: Mapping[str, int], colours: Mapping[str, str]) -> Html:
+    """Show how a whole is divided: one bar, and each part with its colour, name and number."""
+    bar = "".join(
+        f'<div style="flex:{count} 0 0;min-width:2px;background:{escape(colours[name])}"></div>'
+        for name, count in counts.items()
+    )
+    names = "".join(
+        f'<li><span style="color:{escape(colours[name])}">\N{BLACK SQUARE}</span> {escape(name)}: {count:,}</li>'
+        for name, count in counts.items()
+    )
+    return Html(f'<div style="display:flex;height:1.2em;border-radius:.3em">{bar}</div><ul>{names}</ul>')
 
 
 def page(title: str, *bodies: str) -> Html:

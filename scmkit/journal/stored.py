@@ -235,6 +235,7 @@ def parts_of(plan: Plan) -> dict[str, Any]:
         "service_time": plan.service_time.source, "level": plan.estimate.level, "risk": plan.risk,
         "timeout_s": plan.timeout_s, "workers": plan.workers, "mode": plan.mode, "choice": plan.choice,
         "assumptions": asdict(plan.assumptions), "index": _labels_of(plan.index),
+        "file": plan.load.file,
         "defined_fields": None if plan.defined_fields is None else sorted(plan.defined_fields),
         "reasons": {str(r): plan.findings.message_of(r) for r in np.flatnonzero(plan.row_states).tolist()},
     }  # fmt: skip
@@ -250,6 +251,7 @@ def plan_of(parts: dict[str, Any], stored_calls: Sequence[StoredCall]) -> Plan:
         keys=keys, fields=fields, index=index, row_states=row_states,
         findings=_findings(facts["reasons"], row_states, index),
         defined_fields=None if facts["defined_fields"] is None else frozenset(facts["defined_fields"]),
+        file=facts.get("file", ""),  # earlier versions did not note it
     )  # fmt: skip
     planned = [call for call in stored_calls if call.parent is None]
     layout = Layout(

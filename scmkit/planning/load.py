@@ -15,6 +15,7 @@ import pandas as pd
 from scmkit.core import contract
 from scmkit.core.arrays import Ints, RowStates
 from scmkit.core.errors import nearest
+from scmkit.core.lines import file_of
 from scmkit.core.texts import MISSING, TextColumn, group, json_string
 from scmkit.core.values import Mode, RowState
 from scmkit.estimation.estimate import Estimate
@@ -48,6 +49,8 @@ class Load:
         row, they do not prove: they are older than the calls.
     mapping : Mapping, optional
         How the table became this; None where a plan comes from the journal.
+    file : str
+        The name of the file that the table was read from; empty where nobody knows.
     """
 
     keys: tuple[TextColumn, ...]
@@ -57,6 +60,7 @@ class Load:
     findings: Findings
     defined_fields: frozenset[str] | None = None
     mapping: Mapping | None = None
+    file: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -132,7 +136,8 @@ def load_of(seen: Seen, fields: Any = None, codes: Any = None) -> Load:
     selectors = tuple(columns[k] for k in mapping.keys)
     values = tuple(c for name, c in columns.items() if name not in mapping.keys)
     row_states = row_states_of(findings, selectors, values, len(df))
-    return Load(selectors, values, df.index, row_states, findings, _defined_fields(fields, codes, values), mapping)
+    defined = _defined_fields(fields, codes, values)
+    return Load(selectors, values, df.index, row_states, findings, defined, mapping, file_of(df))
 
 
 def row_states_of(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> RowStates:

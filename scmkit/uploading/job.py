@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ import pandas as pd
 from scmkit.core import display, results
 from scmkit.core.arguments import FROM_ZERO
 from scmkit.core.display import plural
-from scmkit.core.errors import PlanError
+from scmkit.core.errors import PlanError, ScmkitError
 from scmkit.core.events import Listener
 from scmkit.core.lines import numbered
-from scmkit.core.paths import check_destination, replacing
 from scmkit.core.values import RowState
 from scmkit.engine.engine import GRACE_S
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
+from scmkit.uploading import report as reports
 from scmkit.uploading.ledger import Ledger, not_wholly_applied
 from scmkit.uploading.progress import Progress
 from scmkit.uploading.run import Run, runs
@@ -175,16 +176,30 @@ class UploadJob:
 
     @public(depths=False)
     def report(self, path: str | os.PathLike[str]) -> None:
-        """Write a self-contained HTML report: summary, calls, tasks, and the rows that were not applied.
+        """Write a page to hand on: what came of the upload, the proof, what is left to do, and how it was done.
+
+        One HTML file that needs nothing else, for screens, telephones and paper.
 
         Raises
         ------
         DestinationError
             No file can be written there.
         """
-        page = display.page(f"Upload {self.id}", self._html(most=500))
-        with replacing(check_destination(path)) as beside:
-            beside.write_text(page, encoding="utf-8")
+        reports.write(self._told(), path)
+
+    def _told(self) -> reports.Told:
+        now = self.progress(predict=False)
+        return reports.Told(
+            now, self.ledger, self.service, self.started_at, self._run.ended_at, self._who(), self.ok,
+            self.differences, self.unproven,
+        )  # fmt: skip
+
+    def _who(self) -> str:
+        """Return whose account it is; the service is asked only if it has answered before."""
+        with suppress(ScmkitError, OSError):
+            who = reports.who_made(self.ledger) or (self._run.client.reached and self._run.client.me().get("email"))
+            return who if isinstance(who, str) else ""
+        return ""
 
     def subscribe(self, listener: Listener) -> None:
         """Tell somebody about every event from now on; see `scmkit.core.events`."""

@@ -54,6 +54,7 @@ class Run(threading.Thread):
     failure : BaseException or None
         What broke the job off, if anything did: a listener, or a mistake of ours.
     ended : Event
+    ended_at : datetime or None
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Run(threading.Thread):
         self.job_id, self.plan, self.client, self.ledger = record.job, ledger.plan, client, ledger
         self.started_at = started_at or datetime.now(UTC)
         self.failure: BaseException | None = None
+        self.ended_at: datetime | None = None
         self.ended = threading.Event()
         self.waiting = Waiting()
         self.transport = Threads(client, self.plan.workers + POLLS_AT_ONCE)
@@ -100,6 +102,7 @@ class Run(threading.Thread):
             if self.ledger.state == "running":
                 self._break_off(failure)
         finally:
+            self.ended_at = datetime.now(UTC)
             self.transport.close()
             try:
                 self.recorder.close()

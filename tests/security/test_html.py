@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_no_payload_changes_the_form_of_a_job(
 ) -> None:
     """Neither a table's texts nor a service's words become markup in a job, or in the report that it writes (S17)."""
 
+    @cache
     def run(text: str) -> tuple[str, str]:
         server.answers = [(400, {"detail": text}, {})] * 9
         df = pd.DataFrame({"extended_id": ["Code_00000-", text], text: [text, text]}, index=[text, text])
