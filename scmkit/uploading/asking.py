@@ -24,6 +24,9 @@ from scmkit.estimation.questions import to_ask, with_answers
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
+from scmkit.validation.mapping import MAPPING, mapping_of
+from scmkit.validation.mapping import Mapping as TableMapping
+from scmkit.validation.validate import look_at
 from scmkit.wire.client import Client, default_client
 
 BUDGET = 200  # questions, of four calls or more each; the service allows 3,000 calls a minute [doc]
@@ -40,7 +43,7 @@ ASK = Kind(
 )
 
 
-@public(ask=ASK, budget=whole(1))
+@public(ask=ASK, budget=whole(1), mapping=MAPPING)
 def estimate(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -58,6 +61,7 @@ def estimate(
     progress: bool = True,
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
     now: pd.Timestamp | None = None,
+    mapping: TableMapping | None = None,
 ) -> Estimate:
     """Estimate how many codes each key value of a table selects.
 
@@ -91,6 +95,8 @@ def estimate(
         Show how many answers there are while the service is asked.
     now : Timestamp, optional
         The time for which the estimate holds; by default the present.
+    mapping : Mapping or path, optional
+        What the columns are sent as, the key among them; see `validate`.
 
     Returns
     -------
@@ -105,6 +111,9 @@ def estimate(
     ServiceError
         The service refuses the first question, for want of the permission ``codes_view`` for example.
     """
+    if mapping is not None:
+        mapping = mapping_of(df, mapping, key, "error")
+        df, key = look_at(df, mapping, None, inventory, sample_fraction).table, list(mapping.keys)
     known = estimate_codes(
         df, key, inventory, sample_fraction, history, default, level, assumptions=assumptions, now=now
     )

@@ -80,6 +80,15 @@ def test_ready_fixes_are_for_the_file() -> None:
     assert scmkit.validate(fixed, mapping=LOTS).ok
 
 
+def test_codes_are_estimated_for_the_key_as_it_is_sent() -> None:
+    """The values that are asked about are those that will be sent."""
+    mapping = scmkit.Mapping({"Lot": "lot_number", "Wine": None}, "lot_number", fixes=["key_blanks"])
+    codes = pd.DataFrame({"lot_number": ["1", "1", "2"]})
+    table = pd.DataFrame({"Lot": [" 1", "2"], "Wine": "x"})
+    known = table.scm.estimate(mapping=mapping, inventory=codes).frame
+    assert known[["lot_number", "codes"]].to_numpy().tolist() == [["1", 2], ["2", 1]]
+
+
 def test_columns_that_changed_are_named() -> None:
     """What is missing is an error with the nearest new name; what is new is not sent, and said."""
     with pytest.raises(MissingColumnError, match=r"'Wine' is missing \(did you mean 'Wines'\?\); new: 'Wines', 'Size'"):
