@@ -497,13 +497,16 @@ class Engine:
     def _on_task_end(self, call: Call, task: Task) -> Iterator[Event]:
         if task.state is contract.TaskState.COMPLETE:
             yield self._read_count(call, task)
-        elif call.resent:
-            yield Settled.alike(
-                call.rows, RowState.REJECTED, call.number, f"task {task.id} failed, and so did its repeat"
-            )
-        else:
-            call.maybe_applied = True
-            self._enqueue(self._child(call, Mode.ASYNC, call.rows, resent=True), self.transport.now())
+            return
+        call.maybe_applied = True
+        match policies.on_failed_task(len(call.rows), resent=call.resent):
+            case NextStep.SPLIT:
+                self._split(call, self.transport.now())
+            case NextStep.RETRY:
+                self._enqueue(self._child(call, Mode.ASYNC, call.rows, resent=True), self.transport.now())
+            case _:
+                why = policies.failed_alone(task.id, unique=self.plan.unique_key)
+                yield Settled.alike(call.rows, RowState.REJECTED, call.number, why)
 
     def _read_count(self, call: Call, task: Task) -> Settled:
         """Read the rows' row_states from the only thing that a task says: how many codes it changed."""

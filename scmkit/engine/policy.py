@@ -126,6 +126,22 @@ def on_resuming(mode: Mode, rows: int, status: int | None) -> NextStep:
     return do if do in (NextStep.SPLIT, NextStep.GO_ASYNC) else NextStep.RETRY
 
 
+def on_failed_task(rows: int, *, resent: bool) -> NextStep:
+    """Decide what becomes of the key values of a task that failed, perhaps because it was too large for the queue."""
+    if rows > 1:
+        return NextStep.SPLIT
+    return NextStep.REJECT if resent else NextStep.RETRY
+
+
+def failed_alone(task_id: str, *, unique: bool) -> str:
+    """Say what is known of a key value whose own task failed, and so did its repeat."""
+    fewer = "" if unique else " A task over fewer codes may work."
+    return (
+        f"task {task_id} over this key value alone failed, and so did the one before it; either may have changed codes."
+        f"{fewer} An administrator sees the update with its parameters in the portal, on the page Code Transactions"
+    )
+
+
 def _again(
     outcome: Outcome, attempt: Attempt, random: Callable[[], float], speed: float, asked_s: float | None
 ) -> Decision:

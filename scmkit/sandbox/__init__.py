@@ -36,6 +36,7 @@ __all__ = ["Sandbox"]
     max_body_bytes=whole(1),
     seed=whole(0),
     task_slash=FLAG,
+    task_limit=whole(0).optional(),
     faults=Kind("a dict of faults and probabilities", lambda v: isinstance(v, Mapping)).optional(),
 )
 class Sandbox:
@@ -80,6 +81,8 @@ class Sandbox:
         A body larger than this is a 413.
     task_slash : bool, default True
         Whether the path of a task ends in a slash, which is not documented: the other spelling is redirected.
+    task_limit : int, optional
+        The most codes that a task may change: a larger one ends as failed, and changes nothing. Default: no limit.
 
     Raises
     ------
@@ -110,13 +113,14 @@ class Sandbox:
         task_workers: int = 4,
         max_body_bytes: int = 2_500_000,
         task_slash: bool = True,
+        task_limit: int | None = None,
     ) -> None:
         _need_server()
         from scmkit.sandbox.server import Service, Settings
 
         settings = Settings(
             gateway_timeout, service_time or ServiceTime.fixed(), rate, speed, dict(faults or {}), seed, latency_s,
-            task_workers, max_body_bytes, task_slash,
+            task_workers, max_body_bytes, task_slash, math.inf if task_limit is None else task_limit,
         )  # fmt: skip
         self.rate, self.speed, self._port = rate, speed, port
         self._world = _world(_inventory(codes), fields)

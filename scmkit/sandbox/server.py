@@ -63,6 +63,7 @@ class Settings:
     task_workers: int
     max_body_bytes: int
     task_slash: bool
+    task_limit: float
 
     def __post_init__(self) -> None:
         known = CALL_FAULTS + TASK_FAULTS
@@ -402,9 +403,10 @@ class Service:
         fault = self.settings.fault(TASK_FAULTS, self._task_fault_rng.random())
         async with self._workers:
             upload = self.world.begin_task(task_id)
-            seconds = self._draw(self.world.count(upload), upload.size)
+            codes, limit = self.world.count(upload), self.settings.task_limit
+            seconds = self._draw(int(min(codes, limit)), upload.size)  # the queue ends a larger task there
             await self._sleep(seconds * SLOW_TASK if fault == "task_slow" else seconds)
-            if fault == "task_failed":
+            if fault == "task_failed" or codes > limit:
                 self.world.fail_task(task_id)
             else:
                 self.world.complete_task(task_id, upload)

@@ -128,7 +128,7 @@ def work_left(
     is_open[open_rows] = True
     for stored in stored_calls:
         latest[stored.rows] = stored.number
-        in_doubt[stored.rows] |= stored.maybe_applied
+        in_doubt[stored.rows] |= stored.maybe_applied or has_failed(seen.get(stored.task_id or ""))
     calls: list[Call] = []
     tasks: dict[str, Call] = {}
     for stored in stored_calls:
@@ -152,6 +152,11 @@ def _call(stored: StoredCall) -> Call:
         stored.number, stored.mode, stored.rows, stored.parent, maybe_applied=stored.maybe_applied,
         resent=stored.resent, last_status=stored.status,
     )  # fmt: skip
+
+
+def has_failed(task: Task | None) -> bool:
+    """Whether a task ended as failed, having changed nobody knows how much."""
+    return task is not None and task.state is TaskState.FAILED
 
 
 def _ended_tasks(

@@ -44,7 +44,7 @@ from scmkit.uploading.earlier_jobs import TRAVEL_S
 CODES = [f"Code_{i:05d}-" for i in range(12)]
 KEYS = [*CODES[:6], "Code_nobody-"]  # few, so that uploads meet
 YEAR_S = 365 * 86_400.0
-ONE_ROW, THREE_ROWS = 90, 250  # bytes of a call
+ONE_ROW, THREE_ROWS, ALL_ROWS = 90, 250, 1_000  # bytes of a call; rows that are alike share one of the last size
 WEATHER = st.lists(st.sampled_from([fault for fault in FAULTS if fault != "expired"]), max_size=4)
 NOT_APPLIED = (RowState.CANCELLED, RowState.UNMATCHED, RowState.SUPERSEDED)
 
@@ -98,7 +98,7 @@ class Uploads(RuleBasedStateMachine):
         fields=st.sampled_from([FIELDS, FIELDS[:1]]),
         mode=st.sampled_from(["sync", "async", "auto"]),
         alike=st.booleans(),
-        most_bytes=st.sampled_from([ONE_ROW, THREE_ROWS]),
+        most_bytes=st.sampled_from([ONE_ROW, THREE_ROWS, ALL_ROWS]),
     )
     def upload(
         self, process: int, keys: list[str], fields: tuple[str, ...], mode: str, alike: bool, most_bytes: int
@@ -146,9 +146,10 @@ class Uploads(RuleBasedStateMachine):
             return False
         return True
 
-    @rule(faults=WEATHER, expired=st.booleans())
-    def weather(self, faults: list[str], expired: bool) -> None:
+    @rule(faults=WEATHER, expired=st.booleans(), task_limit=st.sampled_from([1, 2, 12]))
+    def weather(self, faults: list[str], expired: bool, task_limit: int = 12) -> None:
         self.service.faults, self.service.expired = ["answered", *faults], expired
+        self.service.task_limit = task_limit
 
     @rule(by=st.sampled_from([-YEAR_S, -3600.0, -60.0, 60.0, 3600.0, YEAR_S]))
     def somebody_sets_the_clock(self, by: float) -> None:
@@ -304,6 +305,41 @@ def kill_at_each_point(mode: str) -> None:
 def test_killed_at_each_point(mode: str) -> None:
     """Around each commit, send and wait: what was under way is known, and does not overtake newer values (F43)."""
     kill_at_each_point(mode)
+
+
+@pytest.mark.parametrize("points", range(0, 60, 3))
+def test_killed_while_a_failed_task_is_halved(points: int) -> None:
+    """A resumed job goes on with the halves: all is applied, in a number of tasks that stays bounded (F61)."""
+    with uploads(points) as stage:
+        stage.weather(faults=[], expired=False, task_limit=1)
+        stage.service.calm_after = 0
+        stage.upload(process=0, keys=CODES[:6], fields=FIELDS, mode="async", alike=True, most_bytes=ALL_ROWS)
+        stage.crash(process=0, points=points)
+        stage.resume(which=0, process=0)
+        stage.go_on(steps=10_000)
+        assert stage.uploads[0].job.ok
+        assert 11 <= len(stage.service.tasks) <= 20
+
+
+def cancel_the_halves_of_a_failed_task(points: int) -> None:
+    """Kill an upload when its task has failed half-way and its halves are turned away, then resume and cancel it."""
+    with uploads() as stage:
+        stage.weather(faults=[], expired=False, task_limit=1)
+        stage.upload(process=0, keys=CODES[:2], fields=FIELDS, mode="async", alike=True, most_bytes=ALL_ROWS)
+        stage.go_on(steps=8)
+        assert [kind for kind, *_ in stage.service.tasks.values()] == ["failed half-way"]
+        stage.service.faults[:] = ["throttled"]
+        stage.crash(process=0, points=points)
+        stage.resume(which=0, process=0)
+        stage.cancel(which=0, grace_s=0.0)
+        stage.go_on(steps=100)
+        assert not stage.uploads[0].job.rows["state"].isin(["cancelled"]).any()
+
+
+def test_what_a_failed_task_may_have_done_is_not_denied() -> None:
+    """Of rows whose task failed, nobody says that they were never sent."""
+    for points in range(0, 30, 4):
+        cancel_the_halves_of_a_failed_task(points)
 
 
 def resume_the_older_one() -> None:

@@ -306,6 +306,20 @@ def test_a_200_without_a_task_that_is_believed(plant: Planter, world: World) -> 
         test_faults.test_F38_the_answer_to_an_async_call_is_lost(world, answers(200, {}))
 
 
+def test_failed_tasks_that_are_repeated_whole(plant: Planter, world: World) -> None:  # noqa: F811
+    """What is too large for the queue stays so."""
+    plant.put(policy, "on_failed_task", lambda rows, resent: NextStep.REJECT if resent else NextStep.RETRY)
+    with pytest.raises(AssertionError):
+        test_faults.test_F61_tasks_that_are_too_large_are_halved(world)
+
+
+def test_a_failed_task_that_counts_as_not_applied(plant: Planter) -> None:
+    """What a task had done before it failed is denied by a resumed job that is cancelled."""
+    plant.put(resuming, "has_failed", lambda task: False)
+    with pytest.raises(AssertionError):
+        test_machine.test_what_a_failed_task_may_have_done_is_not_denied()
+
+
 def test_a_404_that_counts_as_a_failed_task(plant: Planter, world: World) -> None:  # noqa: F811
     """A question that came too early says nothing about the task."""
 

@@ -45,6 +45,7 @@ def schedules(draw: st.DrawFn) -> dict:
         "workers": draw(st.sampled_from([1, 2, 3, 8])),
         "most_bytes": draw(st.sampled_from([300, 1000, 1_000_000])),
         "faults": ["answered", *faults, *draw(st.sampled_from([(), (), (), RARELY]))],
+        "task_limit": draw(st.sampled_from([10**6, 10**6, 1, 4])),
         "calm_after": draw(st.sampled_from([0, 5, 30, 10_000])),
         "cancel_after": draw(st.sampled_from([None, None, None, 0.0, 0.3, 5.0, 100.0])),
         "seed": draw(st.integers(0, 2**16)),
@@ -76,6 +77,7 @@ def play(case: dict, book: Journal | None = None) -> tuple[Plan, Service, list[E
     plan, codes = make_plan(case, 1990)
     chance = random.Random(case["seed"])
     service = Service(codes, chance, case["faults"], case["calm_after"])
+    service.task_limit = case.get("task_limit", service.task_limit)
     facts = FieldFacts(frozenset(FIELDS))
     engine = Engine(plan, service, scmkit.Limits(), lambda row, changed: facts, random=chance.random)
     if case["cancel_after"] is not None:
@@ -147,6 +149,21 @@ thorough = settings(quick, max_examples=10_000, suppress_health_check=[HealthChe
 def test_no_schedule_loses_a_row_or_lies_about_one(case: dict) -> None:
     """Every row has exactly one end, which is what the service did; no second has more than ten updates."""
     check(*play(case))
+
+
+@pytest.mark.parametrize("task_limit", [1, 3, 40])
+def test_tasks_that_are_too_large_end_well(task_limit: int) -> None:
+    """With nothing but a limit in the way all is applied, in no more tasks than halving takes (F61)."""
+    case = {
+        "rows": 40, "alike": True, "absent": set(), "mode": "async", "workers": 8, "most_bytes": 10**6,
+        "calm_after": 0, "cancel_after": None, "faults": ["answered"], "seed": 1, "task_limit": task_limit,
+    }  # fmt: skip
+    plan, service, events = play(case)
+    check(plan, service, events)
+    assert events[-1].state == "complete"
+    assert len(service.held()) == 40
+    assert not any((e.row_states == RowState.REJECTED).any() for e in events if isinstance(e, Settled))
+    assert len(service.sent) <= 4 * 40 / task_limit + 1
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ The service's clock runs 50 times faster than ours, so that its 60 s gateway is 
 
 # ruff: noqa: N802 - the tests are called by the numbers of their scenarios
 
+import json
 import logging
 import math
 import pickle
@@ -37,6 +38,7 @@ from fault_server import (
     answers,
     drips,
     hangs,
+    limited,
     normal,
     resets,
     sends,
@@ -675,6 +677,37 @@ def test_F41_a_task_that_fails_half_way_is_repeated(world: World) -> None:
     job = world.upload(lots(1), key="lot_number", mode="async")
     assert job.ok
     assert len(world.server.calls(ASYNC)) == 2
+
+
+def upload_eight_lots_together(world: World, **options: object) -> UploadJob:
+    """Upload one value for eight lots, of which an inventory is known: they share a task."""
+    codes = pd.DataFrame([{"extended_id": code} | held for code, held in world.server.codes.items()])
+    df = lots(*range(8)).assign(wine_name="same")
+    return world.upload(df, key="lot_number", mode="async", inventory=codes, **options)
+
+
+def test_F61_tasks_that_are_too_large_are_halved(world: World) -> None:
+    """All is applied in the end, in tasks that the service can do, and no more of them than halving takes."""
+    world.server.rule = limited(40)
+    job = upload_eight_lots_together(world)
+    assert job.ok, job.summary()
+    sizes = [json.dumps(e.body["constraints"]).count("0000") for e in world.server.calls(ASYNC)]
+    assert sorted(sizes, reverse=True) == [8, 4, 4, 2, 2, 2, 2]
+
+
+def test_F61_a_key_value_whose_own_task_fails_is_rejected(world: World) -> None:
+    """Once it was sent again alone; the others are applied, and the message says what may have happened and where."""
+
+    def heavy(exchange: Exchange) -> None:
+        (task("failed", share=0.5) if "000003" in exchange.body["constraints"]["lot_number"] else normal)(exchange)
+
+    world.server.rule = heavy
+    job = upload_eight_lots_together(world, check=False)
+    assert job.rows["state"].tolist() == ["rejected" if lot == 3 else "applied" for lot in range(8)]
+    said = job.rows["message"].iloc[3]
+    assert "fewer codes may work" in said
+    assert "Code Transactions" in said
+    assert len(world.server.calls(ASYNC)) == 8
 
 
 def test_a_stopped_job_keeps_the_tasks_it_was_asking_for(world: World) -> None:

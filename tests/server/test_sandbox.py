@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pandas as pd
 import pytest
 import requests
@@ -526,6 +527,32 @@ def test_a_failed_task_changes_nothing():
             time.sleep(0.002)
         assert (found["codes_affected"], found["completed_at"] is None) == (None, False)
         assert sandbox.codes().equals(before)
+
+
+@pytest.mark.parametrize(("lots", "state"), [("L2", "complete"), (["L1", "L2"], "failed")])
+def test_a_task_over_more_codes_than_the_limit_fails(lots, state):
+    """It changes nothing then; a task of just as many codes as the limit does its work."""
+    with make(task_limit=2) as sandbox:
+        task_id = submit(sandbox, {"lot_number": lots}, {"market": "x"}).json()["task_id"]
+        while (found := task(sandbox, task_id))["completed_at"] is None:
+            time.sleep(0.002)
+        assert found["state"] == state
+        assert column(sandbox, "market").count("x") == (2 if state == "complete" else 0)
+
+
+def test_a_queue_with_a_limit_applies_all_that_fits():
+    """With a limit of 5,000 codes a task, only the lot of 6,000 is rejected, and its message says why (F61)."""
+    sizes = [1_500, 800, 6_000, 400, 3_000, 4_999, 50, 1_200, 2_300, 5_000]
+    lots = np.repeat([f"L{i}" for i in range(len(sizes))], sizes)
+    codes = pd.DataFrame({"extended_id": [f"Code_{i:05d}-" for i in range(len(lots))], "lot": lots, "market": None})
+    df = pd.DataFrame({"lot": [f"L{i}" for i in range(len(sizes))], "market": "x"})
+    with make(codes, speed=1000, task_limit=5_000) as sandbox, sandbox.client() as client:
+        job = df.scm.upload(client, "lot", "async", journal=False, progress=False)
+        held = sandbox.codes().query("market == 'x'")["lot"].value_counts().to_dict()
+    assert held == {f"L{i}": size for i, size in enumerate(sizes) if size <= 5_000}
+    assert job.rows["state"].tolist() == ["rejected" if size > 5_000 else "applied" for size in sizes]
+    assert "Code Transactions" in job.rows["message"].iloc[2]
+    assert len(job.tasks) <= 2 * len(sizes)
 
 
 def test_a_slow_task_takes_ten_times_as_long():

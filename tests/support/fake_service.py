@@ -42,6 +42,7 @@ class Service:
 
     def __init__(self, codes: set[str], draw: random.Random, faults: list[str], calm_after: int) -> None:
         self.codes, self.draw, self.faults, self.calm_after = codes, draw, faults, calm_after
+        self.task_limit = 10**6  # codes; a larger task fails half-way
         self.clock = 1000.0
         self.sent: list[float] = []
         self.throttled_at: list[float] = []  # when a sender heard of it
@@ -114,6 +115,7 @@ class Service:
         name = f"task-{len(self.tasks)}"
         calm = len(self.sent) > self.calm_after
         kind, codes = ("complete" if calm else self.draw.choice(TASKS)), sorted(items.keys() & self.codes)
+        kind = "failed half-way" if len(codes) > self.task_limit else kind
         ends = self.clock + (300.0 if kind == "slow" else 5.0) + (delay or 0.0)
         done = {"failed": 0, "pending": 0, "failed half-way": len(codes) // 2}.get(kind, len(codes))
         if delay is not None:

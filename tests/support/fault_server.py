@@ -172,6 +172,17 @@ def task(state: str, share: float = 0.0) -> Fault:
     return fault
 
 
+def limited(codes: int) -> Fault:
+    """Let tasks over more codes than that fail when they have set half of them."""
+
+    def fault(exchange: Exchange) -> None:
+        [(key, value)] = exchange.body["constraints"].items()
+        selected = exchange.server.select(key, value if isinstance(value, list) else [value])
+        (task("failed", share=0.5) if len(selected) > codes else normal)(exchange)
+
+    return fault
+
+
 def sometimes(share: float, faults: list[Fault], seed: int) -> Fault:
     """Do one of these things wrong with some probability."""
     luck = random.Random(seed)

@@ -68,7 +68,7 @@ def public_calls(client: scmkit.Client, folder: Path) -> dict[str, tuple[Callabl
     path = folder / "lots.csv"
     DF.to_csv(path, index=False)
     sand = {"codes": 3, "fields": ["lot"]} | dict.fromkeys(["rate", "speed", "gateway_timeout"], 1.0)
-    sand |= dict.fromkeys(["port", "seed", "latency_s"], 0) | {"faults": None, "task_workers": 1}
+    sand |= dict.fromkeys(["port", "seed", "latency_s"], 0) | {"faults": None, "task_workers": 1, "task_limit": None}
     shared = {"df": DF, "key": "extended_id", "fields": None, "on_conflict": "error"}
     counted = {"inventory": None, "sample_fraction": 1.0, "history": None, "default": None}
     planned = shared | counted | {

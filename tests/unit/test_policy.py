@@ -4,7 +4,16 @@ import pytest
 
 from scmkit.core import errors
 from scmkit.core.values import Mode, Outcome
-from scmkit.engine.policy import ATTEMPTS, Attempt, Decision, NextStep, decide, named_items
+from scmkit.engine.policy import (
+    ATTEMPTS,
+    Attempt,
+    Decision,
+    NextStep,
+    decide,
+    failed_alone,
+    named_items,
+    on_failed_task,
+)
 
 
 def half() -> float:
@@ -124,3 +133,14 @@ def test_a_400_may_name_the_items_at_fault(body: object, named: tuple[int, ...])
     error = errors.BadRequestError(400, body=body)
     assert after(error).do is (NextStep.REJECT if named else NextStep.SPLIT)
     assert after(error, mode=Mode.ASYNC).do is NextStep.SPLIT
+
+
+def test_a_task_that_fails_is_halved_down_to_single_key_values() -> None:
+    """A single key value is sent once more; then it is rejected, and the message says where an administrator looks."""
+    assert [on_failed_task(rows, resent=False) for rows in (3, 2, 1)] == [NextStep.SPLIT] * 2 + [NextStep.RETRY]
+    assert on_failed_task(2, resent=True) is NextStep.SPLIT
+    assert on_failed_task(1, resent=True) is NextStep.REJECT
+    said = failed_alone("abc", unique=False)
+    for words in ("task abc", "may have changed", "over fewer codes may work", "Code Transactions"):
+        assert words in said
+    assert "fewer codes" not in failed_alone("abc", unique=True)
