@@ -71,6 +71,8 @@ class TextColumn:
     def take(self, rows: Ints | slice = slice(None)) -> Objects:
         """Return the texts of these rows, or of all, None where missing."""
         codes = self.codes[rows]
+        if not (codes == MISSING).any():
+            return np.asarray(self.texts[codes])
         taken = np.full(len(codes), None, dtype=object)
         taken[codes != MISSING] = self.texts[codes[codes != MISSING]]
         return taken
@@ -261,6 +263,8 @@ def group(columns: Sequence[TextColumn], rows: int) -> tuple[Ints, int]:
 
 def first_rows(groups: Ints, count: int) -> Ints:
     """Return where each of these groups is first."""
+    if count == len(groups):
+        return np.arange(count)  # they are numbered by first appearance
     first = np.zeros(count, dtype=np.int64)
     first[groups[::-1]] = np.arange(len(groups))[::-1]  # the last to be written is the first row
     return first

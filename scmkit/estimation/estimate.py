@@ -13,7 +13,17 @@ import pandas as pd
 from scmkit.core import contract, display, results
 from scmkit.core.arrays import Floats, Ints
 from scmkit.core.errors import ClusteredSampleWarning, MissingColumnError, PlanError
-from scmkit.core.texts import TextColumn, columns_of, first_rows, group, our_name, ours, text_column, text_table
+from scmkit.core.texts import (
+    MISSING,
+    TextColumn,
+    columns_of,
+    first_rows,
+    group,
+    our_name,
+    ours,
+    text_column,
+    text_table,
+)
 from scmkit.estimation.fan_out import (
     Bounds,
     Growth,
@@ -317,7 +327,7 @@ def _distinct(keys: Sequence[TextColumn], rows: int) -> tuple[pd.DataFrame, Ints
     """Return the whole key values by first appearance, a line each, and for each row its line, or -1."""
     groups, count = group(keys, rows)
     first = first_rows(groups, count)
-    whole = ~np.any([k.missing[first] for k in keys], axis=0)
+    whole = np.all([k.codes[first] != MISSING for k in keys], axis=0)
     lines = np.where(whole, np.cumsum(whole) - 1, -1)
     return pd.DataFrame({k.name: k.take(first[whole]) for k in keys}), lines[groups]
 

@@ -84,7 +84,8 @@ class Layout:
 
     def schedule(self, terms: Terms) -> Schedule:
         """Return the calls as the simulation plays them."""
-        counts = Uncertain(*(values[self.order] for values in terms.counts))
+        order = slice(len(self.order)) if terms.alike else self.order
+        counts = Uncertain(*(values[order] for values in terms.counts))
         return Schedule.of_rows(
             self.is_async, self.offsets, counts, terms.estimate.level, model=terms.service_time,
             workers=terms.workers, timeout_s=terms.timeout_s, assumed=terms.assumptions, probes=self.probes,
@@ -266,6 +267,8 @@ class Packer:
         few = _pack([size, weight], [room, self.limit])
         yield self._largest_first(np.concatenate([alone, rows]), np.concatenate([np.ones_like(alone), few]))
         for targets in self._targets(len(few), float(weight.sum())) if len(rows) else ():
+            if targets.max() > self.limit + weight[0]:
+                continue  # a call ends about a row from its target: dealing would only show that it is too heavy
             calls = _deal(weight, targets)
             if np.any(np.bincount(calls, weight) > self.limit) or np.any(np.bincount(calls, size) > room):
                 continue

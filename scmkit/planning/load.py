@@ -124,6 +124,11 @@ class Terms:
         """What is known of each row's codes, as numbers."""
         return Uncertain(*(self.row_codes[name].to_numpy(dtype=float) for name in Uncertain._fields))
 
+    @cached_property
+    def alike(self) -> bool:
+        """Whether the same is known of every row's codes, as of unique keys of which nothing is."""
+        return all(len(values) and np.all(values == values[0]) for values in self.counts)
+
     @property
     def exact(self) -> bool:
         """Whether the codes of every row are counted, not guessed."""
