@@ -13,7 +13,6 @@ import pandas as pd
 from scmkit.core import display
 from scmkit.core.errors import GatewayTimeoutError
 from scmkit.planning.plan import Plan
-from scmkit.plots import results as plots
 from scmkit.sandbox import Sandbox, samples
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes
@@ -113,7 +112,7 @@ def _write_report(path: Path, findings: Findings, by_lot: Plan, risk: Risk, jobs
         by_lot.service_time.plot(),
         by_lot.plot(),
         risk.plot(),
-        *(plots.job(job) for job in jobs.values()),
+        *(job.plot() for job in jobs.values()),
     ]
     results: list[Any] = [*jobs.values(), by_lot, risk, findings]
     pages = (display.Html(result._repr_html_()) for result in results)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -28,7 +29,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em;
        color: #1c1c1e; background: #ffffff; }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #18181b; } }
-img { max-width: 100%; background: #ffffff; }
+img { max-width: 100%; }
 div { overflow-x: auto; }
 h1 { font-size: 1.5em; margin: 0 0 .4em; overflow-wrap: anywhere; }
 h2 { font-size: 1.15em; margin: 1.6em 0 .4em; break-after: avoid; }
@@ -171,16 +172,19 @@ def page(title: str, *bodies: str) -> Html:
     return Html(f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n')
 
 
-def figure(fig: Any, alt: str = "") -> Html:
+def figure(fig: Any, alt: str = "", width: str = "") -> Html:
     """Show a matplotlib figure as an inline PNG; without ``alt``, its titles say what it shows."""
     data = base64.b64encode(png(fig)).decode("ascii")
-    return Html(f'<img alt="{escape(alt or titles(fig) or "figure")}" src="data:image/png;base64,{data}">')
+    style = f' style="width:{escape(width)};max-width:100%"' if width else ""
+    return Html(f'<img alt="{escape(alt or titles(fig) or "figure")}"{style} src="data:image/png;base64,{data}">')
 
 
 def png(fig: Any) -> bytes:
     """Draw a matplotlib figure as a PNG."""
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph")  # a name in a script that the font lacks
+        fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return buffer.getvalue()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from scmkit.core import display
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -18,6 +20,14 @@ def draw(result: Any, ax: Axes | None = None) -> Axes:
     known = _once_loaded(draw, result, TypeError(f"there is no picture of a {type(result).__name__}"))
     axes: Axes = known(result, ax)
     return axes
+
+
+def picture(result: Any) -> display.Html:
+    """Return a small picture for a result's card; nothing where none can be drawn: the card is shown without it."""
+    try:
+        return display.figure(draw(result).figure, width="40em")
+    except Exception:  # noqa: BLE001 -- such as matplotlib not being installed
+        return display.Html()
 
 
 @singledispatch

@@ -136,3 +136,7 @@ class Products:
 def state_words(state: str, rows: int, applied: int, not_applied: int) -> str:
     """Say how a job stands: its state, and how many rows are applied unless all are, or merged into one that is."""
     return state if state == "running" or not not_applied else f"{state}, {applied:,} of {rows:,} applied"
+
+
+class RowCounts(dict[str, int]):
+    """How many rows are in each state."""

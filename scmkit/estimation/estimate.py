@@ -121,7 +121,8 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         largest_first = self.frame.sort_values(self.column("codes").name, ascending=False, kind="stable")
-        return display.card("Codes per key value", {"estimate": self.summary()}, display.table(largest_first))
+        shown = results.picture(self), display.table(largest_first)
+        return display.card("Codes per key value", {"estimate": self.summary()}, *shown)
 
 
 @public()

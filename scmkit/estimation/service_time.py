@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scmkit.core import results
+from scmkit.core import display, results
 from scmkit.core.arguments import DRAWS, PROBABILITY
 from scmkit.core.arrays import Bools, Floats, Ints
 from scmkit.core.errors import PlanError, ServiceChangedWarning
@@ -324,6 +324,9 @@ class ServiceTime:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw seconds against codes, with the gateway's limit and the documented marks."""
         return results.draw(self, ax)
+
+    def _repr_html_(self) -> str:
+        return display.card("Seconds per call", {"from": self.source}, results.picture(self))
 
     def __repr__(self) -> str:
         return (

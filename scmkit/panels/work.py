@@ -451,6 +451,6 @@ def with_risk(checked: Checked, plan: Plan) -> Checked:
     risk = simulate(plan, trials=TRIALS, seed=1)
     pictures = plots.side_by_side(12, 4, risk, plan)
     alt = f"Two pictures. {risk.summary()}. {display.titles(pictures)}."
-    image = display.figure(pictures, alt).replace("<img ", '<img style="max-width:100%;background:#fff" ', 1)
+    image = display.figure(pictures, alt, width="70em")
     told = f"<div>Simulated {risk.trials:,} times: {escape(risk.summary())}</div>"
-    return replace(checked, risk=risk, picture=Html(f'{told}<div style="max-width:70em">{image}</div>'))
+    return replace(checked, risk=risk, picture=Html(f"{told}{image}"))

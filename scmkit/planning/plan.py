@@ -254,7 +254,8 @@ class Plan:
 
     def _repr_html_(self) -> str:
         lines = (display.Html(f"<div>{display.escape(line)}</div>") for line in self.summary().splitlines())
-        return display.card(f"Plan keyed by {' + '.join(self.key)}", {}, *lines, display.table(self.calls))
+        shown = results.picture(self), display.table(self.calls)
+        return display.card(f"Plan keyed by {' + '.join(self.key)}", {}, *lines, *shown)
 
     def _bytes(self) -> Ints:
         sizes = per_call(self.load.item_bytes[self.order], self.offsets) + self.load.envelope_bytes

@@ -58,10 +58,9 @@ class Curve:
         return f"<Curve: {self.title}{best}>\n{answer}{self.frame.to_string(index=False, max_rows=12)}"
 
     def _repr_html_(self) -> str:
-        facts = {"answer": self.answer} if self.answer else {}
-        return display.card(
-            self.title, facts | {self.mark: "" if self.best is None else self.best}, display.table(self.frame)
-        )
+        facts: dict[str, object] = {"answer": self.answer} if self.answer else {}
+        facts |= {self.mark: "" if self.best is None else self.best}
+        return display.card(self.title, facts, results.picture(self), display.table(self.frame))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -93,7 +93,8 @@ class Risk:
 
     def _repr_html_(self) -> str:
         riskiest = self.calls.sort_values("timeout_risk", ascending=False, kind="stable")
-        return display.card("Risk", {"expected": self.summary()}, display.table(riskiest, caption="riskiest first"))
+        shown = results.picture(self), display.table(riskiest, caption="riskiest first")
+        return display.card("Risk", {"expected": self.summary()}, *shown)
 
 
 def _line(risk: Risk) -> dict[str, float]:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from scmkit.core.display import plural
 from scmkit.core.errors import PlanError, ScmkitError
 from scmkit.core.events import Listener
 from scmkit.core.lines import numbered
-from scmkit.core.values import RowState
+from scmkit.core.values import RowCounts, RowState
 from scmkit.engine.engine import GRACE_S
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
@@ -24,6 +24,9 @@ from scmkit.uploading import report as reports
 from scmkit.uploading.ledger import Ledger, not_wholly_applied
 from scmkit.uploading.progress import Progress
 from scmkit.uploading.run import Run, runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class UploadJob:
@@ -111,6 +114,10 @@ class UploadJob:
     def counts(self) -> dict[str, int]:
         """Count the rows in each state."""
         return self.ledger.counts()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw what became of the rows."""
+        return results.draw(RowCounts(self.counts()), ax)
 
     def done(self) -> bool:
         """Whether the job has ended."""

@@ -16,6 +16,7 @@ import pytest
 import scmkit
 from scmkit import capacity
 from scmkit.core import results
+from scmkit.core.values import RowCounts
 
 PACKAGE = Path(scmkit.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -217,7 +218,7 @@ def test_only_the_pictures_know_matplotlib(module: str) -> None:
 def test_what_a_result_can_do_is_registered() -> None:
     """What only a room above knows how to do is known once scmkit is imported."""
     done = {
-        results.draw: {scmkit.Plan, scmkit.Estimate, scmkit.ServiceTime, scmkit.Risk, capacity.Curve},
+        results.draw: {scmkit.Plan, scmkit.Estimate, scmkit.ServiceTime, scmkit.Risk, capacity.Curve, RowCounts},
         results.simulate: {scmkit.Plan},
         results.upload: {scmkit.Plan},
         results.show: {scmkit.UploadJob},

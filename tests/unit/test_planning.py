@@ -82,7 +82,7 @@ def test_a_plan_in_a_notebook_shows_each_line_of_its_summary() -> None:
 def test_a_picture_of_a_plan_names_the_modes_that_are_in_it() -> None:
     """A legend of what is not there makes its reader look for it."""
     ax = scmkit.plan(codes_table(3, wine_name=["a", "b", "c"])).plot()
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["sync (1)", "bearable risk, 1.0%"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["sync (1)", "3 rows: 3 codes"]
 
 
 def test_several_key_columns_are_constraints_of_one_async_call() -> None:

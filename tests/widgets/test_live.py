@@ -210,7 +210,7 @@ def test_one_upload_has_one_predicted_duration(speed: float, data: Path, server:
     assert risk.summary().startswith(f"{said} (")
     assert risk.makespan[0.5] == pytest.approx(plan.seconds, rel=0.1)
     assert risk.alternatives["seconds_median"].iloc[0] == plan.seconds
-    labels = [text.get_text() for text in risk.plot().get_legend().get_texts()]
+    labels = [text.get_text() for text in risk.plot().texts]
     assert f"predicted: {duration(plan.seconds)}" in labels
     with scmkit.Client(server.url, server.token, limits=scmkit.Limits(speed=speed)) as client:
         asked = choices.will_happen(plan, Service(client, "client"))
