@@ -52,7 +52,10 @@ def _text(value: Any) -> str:
 
 
 def _column(value: Any) -> str | None:
-    return None if value is None else _name(value)
+    """Return what a column is sent as: a blank name is for validation to find, with the column that has it."""
+    if not isinstance(value, str | None):
+        raise TypeError
+    return value
 
 
 def _name(value: Any) -> str:
@@ -111,7 +114,7 @@ def _dict_of(words: str, read: Callable[[Any], Any]) -> Kind:
         return ""
 
     def accepts(value: Any) -> bool:
-        return isinstance(value, Dict) and all(map(is_name, value)) and bool(read_all(value) or True)
+        return isinstance(value, Dict) and all(is_name(n) or n == "" for n in value) and bool(read_all(value) or True)
 
     return Kind(words, accepts, read_all, hint, "{name} is {words}{hint}")
 

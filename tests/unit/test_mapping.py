@@ -10,7 +10,8 @@ import pytest
 import scmkit
 from scmkit.core.errors import DestinationError, FileAccessError, MissingColumnError, MissingFileError, PlanError
 from scmkit.core.values import Mode
-from scmkit.steps.choices import FIXES
+from scmkit.steps import choices
+from scmkit.steps.choices import FIXES, Choices, Source
 from scmkit.validation.mapping import READY_FIXES
 from scmkit.validation.table import RULES
 
@@ -215,6 +216,18 @@ def test_numbers_in_a_file_keep_their_digits(tmp_path: Path) -> None:
 def test_what_may_be_fixed_without_a_look_is_what_the_panel_offers() -> None:
     """The panel's buttons, the fixes of a mapping and the rules are one list."""
     assert {rule for rules in FIXES.values() for rule in rules} <= set(READY_FIXES) <= set(RULES)
+
+
+@pytest.mark.parametrize("name", ["", " ", 5])
+def test_a_column_of_any_name_is_in_the_mapping_of_a_plan(name: Any, tmp_path: Path) -> None:
+    """One without a name is for validation to find, in the panel, too, and not for the mapping to refuse."""
+    table = pd.DataFrame([["Code-0001", "x"]], columns=["extended_id", name])
+    plan = scmkit.plan(table, errors="reject", journal=False)
+    plan.mapping.save(tmp_path / "m.json")
+    again = scmkit.validate(table, mapping=tmp_path / "m.json")
+    chosen = Choices().with_table(Source("t", "t", table))
+    for findings in (again, scmkit.validate(choices.prepared(chosen), **choices.checks(chosen))):
+        assert ("unknown_field" in findings.frame["rule"].tolist()) == (name != 5)
 
 
 def test_a_constant_has_no_cell_to_fix() -> None:
