@@ -45,7 +45,7 @@ _KINDS: list[tuple[tuple[type[BaseException], ...], Exit]] = [  # the first that
     ((errors.NoTokenError,), Exit.NO_TOKEN),
     ((errors.AuthenticationError, errors.PermissionDeniedError), Exit.REFUSED),
     ((errors.NotSentError, errors.AnswerLostError, errors.ServiceError, errors.CertificateError), Exit.NETWORK),
-    ((KeyboardInterrupt,), Exit.INTERRUPTED),
+    ((KeyboardInterrupt, click.Abort), Exit.INTERRUPTED),
 ]
 
 
@@ -64,7 +64,7 @@ def code_of(error: BaseException) -> Exit:
 
 def sentence(error: BaseException) -> str:
     """Say an error in words; the operating system's names the file after it."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | click.Abort):  # click's own, at a question
         return "interrupted; nothing was sent"
     if isinstance(error, FileNotFoundError) and not isinstance(error, errors.ScmkitError):
         return f"{error.strerror}: {error.filename}"

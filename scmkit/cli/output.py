@@ -66,7 +66,9 @@ class Output:
         except click.ClickException as error:
             self.end(error.exit_code, {"type": "Usage", "message": error.format_message()})
             raise
-        except (ScmkitError, OSError, KeyboardInterrupt) as error:
+        except (ScmkitError, OSError, KeyboardInterrupt, click.Abort) as error:
+            if isinstance(error, click.Abort):
+                click.echo(err=True)  # the line of the question ends
             code, words = code_of(error), in_shell_words(sentence(error))
             self.end(code, {"type": type(error).__name__, "message": words})
             raise Failed(words, code) from None

@@ -47,6 +47,7 @@ ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2em 1.5
   body { margin: 1em auto; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin: 0 0 .5em; }
+  details td:last-child { min-width: 11em; }
 }
 @media print {
   :root { color-scheme: light; }
@@ -55,7 +56,7 @@ ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2em 1.5
   div { overflow: visible; }
   table { width: 100%; font-size: .85em; }
   th { overflow-wrap: normal; }
-  td { overflow-wrap: anywhere; }
+  td { overflow-wrap: anywhere; min-width: 5em; }
   details td:last-child { min-width: 0; }
   tr { break-inside: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }

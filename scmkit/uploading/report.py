@@ -208,7 +208,8 @@ def _left(told: Told) -> list[Html]:
         named = "applied without all fields" if state == "applied" else str(state)
         told_way = WAYS[str(state)].format(id=told.progress.id)
         parts.append(display.facts({named: plural(len(lines), "row"), "why": f"{why}{more}", "what to do": told_way}))
-    shown = numbered(bad.drop(columns=[ours(bad, name).name for name in ("call", "task_id")]), told.plan.index)
+    beside = [ours(bad, name).name for name in ("call", "task_id", "discarded_fields")]  # messages name lost fields
+    shown = numbered(bad.drop(columns=beside), told.plan.index)
     listed = display.folded(f"These {plural(len(bad), 'row')}", display.table(shown, max_rows=MOST_ROWS))
     return [display.section("What was not applied, and what to do", *parts, listed)]
 

@@ -283,7 +283,9 @@ def test_nothing_is_sent_without_a_yes(file: Path, server: PlainServer) -> None:
     assert server.exchanges == []
 
 
-@pytest.mark.parametrize(("answer", "expected"), [("y\n", Exit.OK), ("\n", Exit.USAGE), ("n\n", Exit.USAGE)])
+@pytest.mark.parametrize(("answer", "expected"), [
+    ("y\n", Exit.OK), ("\n", Exit.USAGE), ("n\n", Exit.USAGE), ("", Exit.INTERRUPTED),
+])  # fmt: skip
 def test_it_asks_before_it_sends(
     answer: str, expected: Exit, file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
