@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -18,7 +19,7 @@ from scmkit.validation.mapping import Mapping as TableMapping
 from scmkit.validation.matching import KnownKeys, Unmatched
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, gc=False):  # there may be millions, and none is part of a circle
     """What is wrong with a text, its ready fix, and how bad that is where it is not as the rule says."""
 
     message: str
@@ -26,7 +27,7 @@ class Verdict(NamedTuple):
     severity: str = ""
 
 
-class Problem(NamedTuple):
+class Problem(msgspec.Struct, gc=False):
     """What a rule found in a cell or, without a row, in a whole column; without a name, in a row or the table."""
 
     column: str
@@ -187,8 +188,8 @@ def in_texts(column: TextColumn, verdicts: Mapping[int, Verdict]) -> Iterator[Pr
     """Spread verdicts about distinct texts, told by their positions, to the rows that hold them."""
     rows = np.flatnonzero(holding(column, verdicts)) if verdicts else np.zeros(0, np.int64)
     for row, code in zip(rows.tolist(), column.codes[rows].tolist(), strict=True):
-        message, fix, severity = verdicts[code]
-        yield Problem(column.name, message, row, column.texts[code], fix, severity)
+        found = verdicts[code]
+        yield Problem(column.name, found.message, row, column.texts[code], found.fix, found.severity)
 
 
 def holding(column: TextColumn, positions: Collection[int]) -> Bools:
