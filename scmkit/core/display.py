@@ -47,7 +47,8 @@ ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2em 1.5
   body { margin: 1em auto; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin: 0 0 .5em; }
-  details td:last-child { min-width: 11em; }
+  details th, details td { padding: .1em .3em !important; }
+  details td:last-child { min-width: 9em; }
 }
 @media print {
   :root { color-scheme: light; }
@@ -145,8 +146,13 @@ def captioned(fig: Any, caption: str) -> Html:
 
 def light(colour: str, words: str) -> Html:
     """Show a sentence with a light before it."""
-    lamp = f'<span style="color:{escape(colour)}">\N{BLACK CIRCLE}</span>'
+    lamp = _spot(colour, "50%")
     return Html(f'<p style="font-size:1.3em;font-weight:600;margin:.2em 0">{lamp} {escape(words)}</p>')
+
+
+def _spot(colour: str, radius: str) -> str:
+    size = f"display:inline-block;width:.75em;height:.75em;border-radius:{radius}"
+    return f'<span style="{size};background:{escape(colour)}"></span>'
 
 
 def shares(counts: Mapping[str, int], colours: Mapping[str, str]) -> Html:
@@ -155,10 +161,7 @@ def shares(counts: Mapping[str, int], colours: Mapping[str, str]) -> Html:
         f'<div style="flex:{count} 0 0;min-width:2px;background:{escape(colours[name])}"></div>'
         for name, count in counts.items()
     )
-    names = "".join(
-        f'<li><span style="color:{escape(colours[name])}">\N{BLACK SQUARE}</span> {escape(name)}: {count:,}</li>'
-        for name, count in counts.items()
-    )
+    names = "".join(f"<li>{_spot(colours[name], '0')} {escape(name)}: {count:,}</li>" for name, count in counts.items())
     return Html(f'<div style="display:flex;height:1.2em;border-radius:.3em">{bar}</div><ul>{names}</ul>')
 
 
