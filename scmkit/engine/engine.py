@@ -221,6 +221,10 @@ class Engine:
         self._cancel_by = min(self._cancel_by, self.transport.now() + grace_s)
         self.transport.wake()
 
+    def past_grace(self) -> bool:
+        """Whether the job was cancelled, and what was under way has had its time."""
+        return self.transport.now() >= self._cancel_by
+
     def halt(self, error: Exception) -> None:
         """Send nothing more because of an error; calls under way may still end. Called from the job's own thread."""
         self._error = self._error or error

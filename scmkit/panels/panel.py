@@ -148,7 +148,10 @@ class Panel(Surface):
         return self
 
     def close(self) -> None:
-        """Stop all work, the panel's own sandbox included, and take the widgets away. A running upload goes on."""
+        """Stop all work, the panel's own sandbox and an upload to it included, and take the widgets away.
+
+        A running upload to a service goes on.
+        """
         super().close()
         self._panel_work.close()
 

@@ -298,6 +298,8 @@ class Work:
         with self._lock:
             sandbox, self.sandbox = self.sandbox, None
         if sandbox is not None:
+            if self.state.running and self.state.sent is not None and self.state.sent.service.sandbox:
+                self.state.sent.job.cancel(0.0)  # nobody will answer it any more
             if self.state.service is not None:
                 self.state.service.client.close()
             sandbox.stop()

@@ -16,6 +16,7 @@ from scmkit.engine import evidence
 from scmkit.engine.evidence import Change, FieldFacts
 from scmkit.planning.plan import Plan
 from scmkit.uploading.read_back import ReadBack, codes_of_row, compare
+from scmkit.uploading.transport import asked_until
 from scmkit.wire.client import Client
 
 LOOK_AT_FIELDS_S = 60.0  # for the service to make a document about one row's codes
@@ -32,13 +33,16 @@ class CodeLookup:
         When the job began.
     later_changes : callable
         Returns what later jobs may have changed.
+    over : callable
+        Whether nobody may wait for an answer any more.
     """
 
     def __init__(
-        self, plan: Plan, client: Client, started_at: datetime, later_changes: Callable[[], list[Change]]
-    ) -> None:
+        self, plan: Plan, client: Client, started_at: datetime, later_changes: Callable[[], list[Change]],
+        over: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._plan, self._client = plan, client
-        self._started_at, self._later_changes = started_at, later_changes
+        self._started_at, self._later_changes, self._over = started_at, later_changes, over
 
     def compare(self, rows: Ints, **filters: Any) -> ReadBack:
         """Compare rows with the codes that pass the filters, as they are now."""
@@ -74,7 +78,7 @@ class CodeLookup:
 
     @contextmanager
     def _download(self, **filters: Any) -> Iterator[Path]:
-        path = self._client.download_codes(**filters)
+        path = asked_until(self._over, lambda sleep: self._client.download_codes(sleep=sleep, **filters))
         try:
             yield path
         finally:

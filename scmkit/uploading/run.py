@@ -7,13 +7,13 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from scmkit.core.display import plural
 from scmkit.core.errors import UnsettledError
 from scmkit.core.events import Settled, Waiting
-from scmkit.core.values import RowState
+from scmkit.core.values import RowState, Task
 from scmkit.engine.engine import POLLS_AT_ONCE, Engine, WorkLeft
 from scmkit.journal.journal import UNFINISHED, Journal, Record, place
 from scmkit.planning.plan import Plan
@@ -22,7 +22,7 @@ from scmkit.uploading.ledger import Ledger
 from scmkit.uploading.lookup import CodeLookup
 from scmkit.uploading.progress import Forecast, Progress
 from scmkit.uploading.recorder import Recorder, let_go_on_error
-from scmkit.uploading.transport import Threads
+from scmkit.uploading.transport import Threads, asked_until
 from scmkit.uploading.verification import Verification
 from scmkit.wire.client import Client
 
@@ -71,13 +71,15 @@ class Run(threading.Thread):
         self.transport = Threads(client, self.plan.workers + POLLS_AT_ONCE)
         self.recorder = Recorder(record, client.base_url, client.turns.wait, lambda error: self.engine.halt(error))
         self.recorder.listeners += [ledger, self.waiting]
-        lookup = CodeLookup(self.plan, client, self.started_at, self.recorder.later_changes)
+        lookup = CodeLookup(self.plan, client, self.started_at, self.recorder.later_changes, self._over)
         self.verification = Verification(ledger, lookup, self.recorder)
         self.engine = Engine(
             self.plan, self.transport, client.limits, lookup.fields_of, lookup.look, self._held_until, left=left
         )
         self._record, self._verify = record, verify
-        self._earlier_jobs = None if anyway else earlier_jobs(record.journal, self.plan, client, self.job_id)
+        self._earlier_jobs = (
+            None if anyway else earlier_jobs(record.journal, self.plan, client, self.job_id, self._over)
+        )
         self._forecast, self._began = Forecast(self.plan, ledger.open_rows(), client.limits.speed), time.monotonic()
 
     def begin(self, before: Collection[str] = ()) -> None:
@@ -134,6 +136,10 @@ class Run(threading.Thread):
         self.ledger(Settled.alike(pending, RowState.UNKNOWN, message=f"the job broke off: {failure}"))
         self.ledger.state = "suspended"
 
+    def _over(self) -> bool:
+        """Whether this job may not wait for an answer any more; whoever asks later, in a thread of his own, may."""
+        return threading.current_thread() is self and self.engine.past_grace()
+
     def _held_until(self, now: float) -> float:
         if self._earlier_jobs is None:
             return now
@@ -144,9 +150,15 @@ class Run(threading.Thread):
             return now
 
 
-def earlier_jobs(book: Journal, plan: Plan, client: Client, job: str | None = None) -> EarlierJobs:
-    """Return what earlier jobs forbid a plan."""
-    return EarlierJobs(book, claim_of(plan), client.base_url, client.limits.speed, client.task, job, client.order)
+def earlier_jobs(
+    book: Journal, plan: Plan, client: Client, job: str | None = None, over: Callable[[], bool] = lambda: False
+) -> EarlierJobs:
+    """Return what earlier jobs forbid a plan; nothing is asked of the service any more when it is over."""
+
+    def task(task_id: str) -> Task:
+        return asked_until(over, lambda _: client.task(task_id))  # type: ignore[no-any-return]
+
+    return EarlierJobs(book, claim_of(plan), client.base_url, client.limits.speed, task, job, client.order)
 
 
 def runs() -> list[Run]:

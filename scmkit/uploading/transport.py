@@ -5,10 +5,16 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
+from scmkit.core.errors import UnsettledError
 from scmkit.core.values import AsyncAnswer, Mode, SyncAnswer, Task
 from scmkit.engine.engine import Poll, Post, Reply
 from scmkit.wire.client import Client
+
+LOOK_S = 0.05  # between two looks whether it is over
 
 
 class Threads:
@@ -57,6 +63,45 @@ class Threads:
             except Exception as caught:  # noqa: BLE001 - whatever it is, the engine decides
                 error = caught
             self._replies.put(Reply(work, answer, error, time.monotonic() - begun))
+
+
+def asked_until(over: Callable[[], bool], ask: Callable[[Callable[[float], None]], Any]) -> Any:
+    """Ask in a thread of its own, which is left alone once nobody may wait any more: a host that is gone can hold it.
+
+    Parameters
+    ----------
+    over : callable
+        Whether nobody may wait any more.
+    ask : callable
+        Is given a way to sleep, which ends when it is over.
+
+    Raises
+    ------
+    UnsettledError
+        It was over before the answer came.
+    """
+    answers: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+    left, too_late = threading.Event(), UnsettledError("the job was cancelled before the service answered")
+
+    def sleep(seconds: float) -> None:
+        if left.wait(seconds):
+            raise too_late
+
+    def answer() -> None:
+        try:
+            answers.put((ask(sleep), None))
+        except Exception as caught:  # noqa: BLE001 - raised again below, in the thread of who asked
+            answers.put((None, caught))
+
+    threading.Thread(target=answer, name="scmkit-question", daemon=True).start()
+    while not over():
+        with suppress(queue.Empty):
+            found, error = answers.get(timeout=LOOK_S)
+            if error is not None:
+                raise error
+            return found
+    left.set()
+    raise too_late
 
 
 def exchange(client: Client, work: Post | Poll) -> SyncAnswer | AsyncAnswer | Task:

@@ -724,6 +724,51 @@ def test_a_stopped_job_keeps_the_tasks_it_was_asking_for(world: World) -> None:
     assert states(job)["unknown"] >= 1
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_cancelled_job_whose_host_is_gone_ends_in_time(world: World, mode: str) -> None:
+    """Whatever it was waiting for, nothing is tried again after the cancel, and its threads end."""
+    with fault_server.serve(FIELDS, codes()) as server, Client(server.url, server.token, limits=FAST) as client:
+        server.rule = hangs(0.1) if mode == "sync" else task("running")
+        job = scmkit.upload(table(), client, mode=mode, wait=False, journal=False, assumptions=SMALL)
+        while len(server.exchanges) < 5:
+            time.sleep(0.01)
+    begun = time.monotonic()  # the server is gone
+    job.cancel(0.5)
+    assert job.wait(2)
+    assert set(states(job)) <= {"unknown", "cancelled"}
+    while _working(job):
+        assert time.monotonic() - begun < 3
+        time.sleep(0.01)
+
+
+def _working(job: UploadJob) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name in ("scmkit-question", f"scmkit-{job.id}")]
+
+
+@pytest.mark.parametrize("state", ["in-progress", None], ids=["no end", "no answer"])
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_cancelled_job_waits_for_no_download(
+    world: World, monkeypatch: pytest.MonkeyPatch, verify: bool, state: str | None
+) -> None:
+    """A question about fields, or a read-back, that takes for ever is given up within the grace."""
+    look_up, asked = world.server.look_up, threading.Event()
+
+    def documents(exchange: Exchange) -> None:
+        if not exchange.route.startswith("/api/v2/documents"):
+            return look_up(exchange)
+        asked.set()
+        return hangs(3)(exchange) if state is None else exchange.answer(200, {"key": "doc1", "state": state})
+
+    monkeypatch.setattr(world.server, "look_up", documents)
+    mode = "sync" if verify else "async"
+    with world.another_client(speed=1, read_s=30, deadline_s=30) as client:
+        job = scmkit.upload(lots(1), client, "lot_number", mode, wait=False, journal=False, verify=verify)
+        assert asked.wait(5)
+        job.cancel(0.3)
+        assert job.wait(2)
+    assert states(job) == ({"applied": 1} if verify else {"unverified": 1})
+
+
 # Odd answers
 
 

@@ -786,6 +786,19 @@ def test_the_sandbox_can_be_left(panel_of: Callable[..., Panel], table: pd.DataF
         client.me()
 
 
+def test_an_upload_to_the_sandbox_ends_with_the_panel(
+    panel_of: Callable[..., Panel], table: pd.DataFrame, inventory: pd.DataFrame
+) -> None:
+    """Nobody will answer it any more: it is cancelled, and its thread does not go on trying."""
+    panel = panel_of(table, inventory=inventory)
+    press(panel, panel.controls["sandbox"])
+    panel.sandbox.stop()
+    job = panel.submit()
+    panel.close()
+    assert job.wait(3)
+    assert job.state == "cancelled"
+
+
 def test_the_sandbox_comes_after_the_inventory_that_was_given(
     table: pd.DataFrame, inventory: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
