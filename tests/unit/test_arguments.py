@@ -243,7 +243,7 @@ def test_widgets_with_a_wrong_argument_are_not_made(tmp_path: Path) -> None:
         (lambda: scmkit.validate(DF["lot"]), r"not a Series: to_frame\(\) makes one of it"),
         (lambda: scmkit.plan(pl.DataFrame({"lot": ["x"]}).lazy()), r"not a LazyFrame: collect\(\) makes one of it"),
         (lambda: scmkit.plan(DF, key=None), "plan: key is the name of a column, or a list of names, not None"),
-        (lambda: scmkit.plan(DF, fields=5), "fields is a list of names, a dict of kinds, or an inventory, or None, not 5"),
+        (lambda: scmkit.plan(DF, fields=5), "fields is a list of names, a dict of kinds, or an inventory, or True to ask, not 5"),
         (lambda: scmkit.plan(DF, workers=0), "workers is a whole number of 1 to 1,024, not 0"),
         (lambda: scmkit.plan(DF, workers=True), "workers is a whole number of 1 to 1,024, not True"),
         (lambda: scmkit.plan(DF, risk=1.5), "risk is a probability between 0 and 1, such as 0.01, not 1.5"),

@@ -120,7 +120,7 @@ def test_the_shell_offers_the_padding(codes: pd.DataFrame, tmp_path: Path) -> No
     files = [str(tmp_path / "lots.csv"), "--key", KEY, "--inventory", str(tmp_path / "codes.csv")]
     for command in ("validate", "plan"):
         refused = CliRunner().invoke(main, [command, *files])
-        assert refused.exit_code == 1
+        assert refused.exit_code == 3
         assert (
             "4 of 4 would match with zeros in front, such as '000022' for '22': --pad-to lot_number=6" in refused.output
         )
