@@ -315,9 +315,11 @@ def _numpy_dtype(dtype: Any) -> Any:
 
 
 def _decoded(column: pd.Series) -> pd.Series:
-    """Turn a dictionary of Arrow's, whose values pandas widens, into a column of these values."""
+    """Turn texts of Arrow's into pandas' own, and a dictionary, whose values pandas widens, into a column of these."""
     inner: Any = column.dtype.pyarrow_dtype if isinstance(column.dtype, pd.ArrowDtype) else None
-    return column.astype(pd.ArrowDtype(inner.value_type)) if str(inner).startswith("dictionary<") else column
+    if str(inner).startswith("dictionary<"):
+        return _decoded(column.astype(pd.ArrowDtype(inner.value_type)))
+    return column.astype(pd.StringDtype("pyarrow")) if str(inner) in ("string", "large_string") else column
 
 
 def whole_number(text: str) -> str | None:

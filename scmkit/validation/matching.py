@@ -94,7 +94,7 @@ def known_keys(inventory: Inventory | None, keys: list[str], sample_fraction: fl
     if inventory is None:
         return None
     counts = count_codes(inventory, keys)
-    values = zip(*(counts[key] for key in keys), strict=True)
+    values = zip(*(counts[key].tolist() for key in keys), strict=True)
     return KnownKeys(frozenset(values), int(counts[our_name("codes", keys)].sum()), sample_fraction == 1)
 
 
