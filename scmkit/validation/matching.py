@@ -60,7 +60,7 @@ class KnownKeys:
 
     def has(self, value: tuple[str, ...]) -> bool:
         """Whether a code has the value; blanks around it are another matter."""
-        return tuple(part.strip() for part in value) in self.values
+        return tuple(map(str.strip, value)) in self.values
 
     def padded(self, value: tuple[str, ...]) -> str | None:
         """Return what the value is with the zeros in front that it lacks; None unless that is certain."""
