@@ -6,22 +6,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scmkit.core import contract
-from scmkit.core.arguments import CLIENT, Kind, is_flag, whole
+from scmkit.core.arguments import CLIENT, JOURNAL, Kind, is_flag, whole
 from scmkit.core.display import plural
-from scmkit.core.errors import AnswerLostError, ScmkitError, UnavailableError, UnreadableAnswerError
+from scmkit.core.errors import AnswerLostError, JournalError, ScmkitError, UnavailableError, UnreadableAnswerError
 from scmkit.core.texts import text_of
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.questions import to_ask, with_answers
 from scmkit.estimation.service_time import ServiceTime
+from scmkit.journal.answers import remember, remembered
+from scmkit.journal.stored import Where
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
 from scmkit.validation.mapping import MAPPING, mapping_of
@@ -32,6 +35,7 @@ from scmkit.wire.client import Client, default_client
 BUDGET = 200  # questions, of four calls or more each; the service allows 3,000 calls a minute [doc]
 AT_ONCE = 8  # questions under way
 SPACING_S = 0.1  # between two questions: 10 a second are 40 calls or more, of the 50 that are allowed [doc]
+FRESH_S = 86_400.0  # for so long an answer is not asked for again
 FIRST_ROWS = 100  # of a table, in which a whole key is looked for
 TRIES = 2  # of a question whose answer was lost
 
@@ -43,7 +47,7 @@ ASK = Kind(
 )
 
 
-@public(ask=ASK, budget=whole(1), mapping=MAPPING)
+@public(ask=ASK, budget=whole(1), mapping=MAPPING, journal=JOURNAL)
 def estimate(
     df: pd.DataFrame,
     key: str | Sequence[str] = contract.DEFAULT_KEY,
@@ -62,6 +66,7 @@ def estimate(
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
     now: pd.Timestamp | None = None,
     mapping: TableMapping | None = None,
+    journal: Where | bool = None,
 ) -> Estimate:
     """Estimate how many codes each key value of a table selects.
 
@@ -97,6 +102,9 @@ def estimate(
         The time for which the estimate holds; by default the present.
     mapping : Mapping or path, optional
         What the columns are sent as, the key among them; see `validate`.
+    journal : path or False, optional
+        Where answers are remembered: what was answered within a day is not asked again, and older answers are
+        a history to `plan`. False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
 
     Returns
     -------
@@ -121,7 +129,8 @@ def estimate(
         return known
     limit = (service_time or ServiceTime.documented()).max_codes(risk, timeout_s)
     with _told(progress) as listener:
-        return asked(known, default_client() if ask is True else ask, limit, budget, listener)
+        client = default_client() if ask is True else ask
+        return asked_once(known, client, limit, budget, listener, None if journal is True else journal)
 
 
 def fields_asked(client: Client, df: pd.DataFrame, keys: Sequence[str]) -> list[str] | None:
@@ -156,6 +165,38 @@ def _told(progress: bool) -> Iterator[Listener]:
             bar.update(answers - bar.n)
 
         yield listen
+
+
+def asked_once(
+    known: Estimate, client: Client, limit: float, budget: int, listener: Listener, journal: Where | bool
+) -> Estimate:
+    """Ask as `asked` does, but not what was answered within a day, and remember the answers in a journal."""
+    if isinstance(journal, bool):
+        return asked(known, client, limit, budget, listener)
+    known = with_remembered(known, client.base_url, limit, journal)
+    said = asked(known, client, limit, budget, listener)
+    new = np.flatnonzero((said.column("source") == "asked") & (known.column("source") != "asked"))
+    keys, codes = said.frame[list(said.key)].to_numpy(dtype=object), said.column("low").to_numpy()
+    with suppress(JournalError):  # the answers are there all the same
+        remember(
+            client.base_url, said.key, ((keys[at], int(codes[at]), bool(codes[at] > int(limit))) for at in new), journal
+        )
+    return said
+
+
+def with_remembered(known: Estimate, service: str, limit: float, journal: Where) -> Estimate:
+    """Return an estimate in which stands what a service answered within a day; a count cut below the limit is open."""
+    try:
+        fresh = [a for a in remembered(service, known.key, journal) if a.age_s < FRESH_S]
+    except JournalError:
+        return known
+    said = {answer.value: answer for answer in fresh if answer.codes > limit or not answer.cut}
+    is_near = known.frame[known.key[0]].isin([value[0] for value in said]) & (known.column("source") != "exact")
+    near, keys = np.flatnonzero(is_near).tolist(), known.frame[list(known.key)].to_numpy(dtype=object)
+    found = {at: said[tuple(keys[at])] for at in near if tuple(keys[at]) in said}
+    for cut, most in ((True, limit), (False, float("inf"))):
+        known = with_answers(known, {at: answer.codes for at, answer in found.items() if answer.cut == cut}, most)
+    return known
 
 
 def asked(

@@ -14,6 +14,7 @@ from scmkit.core.arguments import JOURNAL, TEXT, whole
 from scmkit.core.errors import JournalError, PlanError, ServiceChangedWarning
 from scmkit.estimation.estimate import Estimate, codes_per_row
 from scmkit.estimation.service_time import ServiceTime
+from scmkit.journal.answers import Answer, remembered
 from scmkit.journal.stored import Where, recent_calls
 from scmkit.planning.load import Terms, load_of
 from scmkit.planning.plan import WORKERS, Plan, make_plan
@@ -135,7 +136,7 @@ def plan(
     codes = counted if sample_fraction == 1 else inventory  # of a sample, more is looked at than its keys
     known = estimate or estimate_codes(
         seen.table, keys, codes, sample_fraction, history, default, ask=ask, budget=budget, service_time=service_time,
-        risk=risk, timeout_s=timeout_s, assumptions=assumptions,
+        risk=risk, timeout_s=timeout_s, assumptions=assumptions, journal=journal,
     )  # fmt: skip
     terms = Terms(
         estimate=known, row_codes=codes_per_row(known, load.keys, len(df)),
@@ -151,11 +152,20 @@ def learnt(service: str, keys: Sequence[str], journal: Where = None) -> tuple[Se
         return None, None
     try:
         calls = recent_calls(service, keys[0], journal)
+        counted = _counted(remembered(service, keys, journal), keys[0])
     except JournalError:  # the upload itself will say so
         return None, None
-    history = calls if calls["key_value"].notna().any() else None
+    earlier = pd.concat([calls[list(counted)], counted]) if len(counted) else calls
+    history = earlier if earlier["key_value"].notna().any() else None
     sync = calls[(calls["mode"] == "sync") & calls["codes"].notna() & (calls["seconds"] > 0)]
     return _fitted(sync) if (sync["outcome"] == "applied").sum() >= ENOUGH else None, history
+
+
+def _counted(answers: Sequence[Answer], key: str) -> pd.DataFrame:
+    """Return the answers about a key as lines of a history; one that was cut off is no count."""
+    lines = [(key, a.value[0], a.codes, pd.Timestamp(a.at, unit="s", tz="UTC")) for a in answers if not a.cut]
+    frame = pd.DataFrame(lines, columns=["key", "key_value", "codes_affected", "at"])
+    return frame.astype({"codes_affected": "Int64", "at": "datetime64[us, UTC]"})
 
 
 def _fitted(calls: pd.DataFrame) -> ServiceTime:

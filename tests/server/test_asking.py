@@ -1,5 +1,8 @@
 """Promises about asking the service, on the sandbox and on a server that shares no code with it."""
 
+import time
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,3 +126,35 @@ def test_with_a_sample_in_hand_little_is_asked(lots: pd.DataFrame, codes: pd.Dat
         sample = sandbox.codes().sample(frac=0.05, random_state=3)
         known = lots.scm.estimate("lot_number", sample, 0.05, ask=sandbox.client(), progress=False)
     assert (known.frame["source"] == "asked").sum() <= 2
+
+
+def test_what_was_answered_within_a_day_is_not_asked_again(
+    lots: pd.DataFrame, codes: pd.DataFrame, server: PlainServer, client: scmkit.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next plan has the same numbers without a question; a day later they are a history, and are asked for anew."""
+    hold(server, codes)
+    lots, plans = lots.head(6), []
+    for _ in range(2):
+        plans.append(lots.scm.plan("lot_number", ask=client, service=client.base_url))
+        assert ordered(server) == 6
+    pd.testing.assert_frame_equal(plans[0].estimate.frame, plans[1].estimate.frame)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 90_000)
+    later = lots.scm.plan("lot_number", service=client.base_url).estimate.frame.set_index("lot_number")
+    assert ordered(server) == 6
+    assert later["source"].tolist() == ["prior", *["history"] * 5]  # a count that was cut off is none
+    lots.scm.estimate("lot_number", ask=client, progress=False)
+    assert ordered(server) == 12
+
+
+def test_answers_that_cannot_be_remembered_count_all_the_same(
+    lots: pd.DataFrame, codes: pd.DataFrame, server: PlainServer, client: scmkit.Client, tmp_path: Path
+) -> None:
+    """A journal that is none is left as it is; without one, everything is asked for anew."""
+    hold(server, codes)
+    (tmp_path / "notes.txt").write_text("not a journal")
+    for journal in (tmp_path / "notes.txt", False, False):
+        known = lots.head(2).scm.estimate("lot_number", ask=client, progress=False, journal=journal)
+        assert (known.frame["source"] == "asked").all()
+    assert ordered(server) == 6
+    assert (tmp_path / "notes.txt").read_text() == "not a journal"
