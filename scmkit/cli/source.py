@@ -39,6 +39,7 @@ class Source:
     renamed: tuple[str, ...]
     pad_to: tuple[str, ...]
     sheet: str | None
+    header: int | None
     encoding: str | None
     delimiter: str | None
     fixes: tuple[str, ...]
@@ -58,7 +59,7 @@ class Source:
         widths = dict(_pair("--pad-to", told, "COLUMN=WIDTH, such as lot_number=6", int) for told in self.pad_to)
         in_file = {new: old for old, new in names.items()}
         df = read_table(
-            self.table, sheet=self.sheet, encoding=self.encoding, delimiter=self.delimiter,
+            self.table, sheet=self.sheet, header=self.header, encoding=self.encoding, delimiter=self.delimiter,
             pad_to={in_file.get(name, name): width for name, width in widths.items()},
         )  # fmt: skip
         for old, new in names.items():

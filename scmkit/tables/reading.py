@@ -36,6 +36,15 @@ from scmkit.core.errors import (
 from scmkit.core.lines import FILE, NAMES, index_of, place
 from scmkit.core.paths import expanded, like
 from scmkit.core.texts import text_column, text_of, whole_number
+from scmkit.tables.header import (
+    below_titles,
+    cells_of,
+    is_blank,
+    is_like_a_value,
+    lines_above,
+    narrow_above_wide,
+    suggested,
+)
 from scmkit.tables.writing import NOTES, restored
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -46,7 +55,8 @@ _CELLS = 50_000_000  # of a sheet, empty ones between others included
 _ROWS = 1_048_576  # of a sheet, by the file format
 _PIECE = 1 << 20
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook holds what XML cannot, such as a carriage return
-_LIKE_A_VALUE = re.compile(r"[-+]?\d[-\d.,:/ eE+]*")  # a number or a date, not a column's name
+_SEPARATOR = re.compile(r'"?sep=([^\r\n])"?[ \t]*[\r\n]', re.IGNORECASE)  # Excel's word to itself in a first line
+_ZEROS = re.compile(r"(0{2,})(?:;.*)?")  # the format of a number that is shown with zeros in front
 
 
 @public()
@@ -56,6 +66,7 @@ def read_table(
     sheet: str | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
+    header: int | None = None,
     pad_to: Mapping[str, int] | None = None,
     keep_blank: bool = False,
 ) -> pd.DataFrame:
@@ -70,14 +81,18 @@ def read_table(
     Parameters
     ----------
     path : path
-        ``.csv``, ``.tsv``, ``.tab``, or one JSON object a line in ``.jsonl``, ``.ndjson``, ``.json`` (each also
-        with ``.gz``); ``.xlsx``, ``.xlsm``; ``.parquet``, ``.pq``.
+        ``.csv``, ``.tsv``, ``.tab``, ``.txt``, or one JSON object a line in ``.jsonl``, ``.ndjson``, ``.json`` (each
+        also with ``.gz``); ``.xlsx``, ``.xlsm``; ``.parquet``, ``.pq``.
     sheet : str, optional
-        The sheet of a workbook; the first by default.
+        The sheet of a workbook; by default the first that is visible and not empty.
     delimiter : str, optional
-        What separates cells; by default the one of comma, semicolon, tab and bar that the header has most of.
+        What separates cells; by default what a first line such as ``sep=;`` says, or the one of comma, semicolon,
+        tab and bar that the header has most of.
     encoding : str, optional
         Of a text file; by default UTF-8, or what its byte order mark says.
+    header : int, optional
+        The line of the file, or the row of the sheet, that holds the names of the columns, counted from 1. By
+        default the first that is not blank; or, below titles of one cell each and a blank row, the next one.
     pad_to : mapping of str to int, optional
         Columns whose whole numbers get zeros in front up to this width: with ``{"lot_number": 6}``, 42 becomes
         ``000042``.
@@ -89,7 +104,8 @@ def read_table(
     -------
     DataFrame
         Columns of dtype object: text and None from CSV and TSV; cells of a workbook and members of JSON
-        objects keep their type (12.50 in JSON its digits, as a Decimal). Columns of a Parquet file keep theirs,
+        objects keep their type (12.50 in JSON its digits, as a Decimal); a number that a workbook shows with zeros
+        in front, by the format ``000000``, is the text that is shown. Columns of a Parquet file keep theirs,
         as pandas' nullable dtypes, so that whole numbers beside missing cells stay whole. The index is named
         ``line - 2`` (``line - 1`` without a header): in which line of the file, or row of the sheet, a row begins.
         Messages say that line. Of Parquet it is pandas' own.
@@ -111,7 +127,7 @@ def read_table(
     if path.is_dir():
         raise FileAccessError(f"{path} is a folder: a table is one file")
     form = _format_of(path)
-    options = {"sheet": sheet, "delimiter": delimiter, "encoding": encoding}
+    options = {"sheet": sheet, "delimiter": delimiter, "encoding": encoding, "header": header}
     for option, value in options.items():
         if value is not None and option not in form.options:
             raise TableError(f"{path.name}: {option}= means nothing for this kind of file; leave it out")
@@ -145,10 +161,52 @@ def _format_of(path: Path) -> _Format:
     return found
 
 
-def _read_delimited(path: Path, delimiter: str | None, encoding: str | None) -> pd.DataFrame:
+def _read_delimited(path: Path, delimiter: str | None, encoding: str | None, header: int | None) -> pd.DataFrame:
     text = _decoded(path, encoding)
-    lines, (header, *rows) = _records(path, text, delimiter or _delimiter(path, text))
-    return _framed(path, header, rows, lines[1:])
+    said = _SEPARATOR.match(text)
+    sign = delimiter or (said[1] if said else None)
+    skipped = 1 if said else 0
+    if header is None:
+        skipped += lines_above(_below(text, skipped), [sign] if sign else list(_DELIMITERS))
+    elif is_blank(_below(text, header - 1).partition("\n")[0]):
+        raise TableError(f"{path.name}: header={header}, but line {header} is blank, or there is none")
+    skipped = skipped if header is None else header - 1
+    shown = _below(text, skipped)
+    try:
+        if header is None and not sign:
+            _refuse_narrow_header(path, shown)
+        sign = sign or _delimiter(path, shown, skipped + 1)
+        lines, (names, *rows) = _records(path, shown, sign, skipped + 1)
+        return _framed(path, names, rows, lines[1:])
+    except TableError as error:
+        at = suggested(cells_of(shown, sign or _common(shown))) if header is None else None
+        raise (error if at is None else _with_choice(error, f"line {skipped + at + 1}", skipped + at + 1)) from None
+
+
+def _below(text: str, lines: int) -> str:
+    """Return a text without its first lines."""
+    return re.sub(rf"\A(?:[^\r\n]*(?:\r\n|\r|\n|\Z)){{{lines}}}", "", text, count=1) if lines else text
+
+
+def _common(text: str) -> str:
+    """Return the delimiter that the first lines have most of."""
+    top = text[:10_000]
+    return max(_DELIMITERS, key=top.count)
+
+
+def _refuse_narrow_header(path: Path, text: str) -> None:
+    """Refuse to take a title for the name of one column where all lines below have several cells."""
+    if found := narrow_above_wide(text, [sign for sign in _DELIMITERS if sign != ","]):
+        sign, cells = found
+        raise TableError(
+            f"{path.name}: the first line is one cell, and those below are {cells}, separated by {_DELIMITERS[sign]}; "
+            "if all is one column, say delimiter=','"
+        )
+
+
+def _with_choice(error: TableError, place: str, row: int) -> TableError:
+    """Say which choice works if the header stands farther below."""
+    return TableError(f"{error}; if {place} names the columns, read_table(..., header={row}) reads it")
 
 
 def _decoded(path: Path, encoding: str | None) -> str:
@@ -193,28 +251,28 @@ def _unreadable(path: Path, kind: str, *causes: type[Exception]) -> Iterator[Non
         raise TableError(f"{path.name}: not a readable {kind} file ({error})") from error
 
 
-def _delimiter(path: Path, text: str) -> str:
+def _delimiter(path: Path, text: str, line: int) -> str:
     """Find the delimiter that the header line has most of, outside quotes."""
     found = _HEADER.match(text)
     header = re.sub(r'"[^"]*"', "", found[1]) if found else ""
     if "\0" in header:
-        raise TableError(f'{path.name}, line 1: holds NULs; if it is UTF-16, say encoding="utf-16-le"')
+        raise TableError(f'{path.name}, line {line}: holds NULs; if it is UTF-16, say encoding="utf-16-le"')
     if {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes} and "\t" in header:
         return "\t"
     counts = sorted(((header.count(sign), sign) for sign in _DELIMITERS), reverse=True)
     (most, first), (next_most, second) = counts[:2]
     if most and most == next_most:
         names = f"{_DELIMITERS[first]} or {_DELIMITERS[second]}"
-        raise TableError(f"{path.name}, line 1: cells may be separated by {names}: say which with delimiter=")
+        raise TableError(f"{path.name}, line {line}: cells may be separated by {names}: say which with delimiter=")
     return first if most else ","
 
 
-def _records(path: Path, text: str, delimiter: str) -> tuple[list[int], list[list[str]]]:
-    """Split into rows of equal length, the header first, with the line that each begins in."""
+def _records(path: Path, text: str, delimiter: str, first: int = 1) -> tuple[list[int], list[list[str]]]:
+    """Split into rows of equal length, the header first, with the line that each begins in; `first` is the text's."""
     rows: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+    line = first
     try:
         with _long_cells():
             for row in reader:
@@ -223,7 +281,7 @@ def _records(path: Path, text: str, delimiter: str) -> tuple[list[int], list[lis
                     lines.append(line)
                 if rows and len(rows[-1]) != len(rows[0]):
                     raise TableError(f"{path.name}, line {line}: {_misfit(len(row), len(rows[0]))}")
-                line = reader.line_num + 1
+                line = reader.line_num + first
     except csv.Error as error:
         hint = "is a quote opened and not closed, or not doubled inside a quoted cell?"
         raise TableError(f"{path.name}, line {line}: {error}; {hint}") from None
@@ -245,7 +303,7 @@ def _long_cells() -> Iterator[None]:
 
 def _is_filler(row: list[str], rows: list[list[str]]) -> bool:
     """Tell lines without anything in them; before the header, rows of blank cells are such lines, too."""
-    if any(not _is_blank(cell) for cell in row):
+    if any(not is_blank(cell) for cell in row):
         return False
     return not rows or not row or (len(row) == 1 and len(rows[0]) > 1)
 
@@ -259,15 +317,15 @@ def _misfit(cells: int, names: int) -> str:
 
 def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]], lines: Sequence[int]) -> pd.DataFrame:
     """Make a frame of rows as long as the header, less blank rows at the end and blank nameless columns."""
-    last = max((at for at, row in enumerate(rows, 1) if any(not _is_blank(cell) for cell in row)), default=0)
+    last = max((at for at, row in enumerate(rows, 1) if any(not is_blank(cell) for cell in row)), default=0)
     columns: list[Sequence[Any]] = list(zip(*rows[:last], strict=True)) or [() for _ in header]
     named: list[tuple[str, Sequence[Any]]] = []
     is_header = DEFAULT_KEY in header  # as in a code download, where an SCM field may be named like a number
     is_ours = set(NOTES) <= set(header)
     for at, (name, cells) in enumerate(zip(header, columns, strict=True), 1):
-        if not _is_blank(name):
+        if not is_blank(name):
             named.append((name if is_ours else _name(path, name, is_header), cells))
-        elif not all(_is_blank(cell) for cell in cells):
+        elif not all(is_blank(cell) for cell in cells):
             raise TableError(f"{path.name}: column {at} has cells but no name; name it (or is it pandas' index?)")
     _refuse_repeated(path, [name for name, _ in named])
     index = index_of(lines[:last], "line - 2")
@@ -277,7 +335,7 @@ def _framed(path: Path, header: Sequence[Any], rows: Sequence[Sequence[Any]], li
 def _name(path: Path, name: object, is_header: bool) -> str:
     if name in NAMES:
         raise TableError(f"{path.name}: {name!r} is an index that read_table made: write the table with index=False")
-    if not isinstance(name, str) or (_LIKE_A_VALUE.fullmatch(name.strip()) and not is_header):
+    if not isinstance(name, str) or (is_like_a_value(name) and not is_header):
         raise TableError(f"{path.name}: {str(name)!r} is no column name: the first line must hold the names")
     return name.strip()
 
@@ -287,10 +345,6 @@ def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
         if name in names[:at]:
             where = f"columns {names.index(name) + 1} and {at + 1}"
             raise TableError(f"{path.name}: {where} are both named {name!r}: rename or remove one")
-
-
-def _is_blank(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def _read_lines(path: Path, encoding: str | None) -> pd.DataFrame:
@@ -330,18 +384,56 @@ def _members(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _read_workbook(path: Path, sheet: str | None, keep_blank: bool) -> pd.DataFrame:
+def _read_workbook(path: Path, sheet: str | None, keep_blank: bool, header: int | None) -> pd.DataFrame:
     broken = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError)  # XML errors are SyntaxErrors
     with _unreadable(path, "workbook", *broken), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions, which carry no values
         start, rows = _rows(path, sheet)
+        if not rows and sheet is None:
+            sheet, start, rows = next(_tables(path), (None, 1, []))
         if _has_formulas(path):
             _refuse_uncomputed(path, sheet)
-    if not rows:
-        raise TableError(f"{path.name}: an empty sheet; the first row must hold the column names")
-    width, empty = max(map(len, rows)), "" if keep_blank else None
-    header, *body = ([empty if c is None else c for c in row] + [empty] * (width - len(row)) for row in rows)
-    return _framed(path, header, body, range(start + 1, start + len(rows)))
+        if not rows:
+            raise TableError(f"{path.name}: an empty sheet; the first row must hold the column names")
+        try:
+            if sheet is None:
+                _refuse_cover(path, rows)
+            return _table_of(path, start, rows, keep_blank, header)
+        except TableError as error:
+            other = next((name for name, *_ in _tables(path, 2)), None) if sheet is None else None
+            raise (error if other is None else _with_sheet(error, path, other)) from None
+
+
+def _table_of(path: Path, start: int, rows: list[list[Any]], keep_blank: bool, header: int | None) -> pd.DataFrame:
+    """Make a frame of the rows of a sheet, of which the first is the row `start`."""
+    at = below_titles(rows) if header is None else header - start
+    if not 0 <= at < len(rows) or all(map(is_blank, rows[at])):
+        raise TableError(f"{path.name}: header={header}, but row {header} of the sheet is blank, or there is none")
+    width, empty = max(map(len, rows[at:])), "" if keep_blank else None
+    names, *body = ([empty if c is None else c for c in row] + [empty] * (width - len(row)) for row in rows[at:])
+    try:
+        return _framed(path, names, body, range(start + at + 1, start + len(rows)))
+    except TableError as error:
+        below = suggested(rows) if header is None else None
+        raise (error if below is None else _with_choice(error, f"row {start + below}", start + below)) from None
+
+
+def _tables(path: Path, least: int = 1) -> Iterator[tuple[str, int, list[list[Any]]]]:
+    """Return the visible sheets behind the first that have so many columns: name, first row and rows."""
+    for name in _sheet_names(path)[1:]:
+        start, rows = _rows(path, name)
+        if max(map(len, rows), default=0) >= least:
+            yield name, start, rows
+
+
+def _refuse_cover(path: Path, rows: list[list[Any]]) -> None:
+    """Refuse to take a first sheet of one column beside one of several for the table."""
+    if max(map(len, rows)) == 1 and any(_tables(path, 2)):
+        raise TableError(f"{path.name}: the first sheet has one column; sheet= reads it nevertheless")
+
+
+def _with_sheet(error: TableError, path: Path, sheet: str) -> TableError:
+    return TableError(f"{error}; if the table is on another sheet, read_table({path.name!r}, sheet={sheet!r}) reads it")
 
 
 def _rows(path: Path, sheet: str | None) -> tuple[int, list[list[Any]]]:
@@ -356,7 +448,7 @@ def _rows(path: Path, sheet: str | None) -> tuple[int, list[list[Any]]]:
                 f"{path.name}: the sheet spans {number:,} rows and {width:,} columns or more; delete what stands far "
                 "below or beside the table"
             )
-        if not all(_is_blank(cell) for cell in rows[-1]):
+        if not all(is_blank(cell) for cell in rows[-1]):
             end = len(rows)
         elif not end:
             rows.clear()
@@ -382,9 +474,21 @@ def _cells(path: Path, sheet: str | None, values: bool) -> Iterator[tuple[Any, .
             book.close()
 
 
+def _sheet_names(path: Path) -> list[str]:
+    """Return the names of the sheets that people see."""
+    import openpyxl
+
+    with path.open("rb") as file:
+        book = openpyxl.load_workbook(file, read_only=True)
+        try:
+            return [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
+        finally:
+            book.close()
+
+
 def _sheet(path: Path, sheets: dict[str, Any], name: str | None) -> Any:
     if name is None and sheets:
-        return next(iter(sheets.values()))
+        return next((sheet for sheet in sheets.values() if sheet.sheet_state == "visible"), next(iter(sheets.values())))
     if name not in sheets:
         there = ", ".join(sheets) or "none"
         raise TableError(f"{path.name}: no sheet {name!r}{did_you_mean(str(name), sheets)}; it has {there}")
@@ -394,7 +498,15 @@ def _sheet(path: Path, sheets: dict[str, Any], name: str | None) -> Any:
 def _cell(path: Path, cell: Any) -> Any:
     if cell.data_type == "e":
         raise TableError(f"{path.name}, cell {cell.coordinate}: holds the error {cell.value}; repair it there")
-    return _ESCAPED.sub(lambda of: chr(int(of[1], 16)), cell.value) if isinstance(cell.value, str) else cell.value
+    if isinstance(cell.value, str):
+        return _ESCAPED.sub(lambda of: chr(int(of[1], 16)), cell.value)
+    return _as_shown(cell.value, cell.number_format) if type(cell.value) in (int, float) else cell.value
+
+
+def _as_shown(number: Any, form: str) -> Any:
+    """Return a number as the text with zeros in front that a spreadsheet program shows, where its format says so."""
+    zeros = _ZEROS.fullmatch(form)
+    return f"{int(number):0{len(zeros[1])}d}" if zeros and number >= 0 and number == int(number) else number
 
 
 def _has_formulas(path: Path) -> bool:
@@ -480,8 +592,8 @@ def _make_blank_missing(frame: pd.DataFrame) -> None:
     for name, column in frame.items():
         if column.dtype == object or isinstance(column.dtype, pd.StringDtype | pd.CategoricalDtype):
             cells = column.to_numpy(dtype=object).tolist()
-            if any(isinstance(cell, str) and _is_blank(cell) for cell in cells):
-                kept = [None if _is_blank(cell) else cell for cell in cells]
+            if any(isinstance(cell, str) and is_blank(cell) for cell in cells):
+                kept = [None if is_blank(cell) else cell for cell in cells]
                 frame[name] = pd.Series(kept, index=frame.index, dtype=object)
 
 
@@ -558,10 +670,12 @@ class _Format(NamedTuple):
 
 
 # The kinds of files, by how their names end.
-_DELIMITED, _LINES = _Format(_read_delimited, ("delimiter", "encoding")), _Format(_read_lines, ("encoding",))
-_TEXT = dict.fromkeys((".csv", ".tsv", ".tab"), _DELIMITED) | dict.fromkeys((".jsonl", ".ndjson", ".json"), _LINES)
+_DELIMITED, _LINES = _Format(_read_delimited, ("delimiter", "encoding", "header")), _Format(_read_lines, ("encoding",))
+_TEXT = dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), _DELIMITED) | dict.fromkeys(
+    (".jsonl", ".ndjson", ".json"), _LINES
+)
 _BINARY = {
-    **dict.fromkeys((".xlsx", ".xlsm"), _Format(_read_workbook, ("sheet", "keep_blank"))),
+    **dict.fromkeys((".xlsx", ".xlsm"), _Format(_read_workbook, ("sheet", "keep_blank", "header"))),
     **dict.fromkeys((".parquet", ".pq"), _Format(_read_parquet)),
 }
 FORMATS = _TEXT | {f"{suffix}.gz": form for suffix, form in _TEXT.items()} | _BINARY

@@ -30,10 +30,11 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core.errors import DestinationError, MissingDependencyError, TableError, in_a_line
+from scmkit.core.lines import lines_of
 from scmkit.core.paths import check_destination, expanded
 from scmkit.core.texts import cells_of, ours, text_column
 
-NOTES = ("scmkit_state", "scmkit_message")
+NOTES = ("scmkit_line", "scmkit_state", "scmkit_message")  # the line is that of the file that was uploaded
 _UNREADY = "'!"
 # Full-width signs are signs, too, to some programs. Text that begins as a mark of ours would be taken for one.
 _TO_MARK = re.compile(r"'*(?:[\t\r\n]|\s*(?:[-=+@＝＋－＠]|\Z))|'+!")
@@ -56,10 +57,12 @@ def with_notes(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The columns of ``table``, then `NOTES`.
+        The columns of ``table``, then `NOTES`; the line is empty where the table came from no file.
     """
     lines = table.iloc[ours(rows, "row").to_numpy()].set_axis([str(label) for label in table.columns], axis=1)
-    for note, name in zip(NOTES, ("state", "message"), strict=True):
+    known = lines_of(lines.index)
+    lines[NOTES[0]] = [None] * len(lines) if known is None else known
+    for note, name in zip(NOTES[1:], ("state", "message"), strict=True):
         lines[note] = ours(rows, name).to_numpy()
     return lines
 
@@ -160,7 +163,7 @@ def _notes(rows: pd.DataFrame, name: str) -> list[str]:
     """Return our own columns; what a service says may hold characters that no file can."""
     if name not in rows.columns:
         return [""] * len(rows)
-    return [_note(cell) for cell in rows[name]]
+    return ["" if cell is None else _note(cell) for cell in rows[name]]
 
 
 def _note(cell: Any) -> str:

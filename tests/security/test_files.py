@@ -74,7 +74,7 @@ def test_no_cell_of_an_export_is_a_formula(name: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"=A1": values, "extended_id": [f"-Code_{i:04d}" for i in range(len(values))]})
     write_rows(notes(frame, "=1+1 is no value"), tmp_path / name)
     written = cells_of(tmp_path / name)
-    assert len(written) == (len(values) + 1) * 4
+    assert len(written) == (len(values) + 1) * 5
     assert not [cell for cell in written if cell.strip() and cell.strip()[0] in "=+-@＝＋－＠"]
     assert not [cell for cell in written if cell.startswith(("\t", "\r", "\n", " "))]
     assert sum(cell == "'=1+1 is no value" for cell in written) == len(values)
@@ -378,7 +378,7 @@ def test_notes_are_named_so_that_no_field_is_lost(tmp_path: Path) -> None:
     frame = pd.DataFrame({"extended_id": ["a"], "state": ["open"], "message": ["-"]})
     write_rows(notes(frame), tmp_path / "rows.csv")
     assert read_table(tmp_path / "rows.csv").equals(frame.astype(object))
-    assert cells_of(tmp_path / "rows.csv")[3:5] == list(NOTES)
+    assert cells_of(tmp_path / "rows.csv")[3:6] == list(NOTES)
 
 
 NARROW = [

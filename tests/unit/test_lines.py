@@ -109,6 +109,7 @@ def test_the_shell_names_the_line(written: Callable[..., Path], server: Any, mon
     assert [row.split()[0] for row in said if "rejected  " in row or "unmatched  " in row] == ["4", "5"]
     again = pd.read_csv(folder / "again.csv")
     assert again.columns.tolist() == ["lot_number", "wine_name", *writing.NOTES]
+    assert again["scmkit_line"].tolist() == [4, 5]
     assert again["scmkit_message"][0].startswith("line 4, column")
     report = (folder / "report.html").read_text()
     assert "line 4, column" in report

@@ -22,9 +22,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from scmkit.cli.commands import main
 from scmkit.core.contract import TaskState
 from scmkit.core.errors import FileAccessError, MissingColumnError, MissingDependencyError, TableError
+from scmkit.core.lines import lines_of
 from scmkit.core.texts import MISSING, columns_of, group, text_column, text_of, text_table
 from scmkit.tables.reading import read_codes, read_table
 
@@ -537,6 +540,118 @@ def test_a_wrong_dimension_hides_no_cells(workbook):
     assert read_table(path).to_numpy().tolist() == [["x", "y"]]
 
 
+# --- files as people make them
+
+
+TABLE = [["lot_number", "wine_name"], ["000022", "Merlot"], ["000023", "Syrah"]]
+
+
+def delimited(rows, sign=";"):
+    return "\n".join(sign.join(row) for row in rows) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("sep=;\n" + delimited(TABLE), 3), ('"sep=|"\r\n' + delimited(TABLE, "|"), 3), (delimited(TABLE, "\t"), 2),
+        ("Lots of March\n\n" + delimited(TABLE), 4), ("Lots of March;\n;\n" + delimited(TABLE), 4),
+        ("sep=;\nLots\nby Ann\n\n" + delimited(TABLE), 6), ("\n\n" + delimited(TABLE, ","), 4),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_what_stands_above_a_table_is_passed_over(written, content, line, encoding):
+    """`sep=`, titles above a blank line, and UTF-16 as .txt are read; messages keep the numbering of the file."""
+    frame = read_table(written(content.encode(encoding), "lots.txt"))
+    assert frame.to_numpy().tolist() == TABLE[1:]
+    assert lines_of(frame.index).tolist() == [line, line + 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "choice"),
+    [
+        ("Lots of March\n" + delimited(TABLE), {"header": 2}), ("Lots\n" + delimited(TABLE, ","), {"header": 2}),
+        ("Wine;\nlot_number;wine_name\n000022;Merlot\n000023;Syrah\n", {"header": 2}),
+        ("1;2\n" + delimited(TABLE), {"header": 2}),
+    ],
+)  # fmt: skip
+def test_what_may_be_a_title_is_an_error_that_says_the_choice(written, content, choice):
+    """Where nobody knows whether the first line names a column, the message says which choice reads the table."""
+    path = written(content)
+    with pytest.raises(
+        TableError, match=rf"if line 2 names the columns, read_table\(\.\.\., header={choice['header']}\)"
+    ):
+        read_table(path)
+    frame = read_table(path, **choice)
+    assert frame.to_numpy().tolist() == TABLE[1:]
+    assert lines_of(frame.index).tolist() == [3, 4]
+
+
+def test_one_column_that_holds_delimiters_is_read_where_that_is_said(written):
+    """A first line of one cell above lines of several is no table of one column, unless delimiter= says so."""
+    path = written("note\nred; dry\nwhite; sweet\n")
+    with pytest.raises(TableError, match="separated by semicolon; if all is one column, say delimiter=','"):
+        read_table(path)
+    assert read_table(path, delimiter=",")["note"].tolist() == ["red; dry", "white; sweet"]
+
+
+def test_a_header_that_is_not_there_is_an_error(written, workbook):
+    """header= names a line that holds something; for files without lines of cells it means nothing."""
+    for path in (written("a,b\n\n1,2\n"), workbook([["a", "b"], [], [1, 2]])):
+        for header in (2, 9):
+            with pytest.raises(
+                TableError, match=rf"header={header}, but (line|row) {header} .*is blank, or there is none"
+            ):
+                read_table(path, header=header)
+    with pytest.raises(TableError, match="header= means nothing"):
+        read_table(written('{"a": 1}', "t.jsonl"), header=1)
+
+
+def test_titles_of_a_sheet(workbook):
+    """Titles above a blank row are passed over; others, as merged headers, are an error that says header=."""
+    path = workbook([["Lots of March"], ["by Ann"], [], *TABLE])
+    assert read_table(path).to_numpy().tolist() == TABLE[1:]
+    assert lines_of(read_table(path).index).tolist() == [5, 6]
+    for above in (["Wine", None], [None, "Wine"], ["Lot", 2026]):
+        path = workbook([above, *TABLE])
+        with pytest.raises(TableError, match=r"if row 2 names the columns, read_table\(\.\.\., header=2\)"):
+            read_table(path)
+        assert lines_of(read_table(path, header=2).index).tolist() == [3, 4]
+
+
+def test_the_sheet_with_the_table(workbook):
+    """An empty or hidden first sheet is passed over, a cover sheet is an error that says sheet=."""
+    assert read_table(workbook([], Data=TABLE)).to_numpy().tolist() == TABLE[1:]
+    path = workbook([["Report"], [None, "Ann"]], Data=TABLE)
+    with pytest.raises(TableError, match=r"read_table\('table.xlsx', sheet='Data'\) reads it"):
+        read_table(path)
+    book = openpyxl.load_workbook(workbook(TABLE[:2], Data=TABLE))
+    book.worksheets[0].sheet_state = "hidden"
+    book.active = 1
+    book.save(path)
+    assert read_table(path).to_numpy().tolist() == TABLE[1:]
+
+
+def test_a_cover_sheet_of_one_column_is_no_table(workbook):
+    """A first sheet of one column beside one of several is a cover, unless sheet= says that it is meant."""
+    path = workbook([["Lots of March"], ["by Ann"]], Data=TABLE)
+    with pytest.raises(TableError, match=r"one column.*sheet='Data'"):
+        read_table(path)
+    assert len(read_table(path, sheet="Sheet")) == 1
+
+
+def test_numbers_are_read_as_shown(workbook):
+    """22 in the format 000000 is 000022; other formats, and numbers that are not whole, keep the number."""
+    path = workbook([["lot", "n"], [22, 22], [22.0, 2.5], [1_234_567, -1], [True, 3]])
+    book = openpyxl.load_workbook(path)
+    for row in book.active.iter_rows(min_row=2):
+        row[0].number_format, row[1].number_format = "000000", "000;@"
+    book.active["B5"].number_format = "0.00"
+    book.save(path)
+    frame = read_table(path)
+    assert frame["lot"].tolist() == ["000022", "000022", "1234567", True]
+    assert frame["n"].tolist() == ["022", 2.5, -1, 3]
+
+
 # --- Parquet
 
 
@@ -641,3 +756,15 @@ def test_a_folder_is_no_table(tmp_path):
     (tmp_path / "lots.csv").mkdir()
     with pytest.raises(FileAccessError, match=r"lots\.csv is a folder"):
         read_table(tmp_path / "lots.csv")
+
+
+def test_the_choice_is_said_in_words_of_the_shell(written, workbook):
+    """What works is an option there: --header, --sheet, --delimiter."""
+    shell = CliRunner()
+    for path, option in (
+        (written("Lots\n" + delimited(TABLE)), ["--header", "2"]),
+        (workbook([["Report"], ["by Ann"]], Data=TABLE), ["--sheet", "Data"]),
+    ):
+        said = shell.invoke(main, ["validate", str(path), "--key", "lot_number"]).output
+        assert f"{option[0]} {option[1] if option[1] == '2' else repr(option[1])} reads it" in " ".join(said.split())
+        assert shell.invoke(main, ["validate", str(path), "--key", "lot_number", *option]).exit_code == 0

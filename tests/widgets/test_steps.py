@@ -53,7 +53,9 @@ def test_no_field_is_suggested_twice() -> None:
 def test_without_knowledge_columns_are_sent_as_they_are() -> None:
     """Nobody knows the campaign's fields: names stay, except those of the code itself and our notes."""
     names = ["extended_id", "anything", "brand", *NOTES]
-    assert columns_of(names, None) == dict(zip(names, ["extended_id", "anything", None, None, None], strict=True))
+    assert columns_of(names, None) == dict(
+        zip(names, ["extended_id", "anything", None, *[None] * len(NOTES)], strict=True)
+    )
 
 
 def test_kinds_are_suggested() -> None:
@@ -159,10 +161,10 @@ def test_frames_and_files_are_found(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1]})
     names = {"df": frame, "_": frame, "_1": frame, "not a name": frame, "class": frame, "n": 1, "s": frame["a"]}
     assert [s.python for s in choices.frames_in(names)] == ["df"]
-    for name in ("b.csv", "a.XLSX", "c.csv.gz", "d.txt", "e.ipynb"):
+    for name in ("b.csv", "a.XLSX", "c.csv.gz", "d.txt", "e.ipynb", "f.md"):
         (tmp_path / name).write_text("x")
     (tmp_path / "folder.csv").mkdir()
-    assert [s.name for s in choices.files_in(tmp_path)] == ["a.XLSX", "b.csv", "c.csv.gz"]
+    assert [s.name for s in choices.files_in(tmp_path)] == ["a.XLSX", "b.csv", "c.csv.gz", "d.txt"]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_rows_to_upload_again_have_the_tables_own_columns() -> None:
     written = choices.to_upload_again(chosen, choices.prepared(chosen), rows)
     assert written.to_dict("list") == {
         "Extended ID": ["Code_0002"], "harvest date": ["2023-09-24"], "mine": ["y"],
-        NOTES[0]: ["unmatched"], NOTES[1]: ["no code carries this key"],
+        NOTES[0]: [None], NOTES[1]: ["unmatched"], NOTES[2]: ["no code carries this key"],
     }  # fmt: skip
     again = Choices().with_table(source(written)).with_codes(codes)
     assert {c.name for c in again.columns if c.field is None} == {"mine", *NOTES}
