@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,9 @@ def _ended(out: Output, job: UploadJob, **asked: Any) -> UploadJob:
     out.say(f"upload {job.id}")
     try:
         wait_for(job, progress=not out.quiet)
-    except (KeyboardInterrupt, ScmkitError, OSError) as error:
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the job goes on without us, and can be resumed
+        if not isinstance(error, KeyboardInterrupt | ScmkitError | OSError):  # a mistake of ours: shown whole
+            traceback.print_exc()
         words = "interrupted" if isinstance(error, KeyboardInterrupt) else in_shell_words(str(error))
         _tell_job(out, job, **asked)
         out.facts["error"] = {"type": type(error).__name__, "message": words}

@@ -12,8 +12,10 @@ import plain_server
 import pytest
 
 import scmkit
-from scmkit.core import display, errors, results
+from scmkit.core import display, errors, lines, results
 from scmkit.estimation.service_time import ServiceTime
+from scmkit.journal.journal import Journal
+from scmkit.uploading import report
 
 PAYLOADS = [
     "<script>alert(1)</script>", "<ScRiPt src=//evil.example></ScRiPt>", "<img src=x onerror=alert(1)>",
@@ -158,6 +160,20 @@ def failing(world: plain_server.PlainServer, body: dict[str, Any], text: str) ->
     words = dict.fromkeys(("reference", "created_by", "created_at", "started_at", "completed_at"), text)
     world.tasks[answer["task_id"]] |= words | {"state": "failed"}
     return answer
+
+
+def test_a_file_name_in_a_report_is_text(table: pd.DataFrame, client: scmkit.Client, tmp_path: Path) -> None:
+    """The name of the table's file stands in a report as text, in one written from the journal, too (S17)."""
+
+    def written(text: str) -> str:
+        table.attrs[lines.FILE] = text
+        job = scmkit.upload(table, client, progress=False)
+        job.report(tmp_path / "report.html")
+        with Journal() as book:
+            stored = report.page(report.of_stored(book, job.id))
+        return re.sub(r"\d{8}-\d{6}-\w+", "", (tmp_path / "report.html").read_text(encoding="utf-8") + stored)
+
+    assert_same_form(written, *PAYLOADS[:3])
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -222,6 +222,21 @@ def test_an_upload_that_fails_says_how_to_carry_on(file: Path, server: PlainServ
     assert (code, "50 applied" in out) == (0, True), out
 
 
+def test_a_mistake_of_ours_ends_with_the_way_on(
+    file: Path, server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks while a job runs, its traceback is shown, and the last line says how to carry on."""
+
+    def broken(job: scmkit.UploadJob, progress: bool) -> None:
+        job.wait(20)
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(actions, "wait_for", broken)
+    code, out = run("upload", "--yes", file, server=server)
+    assert (code, "RuntimeError: planted" in out) == (Exit.ERROR, True)
+    assert re.fullmatch(r"to carry on with what is left: scmkit resume \S+", out.splitlines()[-1]), out
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(file: Path) -> None:
     """After `scmkit plan table.csv | head -1` there is no message about a broken pipe."""
     command = shlex.join([sys.executable, "-m", "scmkit", "plan", str(file)])
