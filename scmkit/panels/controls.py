@@ -111,9 +111,13 @@ def codes() -> Section:
                                    "Ask the service for its codes; this may take minutes"),
                             does=lambda work: work.download(campaign.value.strip()), asks=True,
                             tells="downloading the codes from the service", when=_can_download),
+        "count": Control(button("Ask the service", "Count the codes of the key values whose number decides something, "
+                                "by a small download each"),
+                         does=Work.count, asks=True, tells="asking the service how many codes there are",
+                         when=_questions, shows=lambda s: {"description": words.to_ask(*_questions(s) or (0, 0.0))}),
     }  # fmt: skip
     buttons = ("look", "other", "sandbox", "leave")
-    rows = ("address", ("token", "account"), buttons, ("codes", "codes_file"), ("campaign", "download"))
+    rows = ("address", ("token", "account"), buttons, ("codes", "codes_file"), ("campaign", "download", "count"))
     return Section("2. Service and codes", words.codes, parts, "service", *rows)
 
 
@@ -140,6 +144,14 @@ def _account() -> Parts:
 
 def _can_download(state: State) -> bool:
     return state.service is not None and not state.on_sandbox
+
+
+def _questions(state: State) -> tuple[int, float] | None:
+    """Return how many questions about codes the plan leaves open, and the seconds; None where there is none to ask."""
+    if state.service is None or state.plan is None or state.choices.codes is not None:
+        return None
+    questions, seconds = state.seen.cost(state.service.client.limits.speed)
+    return (questions, seconds) if questions else None
 
 
 def _inventories(state: State) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from scmkit.planning.plan import Plan
 from scmkit.simulation.simulate import Risk
 from scmkit.steps import choices as steps
 from scmkit.steps.choices import Choices, Service, Source
+from scmkit.uploading.asking import cost
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.progress import Progress
 from scmkit.validation.findings import Findings
@@ -46,6 +48,23 @@ class Checked:
     risk: Risk | None = None
     picture: Html = NO_HTML
     ways: pd.DataFrame | None = None
+
+    @cached_property
+    def limit(self) -> float:
+        """The codes that a sync call of the plan may hold."""
+        made = self.plan
+        return 0.0 if made is None else made.service_time.max_codes(made.risk, made.timeout_s)
+
+    def cost(self, speed: float) -> tuple[int, float]:
+        """Say how many questions about codes are open, and about how many seconds they take."""
+        if self.plan is None or self.plan.unique_key:  # a code more or less decides nothing
+            return 0, 0.0
+        return self._cost[0], self._cost[1] / speed
+
+    @cached_property
+    def _cost(self) -> tuple[int, float]:
+        assert self.plan is not None  # noqa: S101 - said above
+        return cost(self.plan.estimate, self.limit, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

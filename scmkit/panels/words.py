@@ -323,3 +323,8 @@ def lines_of_python(code: str) -> str:
 def busy(doing: str) -> str:
     """Say what is being done; screen readers read it out."""
     return f"<i>{escape(doing)} ...</i>" if doing else "&nbsp;"
+
+
+def to_ask(questions: int, seconds: float) -> str:
+    """Say what it costs to ask the service about codes."""
+    return f"Ask the service ({plural(questions, 'question')}, about {max(1, round(seconds)):,} s)"

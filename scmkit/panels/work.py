@@ -16,6 +16,7 @@ import pandas as pd
 from scmkit.core import display
 from scmkit.core.display import Html, escape, plural
 from scmkit.core.errors import ConfigurationError, PlanError
+from scmkit.estimation.estimate import Estimate
 from scmkit.panels import words
 from scmkit.panels.account import TokenField
 from scmkit.panels.state import NO_HTML, Checked, Question, Result, Sent, State
@@ -27,6 +28,7 @@ from scmkit.tables.reading import read_table
 from scmkit.tables.writing import write_rows
 from scmkit.uploading import plans
 from scmkit.uploading import upload as uploading
+from scmkit.uploading.asking import BUDGET, asked_once
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import not_wholly_applied
 from scmkit.validation.validate import validate
@@ -66,6 +68,7 @@ class Work:
         self._closed = threading.Event()
         self._names = notebook_names()
         self._account: Service | None = None  # given on the page
+        self._answers: tuple[Client, Estimate] | None = None  # who was asked about codes, and what was said
 
     # The state, and what is done
 
@@ -204,7 +207,8 @@ class Work:
     def _with_plan(self, before: Checked, chosen: Choices) -> Checked:
         """Plan; after a change of mode or risk alone, from what is known."""
         made, was = before.plan, before.choices
-        if made is None or was.service != chosen.service:
+        answers = self._answers_for(chosen)
+        if made is None or was.service != chosen.service or (answers is not None and made.estimate is not answers):
             made = self._plan(before.table, chosen)
         elif (was.mode, was.risk) != (chosen.mode, chosen.risk):
             made = made.with_terms(risk=chosen.risk).otherwise(chosen.mode)
@@ -217,11 +221,18 @@ class Work:
         if self.state.service is not None:
             client = self.state.service.client
             known = {"journal": self._journal, "service": client.base_url, "assumptions": client.assumptions}
-        made = plans.plan(table, **choices.options(chosen), **known)
+        made = plans.plan(table, **choices.options(chosen), **known, estimate=self._answers_for(chosen))
         made = replace(made, load=replace(made.load, mapping=choices.mapping(chosen)))
         # Names that the user alone gave are no evidence of what the campaign defines.
         proven = choices.fields_of(chosen.codes) is not None
         return made if proven else replace(made, load=replace(made.load, defined_fields=None))
+
+    def _answers_for(self, chosen: Choices) -> Estimate | None:
+        """Return what the service said about the codes of this key, where no inventory says more."""
+        if self._answers is None or self.state.service is None or chosen.codes is not None:
+            return None
+        client, known = self._answers
+        return known if client is self.state.service.client and known.key == (chosen.key_field,) else None
 
     def compare(self) -> None:
         """Simulate other ways to upload the same."""
@@ -319,6 +330,26 @@ class Work:
         name = f"codes of campaign {campaign}" if campaign else "all codes of the service"
         codes = self.offer(Source(name, f"scmkit.read_table({service.python}.download_codes({told}))", frame))
         self.choose(lambda before: before.with_codes(codes))
+
+    def count(self) -> None:
+        """Ask the service how many codes the key values select whose number decides something, and plan by that."""
+        checked, made, service = self.state.fresh, self.state.plan, self.state.service
+        if checked is None or made is None or service is None:
+            raise PlanError("there is no plan yet, or no service to ask")
+
+        def listen(answers: int, in_sight: int, _: int) -> None:
+            if self._closed.is_set():
+                raise PlanError("the panel was closed")
+            self._say("count", f"{answers:,} of {plural(in_sight, 'answer')}")
+
+        journal = False if self._journal is False else None if self._journal is True else self._journal
+        try:
+            known = asked_once(made.estimate, service.client, checked.limit, BUDGET, listen, journal)
+        finally:
+            self._say("count", "")
+        self._answers = service.client, known
+        self.choose(lambda before: replace(before, asks=True))
+        self.do("check", "planning the calls", self.check)
 
     # The upload
 

@@ -238,6 +238,8 @@ class Choices:
         Whether the other rows may be sent when some have errors.
     service : str
         The base URL, for what earlier calls to it have taught.
+    asks : bool
+        Whether the service is asked how many codes key values select, where no inventory tells.
     editing, naming, rule, asks_account, shows_python
         What is looked at, which changes nothing of what is sent: the column that is being changed, and whether its
         name is typed; the rule whose findings are shown; whether an account can be given, and the code be read.
@@ -254,6 +256,7 @@ class Choices:
     mode: str = "auto"
     risk: float = 0.01
     service: str = ""
+    asks: bool = False
     editing: str = field(default="", compare=False)
     naming: bool = field(default=False, compare=False)
     rule: str = field(default="", compare=False)
@@ -350,7 +353,7 @@ class Choices:
     @property
     def basis(self) -> Choices:
         """The part of it that findings depend on."""
-        return replace(self, mode="auto", risk=0.01, leave_out=False, service="")
+        return replace(self, mode="auto", risk=0.01, leave_out=False, service="", asks=False)
 
 
 def fields_of(codes: Source | None) -> list[str] | None:
@@ -682,5 +685,7 @@ def _how(chosen: Choices, service: Service | None, journal: object, arguments: s
         yield f"risk={chosen.risk:g}"
     if chosen.leave_out:
         yield "errors='reject'"
+    if chosen.asks and chosen.codes is None:
+        yield f"ask={(service and service.python) or True}"
     if journal is not None:
         yield f"journal={journal if isinstance(journal, bool) else str(journal)!r}"

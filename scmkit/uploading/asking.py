@@ -35,6 +35,7 @@ from scmkit.wire.client import Client, default_client
 BUDGET = 200  # questions, of four calls or more each; the service allows 3,000 calls a minute [doc]
 AT_ONCE = 8  # questions under way
 SPACING_S = 0.1  # between two questions: 10 a second are 40 calls or more, of the 50 that are allowed [doc]
+ANSWER_S = 3.0  # from a question to its answer, where few codes are selected [assumed]
 FRESH_S = 86_400.0  # for so long an answer is not asked for again
 FIRST_ROWS = 100  # of a table, in which a whole key is looked for
 TRIES = 2  # of a question whose answer was lost
@@ -182,6 +183,12 @@ def asked_once(
             client.base_url, said.key, ((keys[at], int(codes[at]), bool(codes[at] > int(limit))) for at in new), journal
         )
     return said
+
+
+def cost(known: Estimate, limit: float, speed: float) -> tuple[int, float]:
+    """Return how many questions are open at first, as far as the budget goes, and about how many seconds they take."""
+    questions = min(len(to_ask(known, limit)), BUDGET)
+    return questions, (questions * SPACING_S + ANSWER_S) / speed
 
 
 def with_remembered(known: Estimate, service: str, limit: float, journal: Where) -> Estimate:

@@ -47,7 +47,7 @@ SAFE_TAGS = {
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The notebook's folder is an empty one, and nobody watches: updates need not be spaced, nor pictures drawn."""
     monkeypatch.setattr(panels, "SPACING_S", 0.01)
-    monkeypatch.setattr(display, "figure", lambda *_: display.Html("<img>"))
+    monkeypatch.setattr(display, "figure", lambda *_, **__: display.Html("<img>"))
     (tmp_path / "notebook").mkdir()
     monkeypatch.chdir(tmp_path / "notebook")
 
@@ -784,6 +784,27 @@ def test_the_sandbox_can_be_left(panel_of: Callable[..., Panel], table: pd.DataF
     assert panel.choices.codes is not None
     with scmkit.Client(url, "token-of-a-test") as client, pytest.raises(scmkit.ScmkitError, match="cannot reach"):
         client.me()
+
+
+def test_the_service_is_asked_about_codes(
+    panel_of: Callable[..., Panel], client: scmkit.Client, server: plain_server.PlainServer
+) -> None:
+    """The button says what it costs; then the plan knows, nothing is left to ask, and the shown code asks, too."""
+    server.filters_known = True
+    df = pd.DataFrame({"lot_number": [f"{i:06d}" for i in range(5)], "wine_name": [f"Wine {i}" for i in range(5)]})
+    panel = panel_of(df, client=client)
+    ask = panel.controls["count"]
+    assert "Ask the service (5 questions, about 1 s)" in ask.description
+    press(panel, ask)
+    assert trouble(panel) == ""
+    estimate = panel.plan.estimate.frame
+    assert (estimate["source"].tolist(), estimate["codes"].tolist()) == (["asked"] * 5, [100] * 5)
+    assert ask.layout.display == "none"
+    assert ", ask=client" in panel.code
+    before = len(server.authorizations)
+    panel.controls["mode"].value = "async"
+    assert panel.wait().plan.estimate.frame.equals(estimate)
+    assert len(server.authorizations) == before
 
 
 def test_an_upload_to_the_sandbox_ends_with_the_panel(
