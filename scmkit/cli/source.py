@@ -90,7 +90,7 @@ class Source:
     def planned(self, df: pd.DataFrame, **options: Any) -> Plan:
         """Return the calls, and write what validation found where that was asked for."""
         with self._noted():
-            made = plans.plan(df, **self.known(), **options)
+            made = plans.plan(df, file=self.table.name, **self.known(), **options)
         self._note(made.findings)
         return made
 

@@ -307,7 +307,7 @@ KINDS: dict[str, Kind] = {
     "journal": PATH.optional(),
     "job_id": Kind("the id of a job, as scmkit.jobs() lists it", lambda v: isinstance(v, str) and bool(v)),
     "path": PATH,
-    "sheet": TEXT.optional(), "encoding": TEXT.optional(), "header": whole(1).optional(),
+    "file": TEXT, "sheet": TEXT.optional(), "encoding": TEXT.optional(), "header": whole(1).optional(),
     "kind": TEXT.optional(), "base_url": TEXT.optional(),
     "delimiter": Kind("one character", lambda v: isinstance(v, str) and len(v) == 1 and v not in '\r\n"').optional(),
     "pad_to": Kind("a dict of column names and widths of 1 to 1,000", _is_widths).optional(),

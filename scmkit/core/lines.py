@@ -21,13 +21,6 @@ from scmkit.core.texts import ours
 # The name of an index, and what its labels and the lines differ by: the first row stands below a header, or does not.
 NAMES = {"line - 2": 2, "line - 1": 1}
 
-FILE = "scmkit_file"  # in the attributes of a frame: the name of the file that it was read from
-
-
-def file_of(frame: pd.DataFrame) -> str:
-    """Return the name of the file that a table was read from; empty where nobody knows."""
-    return str(frame.attrs.get(FILE, ""))
-
 
 def index_of(lines: Sequence[int], name: str) -> pd.Index:
     """Make the index of rows that stand on these lines; `name` is one of `NAMES`."""

@@ -222,7 +222,9 @@ class Work:
             client = self.state.service.client
             known = {"journal": self._journal, "service": client.base_url, "assumptions": client.assumptions}
         made = plans.plan(table, **choices.options(chosen), **known, estimate=self._answers_for(chosen))
-        made = replace(made, load=replace(made.load, mapping=choices.mapping(chosen)))
+        path = None if chosen.table is None else chosen.table.path
+        file = "" if path is None else path.name
+        made = replace(made, load=replace(made.load, mapping=choices.mapping(chosen), file=file))
         # Names that the user alone gave are no evidence of what the campaign defines.
         proven = choices.fields_of(chosen.codes) is not None
         return made if proven else replace(made, load=replace(made.load, defined_fields=None))

@@ -15,7 +15,6 @@ import pandas as pd
 from scmkit.core import contract
 from scmkit.core.arrays import Ints, RowStates
 from scmkit.core.errors import nearest
-from scmkit.core.lines import file_of
 from scmkit.core.texts import MISSING, TextColumn, group, json_string
 from scmkit.core.values import Mode, RowState
 from scmkit.estimation.estimate import Estimate
@@ -135,14 +134,14 @@ class Terms:
         return bool((self.row_codes["source"] == "exact").all())
 
 
-def load_of(seen: Seen, fields: Any = None, codes: Any = None) -> Load:
+def load_of(seen: Seen, fields: Any = None, codes: Any = None, file: str = "") -> Load:
     """Take the columns of a table that was validated; what it says of the campaign's fields, and of codes, counts."""
     df, columns, findings, mapping = seen
     selectors = tuple(columns[k] for k in mapping.keys)
     values = tuple(c for name, c in columns.items() if name not in mapping.keys)
     row_states = row_states_of(findings, selectors, values, len(df))
     defined = _defined_fields(fields, codes, values)
-    return Load(selectors, values, df.index, row_states, findings, defined, mapping, file_of(df))
+    return Load(selectors, values, df.index, row_states, findings, defined, mapping, file)
 
 
 def row_states_of(findings: Findings, keys: Sequence[TextColumn], fields: Sequence[TextColumn], rows: int) -> RowStates:

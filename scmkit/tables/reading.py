@@ -33,7 +33,7 @@ from scmkit.core.errors import (
     TableError,
     did_you_mean,
 )
-from scmkit.core.lines import FILE, NAMES, index_of, place
+from scmkit.core.lines import NAMES, index_of, place
 from scmkit.core.paths import expanded, like
 from scmkit.core.texts import text_column, text_of, whole_number
 from scmkit.tables.header import (
@@ -138,7 +138,6 @@ def read_table(
         frame = restored(frame)
     for name, width in (pad_to or {}).items():
         _pad(path, frame, name, width)
-    frame.attrs[FILE] = path.name
     return frame
 
 

@@ -56,6 +56,7 @@ def plan(
     client: Client | None = None,
     mapping: Mapping | None = None,
     products: pd.DataFrame | None = None,
+    file: str = "",
 ) -> Plan:
     """Plan the calls that bring a table's values onto the codes.
 
@@ -100,6 +101,8 @@ def plan(
         The URL of the service whose calls these are. Default: that of the present client.
     client : Client, optional
         Who is asked about fields. Default: the one of `use`, or of the environment.
+    file : str
+        The name of the file that the table came from, for the report.
     ask, budget : see `estimate`
         The service is asked how many codes the key values select whose number decides something.
     mapping : Mapping or path, optional
@@ -131,7 +134,7 @@ def plan(
     seen = look_at(df, mapping, fields, counted, sample_fraction, products)
     if errors == "raise" or seen.findings.hopeless:
         seen.findings.raise_for_errors()
-    load = load_of(seen, defined, inventory)
+    load = load_of(seen, defined, inventory, file)
     service_time = service_time or ServiceTime.documented()
     codes = counted if sample_fraction == 1 else inventory  # of a sample, more is looked at than its keys
     known = estimate or estimate_codes(

@@ -71,6 +71,7 @@ SQL_METHODS = {"execute", "executemany", "executescript", "query", "each", "_all
 # Statements that are put together, by the function that does it, from words of our own: the names of tables and
 # pragmas, and the sandbox's columns, which are named c0, c1, ... by their position.
 PUT_TOGETHER = {
+    "journal/answers.py": {"remember"},
     "journal/journal.py": {"forget"},
     "journal/storage.py": {"_set_up", "_run_each"},
     "sandbox/world.py": {"products", "_load", "task", "rows", "_store", "_count"},

@@ -12,7 +12,7 @@ import plain_server
 import pytest
 
 import scmkit
-from scmkit.core import display, errors, lines, results
+from scmkit.core import display, errors, results
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.journal import Journal
 from scmkit.uploading import report
@@ -166,8 +166,7 @@ def test_a_file_name_in_a_report_is_text(table: pd.DataFrame, client: scmkit.Cli
     """The name of the table's file stands in a report as text, in one written from the journal, too (S17)."""
 
     def written(text: str) -> str:
-        table.attrs[lines.FILE] = text
-        job = scmkit.upload(table, client, progress=False)
+        job = scmkit.upload(table, client, progress=False, file=text)
         job.report(tmp_path / "report.html")
         with Journal() as book:
             stored = report.page(report.of_stored(book, job.id))

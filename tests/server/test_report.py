@@ -30,8 +30,7 @@ def test_a_report_says_who_brought_what_where(
     table: pd.DataFrame, client: scmkit.Client, server: PlainServer, tmp_path: Path
 ) -> None:
     """One sentence and a light; who, when, service, file, key, fields, rows, codes; and the proof."""
-    table.to_csv(tmp_path / "wines.csv", index=False)
-    job = scmkit.upload(scmkit.read_table(tmp_path / "wines.csv"), client, verify=True, progress=False)
+    job = scmkit.upload(table, client, verify=True, progress=False, file="wines.csv")
     text = written(job, tmp_path)
     assert "All is well: all 50 rows are on the codes, and reading the codes back proves it." in text
     for fact in (
@@ -89,10 +88,8 @@ def test_past_jobs_are_written_from_the_journal(
 ) -> None:
     """`scmkit jobs --report FILE ID` needs no service; `scmkit resume --report` writes what came of it in the end."""
     server.answers = [(403, {"detail": "no"}, {})]
-    path = tmp_path / "wines.csv"
-    table.to_csv(path, index=False)
     with pytest.raises(PermissionError):
-        scmkit.upload(scmkit.read_table(path), client, progress=False)
+        scmkit.upload(table, client, progress=False, file="wines.csv")
     (job,) = scmkit.jobs()["id"]
     shell, file = CliRunner(), tmp_path / "past.html"
     told = shell.invoke(main, ["jobs", job, "--report", str(file)])
