@@ -37,10 +37,11 @@ def below_titles(rows: Sequence[Row]) -> int:
 
 
 def suggested(rows: Sequence[Row]) -> int | None:
-    """Return which row, other than the first, names most columns, and so may be the header."""
+    """Return which row, other than the first, names most columns, as most rows below have, and so may be the header."""
     counts = [_filled(row) for row in rows[:TOP]]
     widest = next((at for at, row in enumerate(rows[:TOP]) if counts[at] == max(counts) and _are_names(row)), 0)
-    return widest if any(counts[:widest]) else None
+    below = [count for count in counts[widest + 1 :] if count]
+    return widest if any(counts[:widest]) and 2 * below.count(counts[widest]) > len(below) else None
 
 
 def cells_of(text: str, sign: str) -> list[list[str]]:

@@ -586,6 +586,13 @@ def test_what_may_be_a_title_is_an_error_that_says_the_choice(written, content, 
     assert lines_of(frame.index).tolist() == [3, 4]
 
 
+def test_a_longer_line_is_not_said_to_be_the_header(written):
+    """A line with a cell too many among others is that, and no choice is offered."""
+    with pytest.raises(TableError) as caught:
+        read_table(written("a,b\nx,y\nx,y,z\nv,w\nr,s\n"))
+    assert "header=" not in str(caught.value)
+
+
 def test_one_column_that_holds_delimiters_is_read_where_that_is_said(written):
     """A first line of one cell above lines of several is no table of one column, unless delimiter= says so."""
     path = written("note\nred; dry\nwhite; sweet\n")
