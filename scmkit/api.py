@@ -5,10 +5,10 @@ from scmkit.core.contract import Assumptions
 from scmkit.core.errors import ScmkitError
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.journal.stored import history, jobs
+from scmkit.journal.listings import history, jobs
 from scmkit.panels import panel
 from scmkit.planning.plan import Plan
-from scmkit.plots import results as _plots  # noqa: F401 - draws results
+from scmkit.plots import drawings as _plots  # noqa: F401 - draws results
 from scmkit.sandbox import Sandbox
 from scmkit.simulation.simulate import Risk, simulate
 from scmkit.tables.inventory import count_codes

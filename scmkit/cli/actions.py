@@ -23,7 +23,7 @@ from scmkit.core.paths import check_destination
 from scmkit.core.texts import ours
 from scmkit.journal.journal import existing
 from scmkit.journal.journal import known as known_job
-from scmkit.journal.stored import jobs as stored_jobs
+from scmkit.journal.listings import jobs as stored_jobs
 from scmkit.planning.plan import Plan
 from scmkit.tables import writing
 from scmkit.uploading import report as reports

@@ -23,8 +23,8 @@ from scmkit.core import contract
 from scmkit.core.display import plural
 from scmkit.core.errors import NotFoundError, ScmkitError
 from scmkit.journal import journal as journals
-from scmkit.wire.account import CERTIFICATE_FILES, default_url, token_without_asking
 from scmkit.wire.client import Client
+from scmkit.wire.credentials import CERTIFICATE_FILES, default_url, token_without_asking
 
 LIBRARIES = ("pandas", "numpy", "scipy", "matplotlib", "requests", "urllib3", "msgspec", "ipywidgets")
 CLOCK_S = (

@@ -21,7 +21,7 @@ import numpy as np
 from scmkit.core.contract import Assumptions
 from scmkit.core.display import shown
 from scmkit.core.errors import ArgumentError, FileAccessError, ScmkitError, SettingError, did_you_mean, in_a_line
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 
 Anything = TypeVar("Anything", bound=Callable[..., Any])
 

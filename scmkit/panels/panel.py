@@ -21,7 +21,7 @@ from scmkit.core.arguments import JOURNAL
 from scmkit.core.display import Html, escape
 from scmkit.core.errors import PlanError
 from scmkit.core.paths import expanded
-from scmkit.panels import controls
+from scmkit.panels import sections
 from scmkit.panels.parts import Control
 from scmkit.panels.work import Work
 from scmkit.planning.plan import Plan
@@ -158,7 +158,7 @@ class Panel(Surface):
     # Beginnings
 
     def _build(self) -> None:
-        self._sections, code, busy = controls.sections(), controls.code(), controls.busy()
+        self._sections, code, busy = sections.sections(), sections.code(), sections.busy()
         groups = [*self._sections, code]
         self._showing_all: list[Any] = [*groups, busy]
         parts = {name: part for group in groups for name, part in group.parts.items()}

@@ -11,8 +11,8 @@ import ipywidgets
 
 from scmkit.core import display
 from scmkit.core.display import escape
-from scmkit.panels.account import TokenField
 from scmkit.panels.state import State
+from scmkit.panels.token_form import TokenField
 from scmkit.panels.words import Heading
 from scmkit.steps.choices import SUFFIXES, Choices
 from scmkit.widgets.surface import with_places

@@ -18,8 +18,8 @@ from scmkit.core.display import Html, escape, plural
 from scmkit.core.errors import ConfigurationError, PlanError
 from scmkit.estimation.estimate import Estimate
 from scmkit.panels import words
-from scmkit.panels.account import TokenField
 from scmkit.panels.state import NO_HTML, Checked, Question, Result, Sent, State
+from scmkit.panels.token_form import TokenField
 from scmkit.planning.plan import Plan
 from scmkit.simulation.simulate import simulate
 from scmkit.steps import choices
@@ -481,7 +481,7 @@ def looked_at(chosen: Choices) -> Checked:
 
 def with_risk(checked: Checked, plan: Plan) -> Checked:
     """Simulate the plan and draw it."""
-    from scmkit.plots import results as plots
+    from scmkit.plots import drawings as plots
 
     risk = simulate(plan, trials=TRIALS, seed=1)
     pictures = plots.side_by_side(12, 4, risk, plan)

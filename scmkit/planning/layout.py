@@ -23,7 +23,7 @@ from scmkit.core.arrays import Bools, Floats, Ints, RowStates
 from scmkit.core.texts import group
 from scmkit.estimation.fan_out import Uncertain
 from scmkit.planning.load import Load, Terms
-from scmkit.planning.schedule import INTERVAL_S, Schedule, play, running_total
+from scmkit.planning.trials import INTERVAL_S, Schedule, play, running_total
 
 # More tasks must save a share of the time: a sync answer names each row's state, a task only counts codes.
 WORTH_TASKS = 0.94

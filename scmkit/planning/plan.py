@@ -21,7 +21,7 @@ from scmkit.core.lines import place
 from scmkit.core.values import Mode, RowState
 from scmkit.planning.layout import Layout, Packer, Why, per_call, said_seconds
 from scmkit.planning.load import Load, Terms
-from scmkit.planning.schedule import Schedule
+from scmkit.planning.trials import Schedule
 from scmkit.validation.mapping import Mapping
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 """Pictures: a result in, axes out."""
 
-from scmkit.plots.results import new_axes
+from scmkit.plots.drawings import new_axes
 
 __all__ = ["new_axes"]

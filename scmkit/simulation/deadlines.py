@@ -19,7 +19,7 @@ from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.plan import WORKERS, Plan
-from scmkit.planning.schedule import play
+from scmkit.planning.trials import play
 from scmkit.simulation.curve import Curve
 from scmkit.simulation.population import Depth, Service
 from scmkit.simulation.scenario import CERTAINTY, ITEM_BYTES, TRIALS, Scenario

@@ -18,7 +18,7 @@ from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.plan import WORKERS, Plan
-from scmkit.planning.schedule import log_sd
+from scmkit.planning.trials import log_sd
 from scmkit.simulation.batches import makespan_curve, risk_curve
 from scmkit.simulation.curve import Curve
 from scmkit.simulation.deadlines import crowds_played, fewest

@@ -14,7 +14,7 @@ from scmkit.core.search import turning_point
 from scmkit.estimation.estimate import growth_in
 from scmkit.estimation.fan_out import Bounds
 from scmkit.planning.plan import Plan
-from scmkit.planning.schedule import Schedule, play
+from scmkit.planning.trials import Schedule, play
 from scmkit.simulation.curve import Break, Curve
 from scmkit.simulation.scenario import TRIALS
 from scmkit.tables.arguments import HISTORY, public

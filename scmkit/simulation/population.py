@@ -20,7 +20,7 @@ from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.planning.schedule import INTERVAL_S, Schedule, log_sd, play
+from scmkit.planning.trials import INTERVAL_S, Schedule, log_sd, play
 
 CELLS = 8_192  # of the distribution of a call's codes
 TILT = 20.0  # what wraps around is exp(-TILT) of itself

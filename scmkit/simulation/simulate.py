@@ -15,7 +15,7 @@ from scmkit.core.arrays import Floats
 from scmkit.core.display import duration
 from scmkit.core.errors import PlanError
 from scmkit.planning.plan import Plan
-from scmkit.planning.schedule import play
+from scmkit.planning.trials import play
 from scmkit.tables import arguments
 from scmkit.tables.arguments import public
 

@@ -24,7 +24,7 @@ from scmkit.estimation.estimate import estimate as estimate_codes
 from scmkit.estimation.questions import to_ask, with_answers
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.answers import remember, remembered
-from scmkit.journal.stored import Where
+from scmkit.journal.listings import Where
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
 from scmkit.validation.mapping import MAPPING, mapping_of

@@ -15,7 +15,7 @@ from scmkit.core.events import Attempted, Ended, Event, Halved, Sending, Settled
 from scmkit.core.texts import our_name, ours
 from scmkit.core.values import Outcome, RowState, Task
 from scmkit.journal.journal import Journal
-from scmkit.journal.stored import plan_of
+from scmkit.journal.listings import plan_of
 from scmkit.planning.plan import Plan
 
 CALL_COLUMNS = {

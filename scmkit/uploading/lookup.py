@@ -16,7 +16,7 @@ from scmkit.engine import evidence
 from scmkit.engine.evidence import Change, FieldFacts
 from scmkit.planning.plan import Plan
 from scmkit.uploading.read_back import ReadBack, codes_of_row, compare
-from scmkit.uploading.transport import asked_until
+from scmkit.uploading.threads import asked_until
 from scmkit.wire.client import Client
 
 LOOK_AT_FIELDS_S = 60.0  # for the service to make a document about one row's codes

@@ -15,7 +15,7 @@ from scmkit.core.errors import JournalError, PlanError, ServiceChangedWarning
 from scmkit.estimation.estimate import Estimate, codes_per_row
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.answers import Answer, remembered
-from scmkit.journal.stored import Where, recent_calls
+from scmkit.journal.listings import Where, recent_calls
 from scmkit.planning.load import Terms, load_of
 from scmkit.planning.plan import WORKERS, Plan, make_plan
 from scmkit.tables.arguments import FIELDS_OR_TRUE, public

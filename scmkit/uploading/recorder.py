@@ -9,7 +9,7 @@ from scmkit.core.errors import JournalError
 from scmkit.core.events import Event, Listener, Sending
 from scmkit.engine.evidence import Change
 from scmkit.journal.journal import Journal, Record
-from scmkit.uploading.earlier_jobs import changes_since
+from scmkit.uploading.conflicts import changes_since
 
 
 class Recorder:

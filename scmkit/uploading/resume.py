@@ -22,7 +22,7 @@ from scmkit.engine.evidence import FieldFacts
 from scmkit.journal.journal import UNFINISHED, Record, StoredCall, known
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
-from scmkit.uploading.earlier_jobs import later_jobs, overtaken_by
+from scmkit.uploading.conflicts import later_jobs, overtaken_by
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import Ledger, stored_ledger
 from scmkit.uploading.recorder import let_go_on_error

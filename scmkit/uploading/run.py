@@ -17,12 +17,12 @@ from scmkit.core.values import RowState, Task
 from scmkit.engine.engine import POLLS_AT_ONCE, Engine, WorkLeft
 from scmkit.journal.journal import UNFINISHED, Journal, Record, place
 from scmkit.planning.plan import Plan
-from scmkit.uploading.earlier_jobs import EarlierJobs, claim_of
+from scmkit.uploading.conflicts import EarlierJobs, claim_of
 from scmkit.uploading.ledger import Ledger
 from scmkit.uploading.lookup import CodeLookup
 from scmkit.uploading.progress import Forecast, Progress
 from scmkit.uploading.recorder import Recorder, let_go_on_error
-from scmkit.uploading.transport import Threads, asked_until
+from scmkit.uploading.threads import Threads, asked_until
 from scmkit.uploading.verification import Verification
 from scmkit.wire.client import Client
 

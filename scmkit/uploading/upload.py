@@ -14,8 +14,8 @@ from scmkit.core import contract, results
 from scmkit.core.arguments import JOURNAL
 from scmkit.core.errors import PlanError
 from scmkit.journal.journal import Journal
+from scmkit.journal.listings import begin, begin_in_file
 from scmkit.journal.memory import in_memory
-from scmkit.journal.stored import begin, begin_in_file
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
 from scmkit.uploading import plans

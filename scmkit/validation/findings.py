@@ -16,7 +16,7 @@ from scmkit.core.errors import PlanError, ValidationError, nearest
 from scmkit.core.lines import lines_at, place, places
 from scmkit.core.texts import cells_of, text_table
 from scmkit.validation.mapping import Mapping
-from scmkit.validation.table import RULES, Problem
+from scmkit.validation.rulebook import RULES, Problem
 
 SEVERITIES = ("error", "warning", "info")
 DUPLICATE_RULES = ("duplicate_equal", "duplicate_conflict")

@@ -22,7 +22,17 @@ from scmkit.core.patterns import Pattern
 from scmkit.core.texts import TextColumn
 from scmkit.validation.dates import is_like_a_date
 from scmkit.validation.matching import COMPARED, LOOKED_UP
-from scmkit.validation.table import Problem, Table, Verdict, blank, has_blanks, holding, in_texts, rule, rule_of_texts
+from scmkit.validation.rulebook import (
+    Problem,
+    Table,
+    Verdict,
+    blank,
+    has_blanks,
+    holding,
+    in_texts,
+    rule,
+    rule_of_texts,
+)
 
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
 CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]

@@ -20,7 +20,7 @@ from scmkit.validation import rules  # noqa: F401 - they register themselves
 from scmkit.validation.findings import Findings, framed
 from scmkit.validation.mapping import FIELD_KINDS, MAPPING, Mapping, mapping_of
 from scmkit.validation.matching import known_keys
-from scmkit.validation.table import RULES, Problem, Table
+from scmkit.validation.rulebook import RULES, Problem, Table
 
 
 class Seen(NamedTuple):

@@ -25,7 +25,7 @@ from scmkit.core.errors import (
     ThrottledError,
 )
 from scmkit.core.values import Task, state_words
-from scmkit.journal import stored
+from scmkit.journal import listings
 from scmkit.journal.journal import Journal, place
 from scmkit.tables.arguments import public
 from scmkit.uploading.job import UploadJob, running_jobs
@@ -94,7 +94,7 @@ class Line:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Line:
-        """Read a line of `scmkit.journal.stored.overview`."""
+        """Read a line of `scmkit.journal.listings.overview`."""
         facts: dict[str, Any] = {name: record[name] for name in _RECORD}
         facts |= {name: None if pd.isna(record[name]) else record[name] for name in ("codes", "seconds")}
         return cls(**facts, note=record["error"] or "")
@@ -387,8 +387,8 @@ class TaskBoard(Surface):
     def _send_again(self, line: Line) -> None:
         client = self._client_for(line)
         with Journal(self._journal) as book:
-            plan = stored.plan_of(book.parts(line.id), book.stored_calls(line.id))
-        table = stored.table_of(line.id, self._journal)
+            plan = listings.plan_of(book.parts(line.id), book.stored_calls(line.id))
+        table = listings.table_of(line.id, self._journal)
         self.add(
             upload(
                 table, client, list(plan.key), wait=False, errors="reject", journal=place(self._journal),
@@ -461,12 +461,12 @@ class TaskBoard(Surface):
             if self._gone() or not path.exists():
                 return pd.DataFrame(columns=["id"])
             self._book = Journal(path)
-        return stored.overview(self._book, self._known)
+        return listings.overview(self._book, self._known)
 
     def _open_tasks(self, lines: Sequence[Line]) -> pd.DataFrame:
         if self._book is None or not lines:
             return pd.DataFrame(columns=_TASKS)
-        frame = pd.concat([stored.tasks(self._book, line.id) for line in lines], ignore_index=True)
+        frame = pd.concat([listings.tasks(self._book, line.id) for line in lines], ignore_index=True)
         return frame[~frame["finished"]].reset_index(drop=True)
 
     def _ask_for_a_task(self) -> None:

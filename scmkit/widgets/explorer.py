@@ -19,7 +19,7 @@ from scmkit.core.display import Html, duration, percent, plural
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.plan import Plan
-from scmkit.plots import results as plots
+from scmkit.plots import drawings as plots
 from scmkit.plots.svg import description, drawn
 from scmkit.simulation.explore import Answer, Question, beginning, explore
 from scmkit.tables.arguments import public

@@ -21,7 +21,7 @@ from scmkit.core.errors import (
     UnreadableAnswerError,
     in_a_line,
 )
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 from scmkit.core.values import AsyncAnswer, Product, SyncAnswer, Task
 
 UNREADABLE = (ValueError, RecursionError)

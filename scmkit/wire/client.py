@@ -15,10 +15,10 @@ from typing import Any
 from scmkit.core import contract, results
 from scmkit.core.arguments import CLIENT, FLAG, FROM_ZERO, PATH, TEXT, Kind, public, whole
 from scmkit.core.errors import ConfigurationError, SettingError, UnavailableError
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 from scmkit.core.values import AsyncAnswer, Product, Products, SyncAnswer, Task
 from scmkit.wire import answers, downloads
-from scmkit.wire.account import as_token, certificates, checked_url, default_url, find_token, token_without_asking
+from scmkit.wire.credentials import as_token, certificates, checked_url, default_url, find_token, token_without_asking
 from scmkit.wire.limits import Limits
 from scmkit.wire.order import JobOrder
 from scmkit.wire.pacing import HEADROOM

@@ -36,8 +36,8 @@ from scmkit.core.errors import (
     in_a_line,
 )
 from scmkit.core.paths import expanded, replacing
-from scmkit.core.token import Token
-from scmkit.wire.account import CERTIFICATE_FILES
+from scmkit.core.secret import Token
+from scmkit.wire.credentials import CERTIFICATE_FILES
 from scmkit.wire.limits import Limits
 
 _CHUNK = 1 << 16

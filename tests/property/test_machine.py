@@ -39,7 +39,7 @@ from scmkit.core.values import Mode, RowState
 from scmkit.engine.engine import Poll, Post
 from scmkit.engine.tasks import LATE_S
 from scmkit.journal.journal import Journal
-from scmkit.uploading.earlier_jobs import TRAVEL_S
+from scmkit.uploading.conflicts import TRAVEL_S
 
 CODES = [f"Code_{i:05d}-" for i in range(12)]
 KEYS = [*CODES[:6], "Code_nobody-"]  # few, so that uploads meet

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import scmkit
 from scmkit.core.texts import our_name, ours
-from scmkit.journal.stored import table_of
+from scmkit.journal.listings import table_of
 from scmkit.steps import choices
 from scmkit.tables import writing
 from scmkit.tables.inventory import count_codes

@@ -32,7 +32,7 @@ from scmkit.engine.policy import NextStep
 from scmkit.journal import journal
 from scmkit.journal.journal import UNFINISHED
 from scmkit.planning import load
-from scmkit.uploading import earlier_jobs, recorder
+from scmkit.uploading import conflicts, recorder
 from scmkit.uploading import resume as resuming
 from scmkit.wire import pacing, turns
 
@@ -149,13 +149,13 @@ def test_applied_rows_that_are_sent_again(
 
 def test_no_fence_between_the_jobs_of_a_client(plant: Planter) -> None:
     """A lost call of the older job takes effect after the newer one."""
-    plant.put(earlier_jobs.EarlierJobs, "held_s", lambda self: 0.0)
+    plant.put(conflicts.EarlierJobs, "held_s", lambda self: 0.0)
     noticed_by_schedules(test_schedules.check_last_word, "reset, applied late")
 
 
 def test_no_fence_between_processes(plant: Planter) -> None:
     """The same, when the older job is another process's or nobody's."""
-    plant.put(earlier_jobs.EarlierJobs, "held_s", lambda self: 0.0)
+    plant.put(conflicts.EarlierJobs, "held_s", lambda self: 0.0)
     noticed_by_orders_of_events()
 
 
@@ -163,7 +163,7 @@ def test_a_fence_that_sees_one_journal_only(
     plant: Planter, client: scmkit.Client, server: Any, tmp_path: Path
 ) -> None:  # fmt: skip
     """The older job of the same client is in another journal, or in none."""
-    plant.put(earlier_jobs, "elsewhere", lambda *_: [])
+    plant.put(conflicts, "elsewhere", lambda *_: [])
     with pytest.raises(AssertionError):
         test_fences.test_jobs_of_a_client_wait_in_any_journal(server, client, tmp_path, False, None)
 

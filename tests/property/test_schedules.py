@@ -23,10 +23,10 @@ from scmkit.engine.evidence import FieldFacts
 from scmkit.engine.policy import ATTEMPTS
 from scmkit.engine.tasks import LATE_S, FollowedTask
 from scmkit.journal.journal import Journal
+from scmkit.journal.listings import begin
 from scmkit.journal.memory import MemoryJournal
-from scmkit.journal.stored import begin
 from scmkit.planning.plan import Plan
-from scmkit.uploading.earlier_jobs import TRAVEL_S, EarlierJobs, claim_of
+from scmkit.uploading.conflicts import TRAVEL_S, EarlierJobs, claim_of
 from scmkit.wire import turns
 
 URL = "https://api.example.com"

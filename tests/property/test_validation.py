@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scmkit.core.texts import text_table
-from scmkit.validation.table import RULES
+from scmkit.validation.rulebook import RULES
 from scmkit.validation.validate import validate
 
 anything = st.one_of(

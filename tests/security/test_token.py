@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 
 import scmkit
 from scmkit.core import errors
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 from scmkit.uploading import waiting
 from scmkit.uploading.upload import prepared
 from scmkit.wire import client as clients

@@ -15,7 +15,7 @@ import pytest
 import scmkit
 from scmkit.core import errors
 from scmkit.core.contract import TaskState
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 from scmkit.wire.answers import retry_after
 from scmkit.wire.client import Client
 from scmkit.wire.limits import Limits

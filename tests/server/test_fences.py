@@ -16,7 +16,7 @@ from scmkit.core import errors
 from scmkit.core.values import Mode
 from scmkit.journal.journal import Journal
 from scmkit.uploading import resume as resuming
-from scmkit.uploading.earlier_jobs import LATE_S, EarlierJobs, claim_of
+from scmkit.uploading.conflicts import LATE_S, EarlierJobs, claim_of
 from scmkit.wire import turns
 
 YEAR_S = 365 * 86_400.0

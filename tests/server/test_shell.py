@@ -27,7 +27,7 @@ from scmkit.cli.output import fitted, terminal_width
 from scmkit.cli.words import in_shell_words
 from scmkit.engine import engine
 from scmkit.uploading import waiting
-from scmkit.wire import account
+from scmkit.wire import credentials
 
 
 def run(*arguments: object, server: PlainServer | None = None) -> tuple[int, str]:
@@ -57,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def prompt(service: str) -> None:
         services.append(service)
 
-    monkeypatch.setattr(account, "_from_prompt", prompt)
+    monkeypatch.setattr(credentials, "_from_prompt", prompt)
     return services
 
 

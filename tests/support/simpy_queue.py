@@ -6,7 +6,7 @@ import numpy as np
 import simpy
 
 import scmkit
-from scmkit.planning.schedule import ASYNC_ANSWER_S
+from scmkit.planning.trials import ASYNC_ANSWER_S
 
 
 def simpy_makespans(plan: scmkit.Plan, codes: Sequence[int], trials: int, seed: int) -> np.ndarray:

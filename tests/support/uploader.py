@@ -19,7 +19,7 @@ import scipy.stats  # noqa: F401
 import scmkit
 from scmkit.journal import journal
 from scmkit.uploading import run as runs
-from scmkit.uploading import transport
+from scmkit.uploading import threads
 from scmkit.wire import turns
 
 Point = tuple[str, str, int]
@@ -94,8 +94,8 @@ def note_turns(file: Path) -> None:
 def die_at(what: str, when: str, count: int) -> None:
     """Kill this process before or after something happens, at the given time that it does or the last one there is."""
     if what in ("post", "poll"):
-        kind = transport.Post if what == "post" else transport.Poll
-        patch(transport, "exchange", lambda _, work: isinstance(work, kind), when, count)
+        kind = threads.Post if what == "post" else threads.Poll
+        patch(threads, "exchange", lambda _, work: isinstance(work, kind), when, count)
     else:
         count = 1 if what == "Ended" else count
         patch(journal.Record, "__call__", lambda _, event: type(event).__name__ == what, when, count)

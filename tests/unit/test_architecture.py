@@ -169,7 +169,7 @@ def test_imports_go_down_only(module: str) -> None:
     "line",
     [
         "def f():\n    from scmkit.uploading.ledger import Ledger",
-        "if TYPE_CHECKING:\n    from scmkit.plots import results as plots",
+        "if TYPE_CHECKING:\n    from scmkit.plots import drawings as plots",
         "def f():\n    import scmkit.cli.commands",
     ],
 )
@@ -248,7 +248,7 @@ def test_importing_is_cheap(code: str) -> None:
 def test_a_result_finds_the_rooms_that_are_not_loaded_yet() -> None:
     """Whoever takes a result out of its own room can draw it, too."""
     code = "from scmkit.core import results\ntry:\n    results.draw(0)\nexcept TypeError:\n    pass"
-    assert "scmkit.plots.results" in loaded_by(code)
+    assert "scmkit.plots.drawings" in loaded_by(code)
 
 
 def test_public_names_are_there() -> None:

@@ -13,7 +13,7 @@ from scmkit.core.values import Mode
 from scmkit.steps import choices
 from scmkit.steps.choices import FIXES, Choices, Source
 from scmkit.validation.mapping import READY_FIXES
-from scmkit.validation.table import RULES
+from scmkit.validation.rulebook import RULES
 
 LOTS = scmkit.Mapping(
     columns={"Lot": "lot_number", "Wine": "wine_name", "Picked on": "harvest", "Notes": None},

@@ -25,7 +25,7 @@ from scmkit.core.errors import (
     TableError,
 )
 from scmkit.journal.journal import Journal
-from scmkit.journal.stored import table_of
+from scmkit.journal.listings import table_of
 from scmkit.tables import reading, writing
 
 

@@ -17,7 +17,7 @@ import scmkit
 from scmkit import ServiceTime, capacity
 from scmkit.core.results import draw
 from scmkit.core.values import RowCounts
-from scmkit.plots import results as plots
+from scmkit.plots import drawings as plots
 from scmkit.plots import style
 from tests.support import pictures
 

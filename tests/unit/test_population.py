@@ -8,7 +8,7 @@ import pytest
 
 from scmkit import ServiceTime, capacity
 from scmkit.estimation.estimate import Estimate
-from scmkit.planning.schedule import INTERVAL_S
+from scmkit.planning.trials import INTERVAL_S
 from scmkit.simulation.population import CallRisk, Depth, KeyValues, Service, play_upload
 
 RNG = np.random.default_rng(11)

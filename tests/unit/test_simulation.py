@@ -11,7 +11,7 @@ from simpy_queue import simpy_makespans
 import scmkit
 from scmkit.core.errors import PlanError
 from scmkit.estimation.fan_out import Bounds
-from scmkit.planning.schedule import ASYNC_ANSWER_S, INTERVAL_S, Queue, Schedule, play
+from scmkit.planning.trials import ASYNC_ANSWER_S, INTERVAL_S, Queue, Schedule, play
 
 
 def lots(codes: list[int], **options: object) -> scmkit.Plan:

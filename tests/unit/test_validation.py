@@ -11,7 +11,7 @@ import pytest
 import scmkit
 from scmkit.core.errors import MissingColumnError, PlanError, ValidationError
 from scmkit.validation.findings import Findings
-from scmkit.validation.table import RULES
+from scmkit.validation.rulebook import RULES
 from scmkit.validation.validate import validate
 
 KEY = "lot_number"

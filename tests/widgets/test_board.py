@@ -14,7 +14,7 @@ from waiting import wait_for
 
 import scmkit
 from scmkit.core.errors import PlanError
-from scmkit.journal import stored
+from scmkit.journal import listings
 from scmkit.journal.journal import Journal
 from scmkit.uploading.ledger import stored_ledger
 from scmkit.widgets.board import PATIENCE_S, Line, TaskBoard, Turns, ago, chosen
@@ -117,7 +117,7 @@ def test_the_notebook_counts_the_codes_that_the_board_counts(table: pd.DataFrame
         exec("\n".join(begin), names)
         said = eval(last, names)
     with Journal() as book:
-        (codes,) = stored.overview(book, {})["codes"]
+        (codes,) = listings.overview(book, {})["codes"]
     assert said == f"{codes} codes changed" == "50 codes changed"
 
 
@@ -198,17 +198,17 @@ def test_table_of_gives_rows_as_they_were(client: scmkit.Client, server: PlainSe
         index=["p", "q", "r", "s"],
     )  # fmt: skip
     job = scmkit.upload(table, client, errors="reject", progress=False)
-    again = stored.table_of(job.id)
+    again = listings.table_of(job.id)
     assert again.index.tolist() == ["p", "q"]
     assert again["extended_id"].tolist() == ["Code_none_1", "Code_none_2"]
     assert again["vintage_year"].tolist() == ["1990", "1991"]
     assert pd.isna(again["wine_name"].iloc[0])
     assert again["wine_name"].iloc[1] == ""
-    assert stored.table_of(job.id, states=["applied"]).index.tolist() == ["r"]
+    assert listings.table_of(job.id, states=["applied"]).index.tolist() == ["r"]
     with pytest.raises(PlanError, match="did you mean 'applied'"):
-        stored.table_of(job.id, states=["aplied"])
+        listings.table_of(job.id, states=["aplied"])
     with pytest.raises(scmkit.ScmkitError, match="knows no job"):
-        stored.table_of("nonsense")
+        listings.table_of("nonsense")
 
 
 def test_details_of_a_job(board: TaskBoard, table: pd.DataFrame, client: scmkit.Client, server: PlainServer) -> None:
@@ -335,9 +335,9 @@ def test_ended_jobs_are_read_once(
         scmkit.upload(table, client, progress=False)
     known: dict = {}
     with Journal() as book:
-        first = stored.overview(book, known)
+        first = listings.overview(book, known)
         monkeypatch.setattr(Journal, "row_states", lambda *_: pytest.fail("read again"))
-        pd.testing.assert_frame_equal(stored.overview(book, known), first)
+        pd.testing.assert_frame_equal(listings.overview(book, known), first)
     assert first["codes"].tolist() == [50, 50, 50]
     assert (first["seconds"] > 0).all()
 

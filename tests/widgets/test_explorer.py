@@ -13,7 +13,7 @@ import scmkit
 from scmkit import ServiceTime, capacity
 from scmkit.core.display import duration, percent
 from scmkit.estimation.estimate import Estimate
-from scmkit.planning.schedule import play
+from scmkit.planning.trials import play
 from scmkit.plots.style import number
 from scmkit.plots.svg import drawn
 from scmkit.simulation.explore import TRIALS, Answer, Question, explore, scaled

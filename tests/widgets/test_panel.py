@@ -26,7 +26,7 @@ from waiting import wait_for
 
 import scmkit
 from scmkit.core import contract, display
-from scmkit.panels import controls, words, work
+from scmkit.panels import sections, words, work
 from scmkit.panels.panel import Panel
 from scmkit.steps import choices
 from scmkit.uploading import plans
@@ -298,7 +298,7 @@ def test_a_refused_file_takes_the_place_of_the_one_before(
     else:
         choose(panel, listed, "broken")
     assert "broken.csv, line 2" in trouble(panel)
-    assert listed.value == controls.NOTHING
+    assert listed.value == sections.NOTHING
     if role == "table":
         assert panel.plan is None
         assert "your turn:</i> choose a DataFrame" in panel.shown[title].value
@@ -604,17 +604,17 @@ def test_columns_are_sent_as_chosen(
         {"Code": inventory["extended_id"][:2], "Name": ["A", "B"], "day": ["24/09/2023"] * 2, "x": [1, 2]}
     )
     panel = panel_of(frame, client=client)
-    for column, field in (("Code", "extended_id"), ("Name", controls.OTHER), ("x", controls.NOT_SENT)):
+    for column, field in (("Code", "extended_id"), ("Name", sections.OTHER), ("x", sections.NOT_SENT)):
         panel.controls["column"].value = column
         panel.wait()
         panel.controls["field"].value = field
         panel.wait()
-        if field == controls.OTHER:
+        if field == sections.OTHER:
             assert shown(panel, "name")
             panel.controls["name"].value = "wine_name"
             panel.wait()
     panel.controls["column"].value = "day"
-    panel.controls["field"].value = controls.OTHER
+    panel.controls["field"].value = sections.OTHER
     panel.controls["name"].value = "harvest_date"
     panel.wait()
     press(panel, panel.controls["fix dates"])

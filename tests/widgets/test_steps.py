@@ -15,7 +15,7 @@ from scmkit.steps import choices
 from scmkit.steps.choices import FIXES, Choices, Source
 from scmkit.tables.writing import NOTES
 from scmkit.uploading.progress import seconds_left
-from scmkit.validation.table import RULES
+from scmkit.validation.rulebook import RULES
 
 
 def source(frame: pd.DataFrame, name: str = "df") -> Source:

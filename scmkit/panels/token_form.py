@@ -9,7 +9,7 @@ import ipywidgets
 import traitlets
 
 from scmkit.core.errors import ConfigurationError
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 
 _EMPTY, _TAKEN = "made in the Scantrust portal", "taken, and not shown again"
 

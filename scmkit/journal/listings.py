@@ -29,7 +29,7 @@ from scmkit.journal.storage import NoLocksError
 from scmkit.planning.layout import Layout
 from scmkit.planning.load import Load, Terms
 from scmkit.planning.plan import Plan
-from scmkit.planning.schedule import running_total
+from scmkit.planning.trials import running_total
 from scmkit.tables.arguments import public
 from scmkit.validation.findings import Findings
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from scmkit.core import contract
 from scmkit.core.errors import ConfigurationError, NoTokenError
 from scmkit.core.paths import expanded
-from scmkit.core.token import Token
+from scmkit.core.secret import Token
 
 CERTIFICATE_FILES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # the variables of `requests` and of OpenSSL
 

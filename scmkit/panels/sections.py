@@ -14,7 +14,6 @@ import ipywidgets
 from scmkit.core import contract, display
 from scmkit.core.display import plural
 from scmkit.panels import words
-from scmkit.panels.account import TokenField
 from scmkit.panels.parts import (
     LABELS,
     Control,
@@ -34,6 +33,7 @@ from scmkit.panels.parts import (
     wide,
 )  # fmt: skip
 from scmkit.panels.state import State
+from scmkit.panels.token_form import TokenField
 from scmkit.panels.work import Work
 from scmkit.steps.choices import CHOSEN, FIXES, KEYS, Choices, Source, fields_of, trouble
 from scmkit.wire.client import current_service

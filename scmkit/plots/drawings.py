@@ -39,16 +39,16 @@ def new_axes(ax: Axes | None = None, width: float = 7.0, height: float = 4.0) ->
     """Return the axes, or new ones that a notebook shows as a picture where they are the last line of a cell."""
     if ax is not None:
         return ax
-    from scmkit.plots import figures
+    from scmkit.plots import notebook_figure
 
-    return figures.new_axes(width, height)
+    return notebook_figure.new_axes(width, height)
 
 
 def side_by_side(width: float, height: float, *shown: Any) -> Figure:
     """Draw results beside each other on one figure, its size in inches."""
-    from scmkit.plots import figures
+    from scmkit.plots import notebook_figure
 
-    figure = figures.side_by_side(width, height, len(shown))
+    figure = notebook_figure.side_by_side(width, height, len(shown))
     for result, ax in zip(shown, figure.axes, strict=True):
         draw(result, ax)
     return figure
