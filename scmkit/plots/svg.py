@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 import pandas as pd
 
 from scmkit.core.display import Html, escape
-from scmkit.plots.style import BAND, BLUE, NOTHING, ORANGE, number, ticks
+from scmkit.plots.style import BAND, BLUE, NOTHING, ORANGE, number, share, ticks
 from scmkit.simulation.curve import Curve
 
 WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 80, 12, 30, 44  # on the left is room for 0.000001 beside the axis' own words
+LEFT, RIGHT, TOP, BOTTOM = 80, 12, 30, 44  # on the left is room for 0.0001% beside the axis' own words
 LOWEST_RISK = 1e-6  # what is below cannot be told from nothing
 Ends = tuple[float, float]
 Scale = Callable[[float], float]
@@ -41,7 +41,11 @@ def drawn(curve: Curve) -> Html:
         frame = frame[frame[curve.y] >= ys[0]]
     across = _scale(xs, LEFT, WIDTH - RIGHT)
     up = _scale(ys, HEIGHT - BOTTOM, TOP)
-    parts = [*_axes(xs, ys, across, up), *_band(curve, frame, across, up), *_marks(curve, frame, across, up, xs, ys)]
+    parts = [
+        *_axes(xs, ys, across, up, _writes(curve)),
+        *_band(curve, frame, across, up),
+        *_marks(curve, frame, across, up, xs, ys),
+    ]
     return _framed(curve, [*parts, *_line(frame[curve.x], frame[curve.y], across, up)])
 
 
@@ -93,13 +97,17 @@ def _scale(ends: Ends, begin: float, end: float) -> Scale:
     return place
 
 
-def _axes(xs: Ends, ys: Ends, across: Scale, up: Scale) -> Iterator[str]:
+def _writes(curve: Curve) -> Callable[[float], str]:
+    return share if curve.y == "timeout_risk" else number
+
+
+def _axes(xs: Ends, ys: Ends, across: Scale, up: Scale, write: Callable[[float], str]) -> Iterator[str]:
     for tick in ticks(xs):
         yield _rule(across(tick), TOP, across(tick), HEIGHT - BOTTOM)
         yield _text(across(tick), HEIGHT - BOTTOM + 15, number(tick), "middle")
     for tick in ticks(ys):
         yield _rule(LEFT, up(tick), WIDTH - RIGHT, up(tick))
-        yield _text(LEFT - 5, up(tick) + 4, number(tick), "end")
+        yield _text(LEFT - 5, up(tick) + 4, write(tick), "end")
 
 
 def _band(curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale) -> list[str]:
@@ -119,7 +127,7 @@ def _marks(curve: Curve, frame: pd.DataFrame, across: Scale, up: Scale, xs: Ends
         yield _rule(LEFT, height, WIDTH - RIGHT, height, "stroke-dasharray:5 4;opacity:.9")
         first, last = (abs(up(float(y)) - height) for y in frame[curve.y].iloc[[0, -1]])
         place = (LEFT + 5, "start") if first >= last else (WIDTH - RIGHT - 5, "end")  # where the curve is farther away
-        yield _text(place[0], height - 4, f"limit {curve.limit:g}", place[1])
+        yield _text(place[0], height - 4, f"limit {_writes(curve)(curve.limit)}", place[1])
     if curve.best is not None and xs[0] <= curve.best <= xs[1]:
         at = across(curve.best)
         yield f'<line x1="{at}" y1="{TOP}" x2="{at}" y2="{HEIGHT - BOTTOM}" stroke="{ORANGE}" stroke-width="2.5"/>'

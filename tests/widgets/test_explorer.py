@@ -51,8 +51,8 @@ def test_the_word_of_a_limit_stands_where_the_curve_is_not() -> None:
     """A curve that begins near its limit has the word at its other end."""
     curve = capacity.risk_by_batch(100, batches=[1, 2, 200])
     near = replace(curve, frame=curve.frame.assign(timeout_risk=[0.011, 0.02, 0.3]))
-    assert 'text-anchor="start" style="fill:currentColor;">limit 0.01' in drawn(curve)
-    assert 'text-anchor="end" style="fill:currentColor;">limit 0.01' in drawn(near)
+    assert 'text-anchor="start" style="fill:currentColor;">limit 1%' in drawn(curve)
+    assert 'text-anchor="end" style="fill:currentColor;">limit 1%' in drawn(near)
 
 
 @pytest.mark.parametrize(("codes", "batch"), [(5, 200), (400, 10)])
