@@ -107,13 +107,8 @@ def _summarise(jobs: dict[str, UploadJob], seconds: float, report: Path, say: Sa
 
 
 def _write_report(path: Path, findings: Findings, by_lot: Plan, risk: Risk, jobs: dict[str, UploadJob]) -> None:
-    pictures = [
-        by_lot.estimate.plot(),
-        by_lot.service_time.plot(),
-        by_lot.plot(),
-        risk.plot(),
-        *(job.plot() for job in jobs.values()),
-    ]
+    # The cards of the plan and of the risk have pictures of their own.
+    pictures = [by_lot.estimate.plot(), by_lot.service_time.plot(), *(job.plot() for job in jobs.values())]
     results: list[Any] = [*jobs.values(), by_lot, risk, findings]
     pages = (display.Html(result._repr_html_()) for result in results)
     pictured = display.side_by_side(*(display.figure(ax.figure) for ax in pictures))

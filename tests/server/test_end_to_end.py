@@ -228,7 +228,7 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert "504" in result.stdout
     assert "Codes changed by it: 0 of 26,125" in result.stdout
     assert result.stdout.count("proven by reading back") == 2
-    assert report.read_text(encoding="utf-8").count("data:image/png;base64") == 8  # two in cards
+    assert report.read_text(encoding="utf-8").count("data:image/png;base64") == 6  # two of them in cards
 
 
 def test_ctrl_c_leaves_an_honest_job(inventory: pd.DataFrame, tmp_path: Path) -> None:
