@@ -593,7 +593,7 @@ def to_upload_again(chosen: Choices, table: pd.DataFrame, rows: pd.DataFrame) ->
     """Return the table's own columns for lines of ``job.rows``, with the fixes that were applied, and what happened."""
     source = _named(chosen.frame)
     at = ours(rows, "row").to_numpy(np.int64)
-    lines = source.iloc[_labels(source).get_indexer(table.index[at])]
+    lines = source.iloc[_labels(source).get_indexer(table.index[at])].copy()  # pandas 2 takes it for a view
     for name, column in chosen.sent.items():
         lines[name] = table[column.field].iloc[at].array
     return with_notes(lines, rows.set_axis(range(len(rows))).assign(**{ours(rows, "row").name: range(len(rows))}))

@@ -61,10 +61,8 @@ def with_notes(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """
     lines = table.iloc[ours(rows, "row").to_numpy()].set_axis([str(label) for label in table.columns], axis=1)
     known = lines_of(lines.index)
-    lines[NOTES[0]] = [None] * len(lines) if known is None else known
-    for note, name in zip(NOTES[1:], ("state", "message"), strict=True):
-        lines[note] = ours(rows, name).to_numpy()
-    return lines
+    told = [[None] * len(lines) if known is None else known, *(ours(rows, n).to_numpy() for n in ("state", "message"))]
+    return lines.assign(**dict(zip(NOTES, told, strict=True)))
 
 
 def write_rows(rows: pd.DataFrame, path: str | os.PathLike[str]) -> None:
