@@ -38,7 +38,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the account, the keyring, the journal or the default client of whoever runs it."""
     monkeypatch.setenv("SCMKIT_JOURNAL", str(tmp_path / "state" / "journal.sqlite3"))
     monkeypatch.setenv("SCMKIT_STATE", str(tmp_path / "state"))
-    for name in ("SCANTRUST_UAT_TOKEN", "SCANTRUST_BASE_URL", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+    for name in ("SCANTRUST_UAT_TOKEN", "SCANTRUST_BASE_URL", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     scmkit.use(None)

@@ -154,7 +154,7 @@ def test_a_running_job_is_live_and_can_be_cancelled(
     answer.set()
     job.result(30)
     wait_for(lambda: not board.lines[0].here)
-    assert board.lines[0].state in ("cancelled", "complete")
+    wait_for(lambda: board.lines[0].state in ("cancelled", "complete"))
 
 
 def test_resume_carries_an_abandoned_job_to_its_end(
