@@ -11,6 +11,11 @@ from scmkit.core import contract
 from scmkit.core.errors import NotFoundError, UnreadableAnswerError
 
 _WHERE = "the code download"
+# The columns that filters are about, beside ``scm_<field>``.
+COLUMNS = {
+    "extended_id": ("extended_id",), "serial_number": ("serial_number",),
+    contract.DOWNLOAD_FILTERS["product"]: contract.DOWNLOAD_COLUMNS["product"],
+}  # fmt: skip
 
 
 def count(pieces: Iterable[bytes], filters: Mapping[str, Any], most: int | None = None) -> int:
@@ -27,7 +32,7 @@ def count(pieces: Iterable[bytes], filters: Mapping[str, Any], most: int | None 
         if len(line) != len(header):
             raise _unreadable(f"line {found + 2:,} has {len(line)} cells instead of {len(header)}")
         for name, at, values in asked:
-            if line[at].strip().casefold() not in values:
+            if not any(line[i].strip().casefold() in values for i in at):
                 raise _unreadable(f"it holds codes with another {name}: the service does not filter by it")
         found += 1
         if most is not None and found > most:
@@ -48,12 +53,9 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[list[str]]:
     def texts() -> Iterator[str]:
         rest = ""
         for text in codecs.iterdecode(pieces, "utf-8-sig"):
-            *whole, rest = (rest + text).splitlines(keepends=True) or [""]
-            if rest.endswith("\n"):
-                whole, rest = [*whole, rest], ""
-            yield from whole
-        if rest:
-            yield rest
+            *whole, rest = (rest + text).split("\n")  # only there: cells may hold what Python calls a line
+            yield from (line + "\n" for line in whole)
+        yield rest
 
     try:
         yield from (line for line in csv.reader(texts(), strict=True) if line)
@@ -69,17 +71,16 @@ def _header(lines: Iterator[list[str]]) -> list[str]:
     return header
 
 
-def _asked(header: list[str], filters: Mapping[str, Any]) -> list[tuple[str, int, set[str]]]:
-    """Return the columns that filters are about, and the values that they may have."""
+def _asked(header: list[str], filters: Mapping[str, Any]) -> list[tuple[str, list[int], set[str]]]:
+    """Return the columns that filters are about, and the values that they may have; other filters have no column."""
     found = []
     for name, value in filters.items():
-        column = name.removeprefix("scm_") if name.startswith("scm_") else name
-        if not name.startswith("scm_") and name not in ("extended_id", "serial_number"):
-            continue
-        if column not in header:
-            raise _unreadable(f"its campaign has no field {column!r}")
+        columns = (name.removeprefix("scm_"),) if name.startswith("scm_") else COLUMNS.get(name, ())
+        if not set(columns) <= set(header):
+            raise _unreadable(f"its campaign has no field {columns[0]!r}")
         values = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-        found.append((column, header.index(column), {str(v).strip().casefold() for v in values}))
+        if columns:
+            found.append((columns[0], [header.index(c) for c in columns], {str(v).strip().casefold() for v in values}))
     return found
 
 

@@ -25,6 +25,12 @@ def test_codes_are_counted_and_not_lines() -> None:
     assert downloads.count(pieces(), {"scm_lot_number": "L1"}) == 0
 
 
+@pytest.mark.parametrize("letter", ["\u2028", "\x85", "\x0b", "\x1c", "\f"])
+def test_only_a_line_break_ends_a_line(letter: str) -> None:
+    """What Python also takes for the end of a line is a letter of a cell."""
+    assert downloads.count(pieces(line("A", "L1", f"a{letter}b"), line("B", "L1")), {}) == 2
+
+
 def test_a_count_is_cut_off_once_it_is_decided() -> None:
     """No more is read than tells that there are too many."""
     read = 0
@@ -52,6 +58,7 @@ def test_the_fields_are_read_from_the_header_alone() -> None:
     [
         (pieces(line("A", "L2")), {"scm_lot_number": "L1"}, "codes with another lot_number"),
         (pieces(line("A", "L2")), {"extended_id": ["B", "C"]}, "codes with another extended_id"),
+        (pieces(line("A", "L2")), {"products": "SKU-1"}, "codes with another product"),
         (pieces(line("A", "L2")), {"scm_lot": "L1"}, "no field 'lot'"),
         (pieces("A,B"), {}, "line 2 has 2 cells instead of 14"),
         ([b"<html>Log in</html>"], {}, "no column 'extended_id'"),
