@@ -279,7 +279,11 @@ FROM_ZERO = Kind("a number of 0 or more", lambda v: is_real(v) and v >= 0)
 PROBABILITY = Kind("a probability between 0 and 1, such as 0.01", lambda v: is_real(v) and 0 < v < 1)
 CODES = Kind("a number above 0, or an Estimate", lambda v: is_ours(v, "Estimate") or (is_real(v) and 0 < v <= LARGEST))
 WHOLES = Kind("a list of whole numbers of 1 or more", lambda v: len(v) > 0 and all(map(whole(1).accepts, v)))
-JOURNAL = Kind("a path, False for none, or None for the user's own", lambda v: v is None or is_flag(v) or is_path(v))
+JOURNAL = Kind(
+    "a path, False for none, or None for the user's own",
+    lambda v: v is None or is_flag(v) or is_path(v),
+    reads=lambda v: None if v is True else v,
+)
 KEY = Kind("the name of a column, or a list of names", _is_key)
 CLIENT = of_class("Client", "a Client", lambda v: f" (did you mean key={shown(v)}?)" if isinstance(v, str) else "")
 

@@ -6,7 +6,7 @@ anywhere we know. Everything assumed stands in `Assumptions`, so that one place 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -157,3 +157,8 @@ def fields_in(columns: Iterable[object]) -> frozenset[str] | None:
     """
     names = frozenset(str(column) for column in columns)
     return names - set(CODE_COLUMNS) if names.issuperset(CODE_COLUMNS) else None
+
+
+def filters_of(key: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters of a code download that select the codes of a key value, by the names of its columns."""
+    return {DOWNLOAD_FILTERS.get(name, f"scm_{name}"): value for name, value in key.items()}

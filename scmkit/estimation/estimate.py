@@ -34,7 +34,6 @@ from scmkit.estimation.fan_out import (
     total_from_sample,
 )
 from scmkit.estimation.work_orders import WorkOrders
-from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory, columns_in, count_codes
 
 if TYPE_CHECKING:
@@ -125,10 +124,9 @@ class Estimate:
         return display.card("Codes per key value", {"estimate": self.summary()}, *shown)
 
 
-@public()
-def estimate(
+def estimate_codes(
     df: pd.DataFrame,
-    key: str | Sequence[str] = contract.DEFAULT_KEY,
+    key: str | Sequence[str],
     inventory: Inventory | None = None,
     sample_fraction: float = 1.0,
     history: pd.DataFrame | None = None,
@@ -138,40 +136,7 @@ def estimate(
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
     now: pd.Timestamp | None = None,
 ) -> Estimate:
-    """Estimate how many codes each key value of a table selects.
-
-    Parameters
-    ----------
-    df : DataFrame
-        The table that is to be uploaded.
-    key : str or list of str
-        The column or columns that select codes.
-    inventory : DataFrame or path, optional
-        Codes, one a line. All of them (``sample_fraction=1``) give exact counts, 0 for a key value that no code
-        carries.
-    sample_fraction : float, default 1.0
-        The probability with which a code is in ``inventory``, if that is a random sample of all codes.
-    history : DataFrame, optional
-        Earlier calls, as `scmkit.history` gives them: ``key_value`` and ``codes_affected``, and where known ``key``
-        and ``at``. How counts grew between calls tells how far they may have grown since.
-    default : int or (low, high), optional
-        Your own guess for key values about which nothing else is known.
-    level : float, default 0.95
-        The probability with which ``low`` to ``high`` shall hold the truth.
-    now : Timestamp, optional
-        The time for which the estimate holds; by default the present.
-
-    Returns
-    -------
-    Estimate
-        A line per distinct key value, in order of appearance. Sources combine: an earlier call tells what to expect
-        of a sample. Without any, a unique key (``extended_id``) selects at most one code, and any other key an unknown
-        number up to 50,000.
-
-    Raises
-    ------
-    MissingColumnError, PlanError
-    """
+    """Estimate from what is given; what it means, `scmkit.estimate` says, which may ask the service besides."""
     keys = columns_of(df, key)
     frame = _distinct_keys(df, keys)
     unique = assumptions.is_unique(keys)
@@ -193,7 +158,7 @@ def estimate(
     told = np.isfinite(earlier.codes)
     orders = _work_orders(frame, keys, inventory, float(seen.sum() + elsewhere.sum()))
     if orders is not None and orders.drawn_whole(sample_fraction):
-        warnings.warn(WHOLE_ORDERS, ClusteredSampleWarning, stacklevel=3)
+        warnings.warn(WHOLE_ORDERS, ClusteredSampleWarning, stacklevel=5)  # who called `scmkit.estimate`
         known, total, note = *orders.estimate(sample_fraction, level, earlier), WHOLE_ORDERS
     else:
         known, note = from_sample(seen, sample_fraction, level, elsewhere, earlier), ""

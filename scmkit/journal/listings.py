@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -34,6 +34,7 @@ from scmkit.tables.arguments import public
 from scmkit.validation.findings import Findings
 
 Where = str | os.PathLike[str] | None
+WhereIfAny = Where | Literal[False]  # False: nothing is written down
 # What a job that has ended may leave behind, and what may come out otherwise when it is sent again.
 FAILED = (RowState.REJECTED, RowState.UNMATCHED, RowState.UNVERIFIED, RowState.UNKNOWN, RowState.CANCELLED)
 _TIME = "datetime64[us, UTC]"

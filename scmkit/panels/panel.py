@@ -21,6 +21,7 @@ from scmkit.core.arguments import JOURNAL
 from scmkit.core.display import Html, escape
 from scmkit.core.errors import PlanError
 from scmkit.core.paths import expanded
+from scmkit.journal.listings import WhereIfAny
 from scmkit.panels import sections
 from scmkit.panels.parts import Control
 from scmkit.panels.work import Work
@@ -66,7 +67,7 @@ class Panel(Surface):
         self,
         df: pd.DataFrame | None = None,
         client: Client | None = None,
-        journal: str | os.PathLike[str] | bool | None = None,
+        journal: WhereIfAny = None,
         inventory: pd.DataFrame | str | os.PathLike[str] | None = None,
         max_mb: float = 50,
         mapping: Mapping | None = None,

@@ -150,8 +150,8 @@ def _questions(state: State) -> tuple[int, float] | None:
     """Return how many questions about codes the plan leaves open, and the seconds; None where there is none to ask."""
     if state.service is None or state.plan is None or state.choices.codes is not None:
         return None
-    questions, seconds = state.seen.cost(state.service.client.limits.speed)
-    return (questions, seconds) if questions else None
+    questions, seconds = state.seen.cost
+    return (questions, seconds / state.service.client.limits.speed) if questions else None
 
 
 def _inventories(state: State) -> dict[str, Any]:

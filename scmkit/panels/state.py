@@ -55,16 +55,12 @@ class Checked:
         made = self.plan
         return 0.0 if made is None else made.service_time.max_codes(made.risk, made.timeout_s)
 
-    def cost(self, speed: float) -> tuple[int, float]:
-        """Say how many questions about codes are open, and about how many seconds they take."""
+    @cached_property
+    def cost(self) -> tuple[int, float]:
+        """How many questions about codes are open, and about how many seconds of the service's they take."""
         if self.plan is None or self.plan.unique_key:  # a code more or less decides nothing
             return 0, 0.0
-        return self._cost[0], self._cost[1] / speed
-
-    @cached_property
-    def _cost(self) -> tuple[int, float]:
-        assert self.plan is not None  # noqa: S101 - said above
-        return cost(self.plan.estimate, self.limit, 1.0)
+        return cost(self.plan.estimate, self.limit)
 
 
 @dataclass(frozen=True, eq=False)

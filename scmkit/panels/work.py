@@ -17,6 +17,7 @@ from scmkit.core import display
 from scmkit.core.display import Html, escape, plural
 from scmkit.core.errors import ConfigurationError, PlanError
 from scmkit.estimation.estimate import Estimate
+from scmkit.journal.listings import WhereIfAny
 from scmkit.panels import words
 from scmkit.panels.state import NO_HTML, Checked, Question, Result, Sent, State
 from scmkit.panels.token_form import TokenField
@@ -55,7 +56,7 @@ class Work:
 
     def __init__(
         self, worker: Worker, failed: Callable[[Exception], None], changed: Callable[[], None],
-        client: Client | None, journal: Any, max_mb: float,
+        client: Client | None, journal: WhereIfAny, max_mb: float,
     ) -> None:  # fmt: skip
         self.state = State(journal=journal)
         self.sandbox: Any = None
@@ -344,9 +345,8 @@ class Work:
                 raise PlanError("the panel was closed")
             self._say("count", f"{answers:,} of {plural(in_sight, 'answer')}")
 
-        journal = False if self._journal is False else None if self._journal is True else self._journal
         try:
-            known = asked_once(made.estimate, service.client, checked.limit, BUDGET, listen, journal)
+            known = asked_once(made.estimate, service.client, checked.limit, BUDGET, listen, self._journal)
         finally:
             self._say("count", "")
         self._answers = service.client, known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -19,12 +19,11 @@ from scmkit.core.arguments import CLIENT, JOURNAL, Kind, is_flag, whole
 from scmkit.core.display import plural
 from scmkit.core.errors import AnswerLostError, JournalError, ScmkitError, UnavailableError, UnreadableAnswerError
 from scmkit.core.texts import text_of
-from scmkit.estimation.estimate import Estimate
-from scmkit.estimation.estimate import estimate as estimate_codes
+from scmkit.estimation.estimate import Estimate, estimate_codes
 from scmkit.estimation.questions import to_ask, with_answers
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.answers import remember, remembered
-from scmkit.journal.listings import Where
+from scmkit.journal.listings import Where, WhereIfAny
 from scmkit.tables.arguments import public
 from scmkit.tables.inventory import Inventory
 from scmkit.validation.mapping import MAPPING, mapping_of
@@ -42,7 +41,7 @@ TRIES = 2  # of a question whose answer was lost
 
 Listener = Callable[[int, int, int], object]  # answers, questions in sight, codes counted
 ASK = Kind(
-    "a Client, or True for the one that is used()",
+    "a Client, or True for the one that is used",
     lambda v: v is None or is_flag(v) or CLIENT.accepts(v),
     hint=CLIENT.hint,
 )
@@ -67,7 +66,7 @@ def estimate(
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
     now: pd.Timestamp | None = None,
     mapping: TableMapping | None = None,
-    journal: Where | bool = None,
+    journal: WhereIfAny = None,
 ) -> Estimate:
     """Estimate how many codes each key value of a table selects.
 
@@ -131,7 +130,7 @@ def estimate(
     limit = (service_time or ServiceTime.documented()).max_codes(risk, timeout_s)
     with _told(progress) as listener:
         client = default_client() if ask is True else ask
-        return asked_once(known, client, limit, budget, listener, None if journal is True else journal)
+        return asked_once(known, client, limit, budget, listener, journal)
 
 
 def fields_asked(client: Client, df: pd.DataFrame, keys: Sequence[str]) -> list[str] | None:
@@ -141,10 +140,10 @@ def fields_asked(client: Client, df: pd.DataFrame, keys: Sequence[str]) -> list[
     """
     known = client.known_fields
     if tuple(keys) not in known:
-        texts = ([text_of(cell)[0] for cell in row] for row in df[list(keys)].head(FIRST_ROWS).to_numpy(dtype=object))
+        texts = ([text_of(cell)[0] or "" for cell in row] for row in df[list(keys)].head(FIRST_ROWS).to_numpy(object))
         first = next((dict(zip(keys, row, strict=True)) for row in texts if all(row)), None)
         try:
-            known[tuple(keys)] = None if first is None else client.fields(**_filters(first))
+            known[tuple(keys)] = None if first is None else client.fields(**contract.filters_of(first))
         except ScmkitError:  # nothing is known, and the upload itself will say what is wrong
             return None
     return known[tuple(keys)]
@@ -169,10 +168,10 @@ def _told(progress: bool) -> Iterator[Listener]:
 
 
 def asked_once(
-    known: Estimate, client: Client, limit: float, budget: int, listener: Listener, journal: Where | bool
+    known: Estimate, client: Client, limit: float, budget: int, listener: Listener, journal: WhereIfAny
 ) -> Estimate:
     """Ask as `asked` does, but not what was answered within a day, and remember the answers in a journal."""
-    if isinstance(journal, bool):
+    if journal is False:
         return asked(known, client, limit, budget, listener)
     known = with_remembered(known, client.base_url, limit, journal)
     said = asked(known, client, limit, budget, listener)
@@ -185,10 +184,10 @@ def asked_once(
     return said
 
 
-def cost(known: Estimate, limit: float, speed: float) -> tuple[int, float]:
-    """Return how many questions are open at first, as far as the budget goes, and about how many seconds they take."""
+def cost(known: Estimate, limit: float) -> tuple[int, float]:
+    """Return how many questions are open at first, up to the budget, and about how many of the service's seconds."""
     questions = min(len(to_ask(known, limit)), BUDGET)
-    return questions, (questions * SPACING_S + ANSWER_S) / speed
+    return questions, questions * SPACING_S + ANSWER_S
 
 
 def with_remembered(known: Estimate, service: str, limit: float, journal: Where) -> Estimate:
@@ -264,12 +263,8 @@ def _answers(
             yield under_way.pop(done), done.result()
 
 
-def _filters(key: Mapping[str, Any]) -> dict[str, Any]:
-    return {contract.DOWNLOAD_FILTERS.get(name, f"scm_{name}"): text for name, text in key.items()}
-
-
 def _count(client: Client, key: dict[str, str], most: int) -> int:
-    filters = _filters(key)
+    filters: dict[str, Any] = contract.filters_of(key)
     for _ in range(TRIES - 1):
         try:
             return client.count(most, **filters)

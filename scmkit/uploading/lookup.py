@@ -67,7 +67,7 @@ class CodeLookup:
     def fields_of(self, row: int, changed: bool) -> FieldFacts:
         """Read from the header of a download of one row's codes which fields their campaign has."""
         names = {k.name: k.take(np.array([row]))[0] for k in self._plan.keys}
-        filters = {contract.DOWNLOAD_FILTERS.get(name, f"scm_{name}"): value for name, value in names.items()}
+        filters = contract.filters_of(names)
         try:
             with self._download(wait_s=LOOK_AT_FIELDS_S, **filters) as path:
                 header, codes = codes_of_row(self._plan, row, path)

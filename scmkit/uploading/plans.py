@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from scmkit.core.errors import JournalError, PlanError, ServiceChangedWarning
 from scmkit.estimation.estimate import Estimate, codes_per_row
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.answers import Answer, remembered
-from scmkit.journal.listings import Where, recent_calls
+from scmkit.journal.listings import Where, WhereIfAny, recent_calls
 from scmkit.planning.load import Terms, load_of
 from scmkit.planning.plan import WORKERS, Plan, make_plan
 from scmkit.tables.arguments import FIELDS_OR_TRUE, public
@@ -49,7 +48,7 @@ def plan(
     workers: int = WORKERS,
     timeout_s: float = contract.GATEWAY_TIMEOUT_S,
     assumptions: contract.Assumptions = contract.ASSUMPTIONS,
-    journal: str | os.PathLike[str] | bool | None = None,
+    journal: WhereIfAny = None,
     service: str | None = None,
     ask: Client | bool | None = None,
     budget: int = BUDGET,
@@ -126,7 +125,7 @@ def plan(
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
     if service_time is None and journal is not False:
-        service_time, earlier = learnt(service or current_service(), keys, None if journal is True else journal)
+        service_time, earlier = learnt(service or current_service(), keys, journal)
         history = earlier if inventory is None and estimate is None and history is None else history
     counted = None if inventory is None else Counts(count_codes(inventory, keys))
     defined = fields_asked(client or default_client(), mapping.sent(df), keys) if fields is True else fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from scmkit.core import contract, results
 from scmkit.core.arguments import JOURNAL
 from scmkit.core.errors import PlanError
 from scmkit.journal.journal import Journal
-from scmkit.journal.listings import begin, begin_in_file
+from scmkit.journal.listings import WhereIfAny, begin, begin_in_file
 from scmkit.journal.memory import in_memory
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
@@ -39,7 +38,7 @@ def upload(
     verify: bool = False,
     errors: str = "raise",
     progress: bool = True,
-    journal: str | os.PathLike[str] | bool | None = None,
+    journal: WhereIfAny = None,
     anyway: bool = False,
     **options: Any,
 ) -> UploadJob:
@@ -108,7 +107,7 @@ def upload(
 
 
 def prepared(
-    plan: Plan, client: Client, journal: str | os.PathLike[str] | bool | None = None, *, verify: bool = False,
+    plan: Plan, client: Client, journal: WhereIfAny = None, *, verify: bool = False,
     anyway: bool = False,
 ) -> Run:  # fmt: skip
     """Write a job down, and return what only has to begin."""
@@ -119,7 +118,7 @@ def prepared(
 
     record = None
     if journal is not False:
-        record = begin_in_file(_new_id(), plan, client.base_url, None if journal is True else journal, check)
+        record = begin_in_file(_new_id(), plan, client.base_url, journal, check)
     record = record or begin(_new_id(), plan, client.base_url, in_memory(client.order), check)
     with let_go_on_error(record):
         return Run(Ledger(plan), client, record, verify=verify, anyway=anyway)

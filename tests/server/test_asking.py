@@ -105,7 +105,7 @@ def test_a_token_that_may_not_look_is_told_at_once(lots: pd.DataFrame) -> None:
 def test_what_was_answered_stands_when_asking_ends_early(lots: pd.DataFrame, end: type[BaseException]) -> None:
     """Ctrl-C, or a service that begins to refuse, takes nothing back; the estimate says that it is not all."""
     from scmkit.core.errors import NotSentError
-    from scmkit.estimation.estimate import estimate
+    from scmkit.estimation.estimate import estimate_codes
 
     class Breaking:
         limits = scmkit.Limits(speed=1_000)
@@ -115,7 +115,7 @@ def test_what_was_answered_stands_when_asking_ends_early(lots: pd.DataFrame, end
                 raise NotSentError("cannot reach it") if end is ConnectionError else end
             return 5
 
-    known = asked(estimate(lots, "lot_number"), Breaking(), 1_000.0)
+    known = asked(estimate_codes(lots, "lot_number"), Breaking(), 1_000.0)
     assert 1 <= (known.frame["source"] == "asked").sum() <= 10
     assert "asking" in known.note
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scmkit.estimation.estimate import Estimate, estimate
+from scmkit.estimation.estimate import Estimate, estimate_codes
 from scmkit.estimation.questions import to_ask, with_answers
 
 LIMIT = 1_000.0
@@ -37,12 +37,12 @@ def test_then_those_that_make_the_sum_uncertain() -> None:
 def test_an_answer_stands_and_a_count_that_was_cut_off_is_a_lower_bound() -> None:
     """What the service said has no interval; of what was cut off, only the upper bound is a guess."""
     lots = pd.DataFrame({"lot": ["a", "b", "c"], "note": "x"})
-    said = with_answers(estimate(lots, "lot"), {0: 7, 1: 1_001}, LIMIT)
+    said = with_answers(estimate_codes(lots, "lot"), {0: 7, 1: 1_001}, LIMIT)
     assert said.frame[["codes", "low", "high", "source"]].values.tolist() == [
         [7, 7, 7, "asked"], [7_300, 1_001, 50_000, "asked"], [7_300, 0, 50_000, "prior"],
     ]  # fmt: skip
     assert said.counts.sd[0] == 0
-    before = estimate(lots, "lot")
+    before = estimate_codes(lots, "lot")
     assert said.total - said.total_interval[0] == before.total - before.total_interval[0]
 
 
