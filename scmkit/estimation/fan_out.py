@@ -72,7 +72,7 @@ class Uncertain(NamedTuple):
     @classmethod
     def between(cls, bounds: Bounds, level: float, shared: Bools | float) -> Uncertain:
         """Return counts of which only mean and bounds are known, and the share of their sd that is common."""
-        sd = np.asarray((bounds.high - bounds.low) / (2 * _z(level)))
+        sd = np.asarray((bounds.high - bounds.low) / (2 * z_of(level)))
         return cls(*bounds, sd, sd * shared)
 
     def where(self, mask: Bools, others: Uncertain) -> Uncertain:
@@ -105,7 +105,7 @@ def sum_counts(counts: Uncertain, offsets: Ints, level: float) -> Uncertain:
     safe = np.maximum(total, 1e-12)
     alone = np.minimum(np.maximum(add(sd**3), common**3) / safe**3, 1)
     weight = np.maximum(add(sd**2), 1e-12)
-    z = _z(level)
+    z = z_of(level)
     below, above = (z + alone * (add(gap * sd) / weight - z) for gap in (codes - low, high - codes))
     return Uncertain(middle, np.maximum(middle - below * total, add(low)), middle + above * total, total, common)
 
@@ -189,7 +189,7 @@ class FanOuts:
         shared = (1 - for_mean) * np.hypot(DISAGREEMENT * apart, PULLED * pulled)
         result = self._described(learnt + for_mean * (alone - learnt), shared, level)
         bounds = self._bounds(learnt + for_bounds * (alone - learnt), level)
-        least = NARROW * _z(level) * np.sqrt(result[:, 0] * (1 - self.fraction) / self.fraction)
+        least = NARROW * z_of(level) * np.sqrt(result[:, 0] * (1 - self.fraction) / self.fraction)
         result[:, 1] = np.minimum(bounds[:, 0], np.maximum(seen, np.floor(result[:, 0] - least)))
         result[:, 2] = np.maximum(bounds[:, 1], np.ceil(result[:, 0] + least))
         return result
@@ -219,7 +219,7 @@ class FanOuts:
         return np.column_stack([mean, self._bounds(weight, level), np.maximum(sd, shared), shared])
 
     def _bounds(self, weight: Floats, level: float) -> Floats:
-        ends = (1 + level * np.array([-1, 1])) / 2
+        ends = tails(level)
         below = np.concatenate([np.zeros((len(weight), 1)), np.cumsum(weight, axis=1)], axis=1)
         return np.round([np.interp(ends, row, self.edges) for row in below]).reshape(-1, 2)
 
@@ -316,7 +316,7 @@ class Growth:
         common = self.common**2 * age + (self.mean_se * age) ** 2
         variance = (self.sd**2 - self.common**2) * age + common
         mean = codes * np.exp(self.mean * age + variance / 2)
-        low, high = (mean * np.exp(side * _z(level) * np.sqrt(variance) - variance / 2) for side in (-1, 1))
+        low, high = (mean * np.exp(side * z_of(level) * np.sqrt(variance) - variance / 2) for side in (-1, 1))
         sd, shared = (mean * np.sqrt(np.expm1(part)) for part in (variance, common))
         return Uncertain(mean, np.floor(low), np.ceil(high), sd, shared)
 
@@ -358,7 +358,7 @@ def _alone(seen: Floats, fraction: float, level: float) -> Floats:
     from scipy.special import betainc
 
     k = np.asarray(seen, dtype=float)[:, None]
-    target = (1 + level * np.array([-1, 1])) / 2
+    target = tails(level)
     below, at = np.full((len(k), 2), -1.0), np.broadcast_to(np.ceil((2 * k + 100) / fraction), (len(k), 2))
     while (at - below).max(initial=0) > 1:  # by bisection, the least number unseen that is probable enough
         middle = np.floor((below + at) / 2)
@@ -427,7 +427,13 @@ def _normalised(rows: Floats) -> Floats:
     return np.asarray(rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-300))
 
 
-def _z(level: float) -> float:
+def tails(level: float) -> Floats:
+    """Return the probabilities below both ends of an interval that holds the truth with this one."""
+    return np.asarray((1 + level * np.array([-1, 1])) / 2)
+
+
+def z_of(level: float) -> float:
+    """Return how many standard deviations from the mean an interval of a normal distribution ends."""
     from scipy.special import ndtri
 
-    return float(ndtri((1 + level) / 2))
+    return float(ndtri(tails(level)[1]))

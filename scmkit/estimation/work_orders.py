@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scmkit.core.arrays import Floats, Ints
-from scmkit.estimation.fan_out import Bounds, Uncertain, from_sample
+from scmkit.estimation.fan_out import Bounds, Uncertain, from_sample, tails
 
 ALIKE = 1e-4  # the probability with which work orders may be this much alike by chance
 ERRORS = 3.0  # so many standard errors apart, two shares may still be the same
@@ -150,7 +150,7 @@ def _spread_out(mean: Floats, sd: Floats, level: float) -> tuple[Floats, Floats]
     from scipy.special import gammaincinv, ndtri
 
     mean, sd = np.maximum(mean, 1e-9), np.maximum(sd, 1e-9)
-    ends = (1 + level * np.array([-1, 1])) / 2
+    ends = tails(level)
     shape, spread = (mean / sd) ** 2, np.sqrt(np.log1p((sd / mean) ** 2))
     gamma = [gammaincinv(shape, end) * mean / shape for end in ends]
     normal = [mean * np.exp(spread * ndtri(end) - spread**2 / 2) for end in ends]

@@ -19,7 +19,7 @@ import numpy as np
 
 from scmkit.core import contract
 from scmkit.core.arrays import Bools, Floats, Ints
-from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts
+from scmkit.estimation.fan_out import Bounds, Uncertain, sum_counts, z_of
 from scmkit.estimation.service_time import ServiceTime
 
 ASYNC_ANSWER_S = 0.1  # an async call is answered at once [seed]; what "at once" is, is assumed
@@ -189,10 +189,8 @@ def play(schedule: Schedule, trials: int, rng: np.random.Generator) -> Trials:
 
 def log_sd(codes: Bounds, level: float) -> Floats:
     """Return the log-sd of the lognormals with these means and, at this level, upper bounds; 0 for a known count."""
-    from scipy.special import ndtri
-
     unknown = (codes.high > codes.codes) & (codes.codes > 0)
-    z = float(ndtri((1 + level) / 2))
+    z = z_of(level)
     ratio = np.log(np.where(unknown, codes.high, 1) / np.where(unknown, codes.codes, 1))
     # Beyond exp(z**2 / 2) times the mean no lognormal reaches: then the widest that keeps the mean.
     return np.asarray(z - np.sqrt(np.maximum(z**2 - 2 * ratio, 0)))

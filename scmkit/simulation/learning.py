@@ -12,7 +12,7 @@ from scmkit.core.arguments import POSITIVE, PROBABILITY, WHOLES, Kind, is_real
 from scmkit.core.arrays import Floats
 from scmkit.core.display import percent
 from scmkit.estimation.estimate import Estimate
-from scmkit.estimation.fan_out import from_sample
+from scmkit.estimation.fan_out import from_sample, z_of
 from scmkit.estimation.fitting import NAMES, Observations, posterior_draws
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.simulation.curve import Curve
@@ -122,9 +122,7 @@ def sample_for(codes: float, within: float = 0.2, level: float = 0.95) -> float:
 
     Of ``codes`` a sample shows a binomial share, and half of the interval is ``z * sqrt(codes * (1 - f) / f)``.
     """
-    from scipy.special import ndtri
-
-    return float(1 / (1 + codes * (within / ndtri((1 + level) / 2)) ** 2))
+    return float(1 / (1 + codes * (within / z_of(level)) ** 2))
 
 
 @public(within=POSITIVE, fractions=FRACTIONS, largest=PROBABILITY)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scmkit.core.arrays import Floats, Ints
 from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
-from scmkit.estimation.fan_out import Bounds, Uncertain
+from scmkit.estimation.fan_out import Bounds, Uncertain, z_of
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.trials import INTERVAL_S, Schedule, log_sd, play
 
@@ -79,9 +79,7 @@ class KeyValues:
     @classmethod
     def alike(cls, codes: float, log_sd: float) -> KeyValues:
         """Take key values that are all the same, of which it is not known how many codes they select."""
-        from scipy.special import ndtri
-
-        z = float(ndtri((1 + 0.95) / 2))
+        z = z_of(cls.level)
         low, high = (np.array([codes * np.exp(side * z * log_sd - log_sd**2 / 2)]) for side in (-1, 1))
         sd = np.array([codes * np.sqrt(np.expm1(log_sd**2))])
         return cls(Uncertain(np.array([codes]), low, high, sd, sd))
