@@ -239,6 +239,11 @@ def percent(probability: float) -> str:
     return f"{probability:.0%}" if probability >= 0.1 or probability == 0 else f"{probability:.2%}"
 
 
+def rounded(value: float) -> str:
+    """Write a quantity with three digits, or in full where it has more before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """Write seconds as a person says them: ``40 s``, ``12 min``, ``2 h 10 min``, ``3 days 4 h``."""
     if seconds < 99.5:

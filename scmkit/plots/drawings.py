@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scmkit.core import contract
-from scmkit.core.display import duration, plural
+from scmkit.core.display import duration, plural, rounded
 from scmkit.core.errors import in_a_line
 from scmkit.core.results import draw
 from scmkit.core.values import RowCounts
@@ -215,8 +215,7 @@ def curve(result: Curve, ax: Axes | None = None) -> Axes:
     if result.limit is not None:
         across(ax, result.limit, f"limit,\n{share(result.limit) if is_share else number(result.limit)}")
     if result.best is not None:
-        best = f"{result.best:,.0f}" if result.best >= 100 else f"{result.best:.3g}"
-        upright(ax, result.best, f"{result.mark}: {best}", "-", "right", ORANGE)
+        upright(ax, result.best, f"{result.mark}: {rounded(result.best)}", "-", "right", ORANGE)
     mark_axis(ax.xaxis)
     mark_axis(ax.yaxis, is_share)
     entitle(ax, _found(result), above=result.best is not None)

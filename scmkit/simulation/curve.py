@@ -53,7 +53,7 @@ class Curve:
         return results.draw(self, ax)
 
     def __repr__(self) -> str:
-        best = "" if self.best is None else f"; {self.mark} at {_round(self.best)}"
+        best = "" if self.best is None else f"; {self.mark} at {display.rounded(self.best)}"
         answer = f"{self.answer}\n" if self.answer else ""
         return f"<Curve: {self.title}{best}>\n{answer}{self.frame.to_string(index=False, max_rows=12)}"
 
@@ -77,7 +77,3 @@ class Break(Curve):
 
     date: pd.Timestamp | None = None
     earliest: pd.Timestamp | None = None
-
-
-def _round(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scmkit.core import contract
 from scmkit.core.arrays import Ints
-from scmkit.core.display import duration, percent, plural
+from scmkit.core.display import duration, percent, plural, rounded
 from scmkit.core.errors import PlanError
 from scmkit.core.search import turning_point
 from scmkit.estimation.estimate import Estimate
@@ -115,7 +115,7 @@ class Answer:
     def words(self) -> list[str]:
         """Say it in sentences: what to do, what the chosen size means, and how much a day holds."""
         asked = self.asked
-        codes = f"{asked.codes_per_key:,.0f}" if asked.codes_per_key >= 100 else f"{asked.codes_per_key:.3g}"
+        codes = rounded(asked.codes_per_key)
         begin = (
             f"With {codes} code{'s' if codes != '1' else ''} a key and a bearable risk of {100 * asked.risk:.3g} %, "
         )
