@@ -23,7 +23,16 @@ from scmkit.core.arguments import DRAWS, PROBABILITY
 from scmkit.core.arrays import Bools, Floats, Ints
 from scmkit.core.errors import PlanError, ServiceChangedWarning
 from scmkit.core.search import largest_that, turning_point
-from scmkit.estimation.fitting import NAMES, from_normal, median_s, to_normal
+from scmkit.estimation.fitting import (
+    NAMES,
+    Observations,
+    from_normal,
+    median_s,
+    posterior_draws,
+    prior_draws,
+    to_normal,
+    updated_draws,
+)
 from scmkit.tables.arguments import public
 
 if TYPE_CHECKING:
@@ -126,8 +135,6 @@ class ServiceTime:
         1,000 codes are safe (risk below 0.1 %), 20,000 codes are in the danger zone (risk between 10 % and
         60 %) of the 60 s gateway. Source of both figures: "Synchronous vs. Asynchronous Uploads" [seed].
         """
-        from scmkit.estimation.fitting import prior_draws
-
         return cls._of(prior_draws(), DOCUMENTED)
 
     @classmethod
@@ -161,8 +168,6 @@ class ServiceTime:
         ServiceChangedWarning
             The later calls were much slower or faster than the earlier ones.
         """
-        from scmkit.estimation.fitting import Observations, posterior_draws
-
         columns = _observed(calls, kind)
         observed = Observations(**columns)
         used = observed.thinned()
@@ -195,8 +200,6 @@ class ServiceTime:
 
     def after(self, calls: Sequence[tuple[float, float, float, bool]]) -> ServiceTime:
         """Update quickly with a few calls: codes, items, seconds, timed out. What is known exactly stays as it is."""
-        from scmkit.estimation.fitting import Observations, updated_draws
-
         codes, items, seconds, timed_out = np.array(calls, dtype=float).T
         draws = np.column_stack(self._parameters)
         if len(draws) == 1:
