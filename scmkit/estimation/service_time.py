@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scmkit.core import display, results
+from scmkit.core import contract, display, results
 from scmkit.core.arguments import DRAWS, PROBABILITY
 from scmkit.core.arrays import Bools, Floats, Ints
 from scmkit.core.errors import PlanError, ServiceChangedWarning
@@ -258,7 +258,9 @@ class ServiceTime:
         return np.asarray(np.concatenate(means)[which].reshape(both.shape[:-1]))
 
     @public(codes=DRAWS, items=DRAWS)
-    def timeout_risk(self, codes: ArrayLike, items: ArrayLike = 1, timeout_s: float = 60.0) -> Any:
+    def timeout_risk(
+        self, codes: ArrayLike, items: ArrayLike = 1, timeout_s: float = contract.GATEWAY_TIMEOUT_S
+    ) -> Any:
         """Return the probability that a sync call takes longer than the gateway waits.
 
         Parameters
@@ -304,7 +306,7 @@ class ServiceTime:
         return float(seconds) if np.ndim(seconds) == 0 else seconds
 
     @public(items=DRAWS)
-    def max_codes(self, risk: float, timeout_s: float = 60.0, items: int = 1) -> int:
+    def max_codes(self, risk: float, timeout_s: float = contract.GATEWAY_TIMEOUT_S, items: int = 1) -> int:
         """Return the most codes that one sync call may affect with at most this risk of a timeout."""
         if self.timeout_risk(0, items, timeout_s) > risk:
             return 0
