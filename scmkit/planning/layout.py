@@ -146,10 +146,11 @@ class Packer:
         if mode == "sync":
             return replace(self.best([nothing])[0], choice="mode='sync' was asked for")
         layout, seconds = self.best(self._ways())
-        layout = self._probing(layout)
+        if layout.is_async.all():
+            return replace(layout, choice="auto: all async ends first")
         _, all_async = self.best([~nothing])
         longer = f"would take {all_async / max(seconds, 1e-9):,.1f} times as long"
-        return replace(layout, choice=f"auto: all async {'ends first' if layout.is_async.all() else longer}")
+        return replace(self._probing(layout), choice=f"auto: all async {longer}")
 
     def _probing(self, layout: Layout) -> Layout:
         """Let a small call go out first where nobody knows yet how fast the service is, and others are not safe.
