@@ -391,7 +391,7 @@ def _plain(value: Any) -> Any:
     return None if type(value).__name__ == "NAType" else value
 
 
-def _check(observed: Any, draws: Floats) -> FitCheck:
+def _check(observed: Observations, draws: Floats) -> FitCheck:
     """Compare the calls with the middle of the posterior; a censored one counts with what is expected beyond."""
     from scipy.special import log_ndtr
 
