@@ -186,13 +186,10 @@ def codes_per_day(
         raise PlanError("codes_per_day: risk is a probability between 0 and 1, and service_time follows it")
     any_keys = codes_per_key is None
     asked = Scenario.of(codes_per_key or 1, service_time, timeout_s, risk=risk, item_bytes=item_bytes)
-    rates = []
-    for count in sorted({*(n for n in CROWDS if n < workers), workers}):  # more than do the most are not used
-        crowd = (
-            asked.with_workers(count, CROWDING, WORKERS) if slowdown is None else asked.with_workers(count, slowdown)
-        )
-        rates.append(_of_any_keys(crowd) if any_keys else crowd.codes_a_day())
-    return max(rates)
+    each, undisturbed = (CROWDING, WORKERS) if slowdown is None else (slowdown, 1)
+    counts = {*(n for n in CROWDS if n < workers), workers}  # more than do the most are not used
+    crowds = (asked.with_workers(count, each, undisturbed) for count in counts)
+    return max(_of_any_keys(crowd) if any_keys else crowd.codes_a_day() for crowd in crowds)
 
 
 def _of_any_keys(asked: Scenario) -> int:
