@@ -19,7 +19,7 @@ from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.planning.plan import Plan
 from scmkit.plots.marks import across, entitle, explain, mark_axis, name_point, upright
-from scmkit.plots.style import BAND, BLUE, INK, NOTHING, ORANGE, number, share
+from scmkit.plots.style import BAND, BLUE, INK, LOWEST_RISK_OF_CURVES, NOTHING, ORANGE, number, share
 from scmkit.simulation.curve import Curve
 from scmkit.simulation.simulate import Risk
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 ONE_PERCENT = 0.01
 LOWEST_RISK = 1e-4  # what is below is drawn here: nobody acts on the difference
-LOWEST_RISK_OF_CURVES = 1e-6
 LONGEST_NAME = 20
 UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
 

@@ -7,6 +7,7 @@ import math
 # Blue and orange, which colour-blind eyes tell apart, and a grey for words and lines: each stands out from white and
 # from the black of dark themes (by 3 to 1 at least, words by 4 to 1), and is different in grey.
 BLUE, ORANGE, INK = "#0072B2", "#CC7A00", "#7B7B7B"
+LOWEST_RISK_OF_CURVES = 1e-6  # what is below cannot be told from nothing
 BAND = "90 % of trials"
 NOTHING = "no size that could be sent: too risky"
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 import pandas as pd
 
 from scmkit.core.display import Html, escape
-from scmkit.plots.style import BAND, BLUE, NOTHING, ORANGE, number, share, ticks
+from scmkit.plots.style import BAND, BLUE, LOWEST_RISK_OF_CURVES, NOTHING, ORANGE, number, share, ticks
 from scmkit.simulation.curve import Curve
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 80, 12, 30, 44  # on the left is room for 0.0001% beside the axis' own words
-LOWEST_RISK = 1e-6  # what is below cannot be told from nothing
 Ends = tuple[float, float]
 Scale = Callable[[float], float]
 
@@ -80,7 +79,7 @@ def _ends(values: pd.Series) -> Ends:
 def _y_ends(curve: Curve, frame: pd.DataFrame) -> Ends:
     """Probabilities from a millionth to 1; anything else with its band, and at least over a factor of ten."""
     if curve.y == "timeout_risk":
-        return LOWEST_RISK, 1.0
+        return LOWEST_RISK_OF_CURVES, 1.0
     columns = [name for name in ("low", curve.y, "high") if name in frame]
     low, high = float(frame[columns].min().min()), float(frame[columns].max().max())
     middle, factor = math.sqrt(low * high), max(math.sqrt(high / low), math.sqrt(10))
