@@ -302,12 +302,13 @@ def _of_plan(plan: Plan, start: Question) -> tuple[Question, KeyValues]:
         values = KeyValues.alike(codes, float(log_sd(one, plan.estimate.level)[0]))
         return replace(start, keys=len(plan.order), batch=1, codes_per_key=codes), values
     rows, schedule = plan.schedule.rows[sync], plan.schedule
-    worst = int(sync[np.argmax(schedule.timeout_risk()[sync])])
+    risks = schedule.timeout_risk()
+    worst = int(sync[np.argmax(risks[sync])])
     total = float(schedule.codes.codes[sync].sum())
     batch = max(round(float(schedule.codes.codes[worst]) * rows.sum() / max(total, 1.0)), 1)
     start = replace(start, keys=int(rows.sum()), batch=batch)
     values = KeyValues.alike(1.0, float(schedule.spread[worst]))
-    codes = _as_risky(plan, worst, batch, values)
+    codes = _as_risky(plan, worst, float(risks[worst]), batch, values)
     return replace(start, codes_per_key=codes), values
 
 
@@ -317,9 +318,9 @@ def _one_key(plan: Plan) -> Bounds:
     return Bounds(*(np.array([float(sent[name].mean())]) for name in Bounds._fields))
 
 
-def _as_risky(plan: Plan, call: int, batch: int, values: KeyValues) -> float:
+def _as_risky(plan: Plan, call: int, risk: float, batch: int, values: KeyValues) -> float:
     """Return the codes per key with which a sync call of so many keys is as risky as a call of the plan."""
-    risk, codes = float(plan.schedule.timeout_risk()[call]), max(float(plan.schedule.codes.codes[call]), 1.0)
+    codes = max(float(plan.schedule.codes.codes[call]), 1.0)
     if not TINY < risk < 1 - TINY:
         return codes / batch
 
