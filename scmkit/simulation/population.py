@@ -142,7 +142,7 @@ class CallRisk:
     def __init__(self, values: KeyValues, model: ServiceTime, timeout_s: float) -> None:
         self._model, self._timeout_s = model, timeout_s
         codes, own, common, share = values.known
-        self._weights, factors = _nodes(COMMON, common[None])  # of what is common: (nodes, kinds)
+        self._weights, factors = _nodes(COMMON, common)  # of what is common: (nodes, kinds)
         self._alike = codes * factors if len(codes) == 1 and not own.any() else None
         if self._alike is not None:
             return
@@ -152,7 +152,7 @@ class CallRisk:
         self._codes = self._step * np.arange(CELLS)
         self._looked_at = np.concatenate([np.linspace(0, low, 16, endpoint=False), np.geomspace(max(low, 1), top, 48)])
         self._tilt = np.exp(-TILT / CELLS * np.arange(CELLS))
-        own_weights, own_factors = _nodes(OWN, own[None])
+        own_weights, own_factors = _nodes(OWN, own)
         each = (codes * own_factors, np.outer(own_weights, share))
         self._spectra = np.array([np.fft.rfft(self._tilt * self._cells(each[0] * f, each[1])) for f in factors])
 
@@ -180,10 +180,10 @@ class CallRisk:
 def _nodes(z: Floats, log_sd: Floats) -> tuple[Floats, Floats]:
     """Return weights of nodes, and lognormal factors with mean 1 there, (nodes, kinds); one node for what is known."""
     if not log_sd.any():
-        return np.ones(1), np.ones((1, log_sd.shape[1]))
+        return np.ones(1), np.ones((1, len(log_sd)))
     weights = np.exp(-(z**2) / 2)
     weights /= weights.sum()
-    factors = np.exp(np.outer(z, log_sd[0]))
+    factors = np.exp(np.outer(z, log_sd))
     return weights, factors / (weights @ factors)
 
 
