@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import IntEnum
 from numbers import Number
 
@@ -21,7 +21,6 @@ from scmkit.core.lines import places
 from scmkit.core.patterns import Pattern
 from scmkit.core.texts import TextColumn
 from scmkit.validation.dates import is_like_a_date
-from scmkit.validation.matching import COMPARED, LOOKED_UP
 from scmkit.validation.rulebook import (
     Problem,
     Table,
@@ -37,6 +36,7 @@ from scmkit.validation.rulebook import (
 EVERYWHERE = ("extended_id", "serial_number", *contract.SPECIAL_FIELDS)  # names that every campaign knows
 CLOSE = 0.85  # how much alike two names are, from 0 to 1, before one is taken for the other misspelt [assumed]
 MOST_LISTED, MOST_SHOWN = 12, 100  # allowed values, and characters of a pattern, in a message
+COMPARISONS = 10_000  # of texts of a column with known ones, to find the nearest: this is slow
 ENOUGH_TO_TELL = 1_000  # distinct values of a column that show whether it holds dates
 # Digits-E-digits is an honest lot number (12E5, 3034E25); only a sign or a point shows that it was a number.
 _DAMAGED = re.compile(r"[+-]?\d+(?:\.0|\.\d+[eE][+-]?\d+|[eE]\+\d+)", re.ASCII)
@@ -423,16 +423,22 @@ def unknown_product(table: Table) -> Iterator[Problem]:
     products, column = table.products, table.fields.get("product")
     if products is None or column is None:
         return
-    alike = {letters_of(sku): sku for sku in products}
     unknown = {at: text for at, text in enumerate(column.texts) if text not in products}
     verdicts = {}
-    for looked_up, (at, text) in enumerate(unknown.items()):
-        slow = len(products) > COMPARED or looked_up >= LOOKED_UP
-        near = alike.get(letters_of(text)) or (None if slow else nearest(text, products))
+    for (at, text), near in zip(unknown.items(), _nearest_of(unknown.values(), products), strict=True):
         words = f"there is no product with the SKU {shown(text)}{f' (did you mean {near!r}?)' if near else ''}"
         more = ", unless it is the id of one" if text.isdigit() else f": {plural(len(products), 'product')} are known"
         verdicts[at] = Verdict(words + more, severity="warning" if text.isdigit() else "")
     yield from in_texts(column, verdicts)
+
+
+def _nearest_of(texts: Iterable[str], known: Collection[str]) -> Iterator[str | None]:
+    """Return the known text that is nearest to each of these; beyond `COMPARISONS`, only one of the same letters."""
+    alike, left = {letters_of(text): text for text in known}, COMPARISONS
+    for text in texts:
+        near = alike.get(letters_of(text))
+        left -= len(known) if near is None else 0
+        yield nearest(text, known) if near is None and left >= 0 else near
 
 
 @rule("warning")
@@ -504,15 +510,15 @@ def new_column(table: Table) -> Iterator[Problem]:
 def allowed_value(table: Table) -> Iterator[Problem]:
     """A value that is none of those that the mapping allows."""
     for name, allowed in table.mapping.allowed.items():
-        column = table.columns[name]
-        alike = {letters_of(text): text for text in allowed}
+        column, right = table.columns[name], set(allowed)
+        wrong = {at: text for at, text in enumerate(column.texts) if text not in right}
+        is_certain = len(set(map(letters_of, allowed))) == len(allowed)
+        listing = ", ".join(map(shown, allowed[:MOST_LISTED])) + (" ..." if len(allowed) > MOST_LISTED else "")
         verdicts = {}
-        for at, text in enumerate(column.texts):
-            if text not in allowed:
-                fix = alike.get(letters_of(text)) if len(alike) == len(allowed) else None
-                right = f": write {fix!r}" if fix is not None else did_you_mean(text, allowed)
-                listing = ", ".join(map(shown, allowed[:MOST_LISTED])) + (" ..." if len(allowed) > MOST_LISTED else "")
-                verdicts[at] = Verdict(f"{shown(text)} is not allowed{right}; the mapping allows {listing}", fix)
+        for (at, text), near in zip(wrong.items(), _nearest_of(wrong.values(), allowed), strict=True):
+            fix = near if is_certain and near is not None and letters_of(near) == letters_of(text) else None
+            hint = f": write {fix!r}" if fix is not None else "" if near is None else f" (did you mean {near!r}?)"
+            verdicts[at] = Verdict(f"{shown(text)} is not allowed{hint}; the mapping allows {listing}", fix)
         yield from in_texts(column, verdicts)
 
 

@@ -1,6 +1,7 @@
 """A mapping says what columns are sent as and what must hold of them: kept in a file, it plans the next table alike."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,18 @@ def test_a_column_of_any_name_is_in_the_mapping_of_a_plan(name: Any, tmp_path: P
     chosen = Choices().with_table(Source("t", "t", table))
     for findings in (again, scmkit.validate(choices.prepared(chosen), **choices.checks(chosen))):
         assert ("unknown_field" in findings.frame["rule"].tolist()) == (name != 5)
+
+
+def test_a_column_of_other_values_is_looked_through_at_once() -> None:
+    """Allowed values for the wrong column are told soon: the nearest is looked for as long as that is quick."""
+    markets = [*(f"Marked {i}x" for i in range(19_999)), "market 7"]
+    table = pd.DataFrame({"extended_id": [f"Code-{i:05d}" for i in range(20_000)], "market": markets})
+    begun = time.process_time()
+    mapping = scmkit.Mapping(allowed={"market": [f"Market-{i}" for i in range(200)]})
+    findings = scmkit.validate(table, mapping=mapping)
+    assert (findings.errors, time.process_time() - begun < 5) == (20_000, True)
+    assert "(did you mean 'Market-0'?)" in findings.frame["message"].iloc[0]
+    assert findings.frame["fix"].iloc[-1] == "Market-7"
 
 
 def test_a_constant_has_no_cell_to_fix() -> None:
