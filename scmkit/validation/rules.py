@@ -116,11 +116,16 @@ def near_field(table: Table) -> Iterator[Problem]:
 def missing_key(table: Table) -> Iterator[Problem]:
     """A key cell that is missing or blank."""
     for column in table.keys:
-        empty = blank(column)
-        empty[list(column.problems)] = False
-        rows = np.flatnonzero(empty)
-        message = "the key is missing, so no code can be found: fill it in, or drop the row"
-        yield from (Problem(column.name, message, *of) for of in zip(rows.tolist(), column.take(rows), strict=True))
+        yield from _of_blanks(column, "the key is missing, so no code can be found: fill it in, or drop the row")
+
+
+def _of_blanks(column: TextColumn, message: str) -> Iterator[Problem]:
+    """Report cells that are missing or blank; one that has no text form is told by `no_text`."""
+    empty = blank(column)
+    empty[list(column.problems)] = False
+    rows = np.flatnonzero(empty)
+    for row, text in zip(rows.tolist(), column.take(rows), strict=True):
+        yield Problem(column.name, message, row, text)
 
 
 @rule_of_texts("error", lambda table: table.keys, has_blanks)
@@ -536,8 +541,4 @@ def pattern(table: Table) -> Iterator[Problem]:
 def required_value(table: Table) -> Iterator[Problem]:
     """A cell that lacks a value, of a field that the mapping requires."""
     for name in table.mapping.required:
-        empty = blank(table.columns[name])
-        empty[list(table.columns[name].problems)] = False
-        rows = np.flatnonzero(empty)
-        for row, value in zip(rows.tolist(), table.columns[name].take(rows), strict=True):
-            yield Problem(name, "it has no value, and the mapping requires one: fill it in", row, value)
+        yield from _of_blanks(table.columns[name], "it has no value, and the mapping requires one: fill it in")
