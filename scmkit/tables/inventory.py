@@ -18,7 +18,7 @@ from scmkit.core import results
 from scmkit.core.arrays import Floats
 from scmkit.core.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, in_a_line
 from scmkit.core.paths import expanded, like
-from scmkit.core.texts import columns_of, group, our_name, tallied, text_table
+from scmkit.core.texts import columns_of, first_rows, group, our_name, tallied, text_table
 from scmkit.core.values import Product, Products
 from scmkit.tables.arguments import LISTED, public
 
@@ -93,8 +93,7 @@ def _counted(rows: pd.DataFrame, times: Floats | None, keys: list[str]) -> pd.Da
     whole = np.all([np.array(text, dtype=bool)[c.codes] for text, c in zip(texts, columns, strict=True)], axis=0)
     groups, count = group(columns, len(rows))
     codes = np.bincount(groups[whole], None if times is None else times[whole], count).astype(np.int64)
-    first = np.zeros(count, dtype=np.int64)
-    first[groups] = np.arange(len(groups))
+    first = first_rows(groups, count)
     counts = pd.DataFrame({c.name: c.take(first) for c in columns} | {our_name("codes", keys): codes})
     return counts[codes > 0]
 
