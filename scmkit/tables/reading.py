@@ -530,7 +530,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except ImportError:
         raise MissingDependencyError.of("pyarrow", "files", f"reading {path.suffix}") from None
     with _unreadable(path, "Parquet", pa.ArrowException, OSError):
-        _refuse_to_unpack(path, _parquet_bytes(path))
+        _refuse_large_parquet(path)
         # partitioning=None: a folder named "lot=5" must not become a column
         frame = pd.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable", partitioning=None)
     frame = _with_index(path, frame)
@@ -541,8 +541,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return frame.set_axis(names, axis=1)
 
 
-def _parquet_bytes(path: Path) -> int:
-    """Say how large the tables of a Parquet file, or of a folder of them, are in memory, before they are read.
+def _refuse_large_parquet(path: Path) -> None:
+    """Add up how large the table of a file is in memory, before it is read.
 
     A text that stands once in a dictionary is there once a row in memory: such texts are read as what they are in the
     file, numbers, and their lengths added up.
@@ -551,23 +551,20 @@ def _parquet_bytes(path: Path) -> int:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    size = 0
-    for part in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
-        told = pq.read_metadata(part)
-        chunks = [told.row_group(g).column(c) for g in range(told.num_row_groups) for c in range(told.num_columns)]
-        size += sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
-        _refuse_to_unpack(path, size)
-        texts = sorted(
-            {c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "DICTIONARY" in str(c.encodings)}
-        )
-        with pq.ParquetFile(part, read_dictionary=texts) as file:
-            for batch in file.iter_batches(columns=texts) if texts else ():
-                for column in batch.columns:
-                    if pa.types.is_dictionary(column.type):
-                        lengths = pc.binary_length(column.dictionary).take(column.indices)
-                        size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
-                        _refuse_to_unpack(path, size)
-    return size
+    told = pq.read_metadata(path)
+    chunks = [told.row_group(g).column(c) for g in range(told.num_row_groups) for c in range(told.num_columns)]
+    size = sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
+    _refuse_to_unpack(path, size)
+    texts = sorted(
+        {c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and "DICTIONARY" in str(c.encodings)}
+    )
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        for batch in file.iter_batches(columns=texts) if texts else ():
+            for column in batch.columns:
+                if pa.types.is_dictionary(column.type):
+                    lengths = pc.binary_length(column.dictionary).take(column.indices)
+                    size += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+                    _refuse_to_unpack(path, size)
 
 
 def _with_index(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
