@@ -227,6 +227,16 @@ def text_table(frame: pd.DataFrame, columns: Iterable[Hashable] | None = None) -
     return {name: text_column(frame.iloc[:, names.index(name)], name) for name in wanted}
 
 
+def repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that was there before; None where all differ."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
     """Return the key as a list of column names, after checking that the frame has them; a tuple may be one name."""
     names = [str(c) for c in frame.columns]

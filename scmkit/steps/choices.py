@@ -21,7 +21,7 @@ from scmkit.core import contract
 from scmkit.core.display import duration, plural, shown
 from scmkit.core.errors import TableError, letters_of, nearest
 from scmkit.core.lines import lines_of, numbered
-from scmkit.core.texts import ours, text_column
+from scmkit.core.texts import ours, repeated, text_column
 from scmkit.tables.reading import FORMATS, read_table
 from scmkit.tables.writing import NOTES, with_notes
 from scmkit.validation.dates import is_date_by_name, is_like_a_date
@@ -367,21 +367,16 @@ def trouble(chosen: Choices) -> str:
     """Say in a sentence why this cannot be checked yet; empty when it can."""
     if chosen.table is None:
         return "choose a table first"
-    names = [c.name for c in chosen.columns]
-    fields = [c.field for c in chosen.sent.values()]
-    if twice := _twice(names):
+    fields = [c.field for c in chosen.sent.values() if c.field is not None]
+    if twice := repeated(c.name for c in chosen.columns):
         return f"column {twice!r} is there more than once: rename or drop one of them"
     if not chosen.key:
         return "choose the column that selects the codes"
-    if twice := _twice(fields):
+    if twice := repeated(fields):
         return f"two columns are sent as {twice!r}: choose another name for one of them, or do not send it"
     if len(fields) < 2:
         return "no column beside the key is sent: choose at least one"
     return ""
-
-
-def _twice(names: Sequence[Any]) -> Any:
-    return next((name for at, name in enumerate(names) if name in names[:at]), None)
 
 
 # --- suggestions ------------------------------------------------------------------------------------------------

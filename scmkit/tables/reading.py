@@ -35,7 +35,7 @@ from scmkit.core.errors import (
 )
 from scmkit.core.lines import NAMES, index_of, place
 from scmkit.core.paths import expanded, like
-from scmkit.core.texts import text_column, text_of, whole_number
+from scmkit.core.texts import repeated, text_column, text_of, whole_number
 from scmkit.tables.header import (
     below_titles,
     cells_of,
@@ -340,10 +340,10 @@ def _name(path: Path, name: object, is_header: bool) -> str:
 
 
 def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
-    for at, name in enumerate(names):
-        if name in names[:at]:
-            where = f"columns {names.index(name) + 1} and {at + 1}"
-            raise TableError(f"{path.name}: {where} are both named {name!r}: rename or remove one")
+    if (name := repeated(names)) is not None:
+        first = names.index(name)
+        where = f"columns {first + 1} and {names.index(name, first + 1) + 1}"
+        raise TableError(f"{path.name}: {where} are both named {name!r}: rename or remove one")
 
 
 def _read_lines(path: Path, encoding: str | None) -> pd.DataFrame:

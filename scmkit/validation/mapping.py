@@ -28,7 +28,7 @@ from scmkit.core.errors import (
 )
 from scmkit.core.paths import check_destination, expanded, like, replacing
 from scmkit.core.patterns import Pattern, PatternError
-from scmkit.core.texts import columns_of, text_of
+from scmkit.core.texts import columns_of, repeated, text_of
 
 VERSION = 1
 LARGEST_FILE = 10_000_000  # bytes
@@ -197,7 +197,7 @@ class Mapping:
     def _check(self, columns: Dict[str, str | None]) -> None:
         """Refuse a field that is sent twice, or about which something is said, and which is not sent."""
         fields = [*(name for name in columns.values() if name is not None), *self.constants]
-        if twice := next((name for at, name in enumerate(fields) if name in fields[:at]), None):
+        if twice := repeated(fields):
             raise PlanError(f"field {twice!r} would be sent twice: two columns, or a constant, have its name")
         for part, names in self._said().items():
             for name in names:
@@ -327,8 +327,7 @@ def _decoded(content: bytes) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
+    if twice := repeated(name for name, _ in pairs):
         raise PlanError(f"{twice!r} is there twice")
     return dict(pairs)
 
