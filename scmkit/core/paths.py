@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scmkit.core.errors import DestinationError, did_you_mean
+from scmkit.core.errors import DestinationError, MissingFileError, did_you_mean
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -21,6 +22,14 @@ def like(path: Path) -> str:
     """Name the file that may have been meant instead of one that is not there."""
     there = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
     return did_you_mean(path.name, there)
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """Return a path as `expanded` does, of something that is there."""
+    found = expanded(path)
+    if not found.exists():
+        raise MissingFileError(errno.ENOENT, f"no such file{like(found)}", str(found))
+    return found
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import errno
 import gzip
 import io
 import json
@@ -29,12 +28,11 @@ from scmkit.core.errors import (
     FileAccessError,
     MissingColumnError,
     MissingDependencyError,
-    MissingFileError,
     TableError,
     did_you_mean,
 )
 from scmkit.core.lines import NAMES, index_of, place
-from scmkit.core.paths import expanded, like
+from scmkit.core.paths import existing
 from scmkit.core.texts import repeated, text_column, text_of, whole_number
 from scmkit.tables.header import (
     below_titles,
@@ -121,9 +119,7 @@ def read_table(
     MissingDependencyError
         If openpyxl (workbooks) or pyarrow (Parquet) is not installed.
     """
-    path = expanded(path)
-    if not path.exists():
-        raise MissingFileError(errno.ENOENT, f"no such file{like(path)}", str(path))
+    path = existing(path)
     if path.is_dir():
         raise FileAccessError(f"{path} is a folder: a table is one file")
     form = _format_of(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -20,13 +19,12 @@ from scmkit.core.display import shown
 from scmkit.core.errors import (
     FileAccessError,
     MissingColumnError,
-    MissingFileError,
     PlanError,
     ScmkitError,
     did_you_mean,
     listed,
 )
-from scmkit.core.paths import check_destination, expanded, like, replacing
+from scmkit.core.paths import check_destination, existing, replacing
 from scmkit.core.patterns import Pattern, PatternError
 from scmkit.core.texts import columns_of, repeated, text_of
 
@@ -300,9 +298,7 @@ class Mapping:
         PlanError
             It is no mapping; the message says what is wrong with it.
         """
-        found = expanded(path)
-        if not found.exists():
-            raise MissingFileError(errno.ENOENT, f"no such file{like(found)}", str(found))
+        found = existing(path)
         if not found.is_file() or found.stat().st_size > LARGEST_FILE:
             raise FileAccessError(f"{found} is no mapping: it is a folder, or larger than {LARGEST_FILE:,} bytes")
         try:
