@@ -442,7 +442,7 @@ class Engine:
         """Read each row's row_state from the fields that the answer lists for its key."""
         keys = self.plan.keys[0].take(call.rows).tolist()
         listed = [answer.items.get(key) for key in keys]
-        sent = self._sent(call.rows)
+        sent = self.plan.sent(call.rows)
         verdict = evidence.of_answer(
             listed, sent, moved=self._may_have_moved(call),
             missing_is_discarded=self.plan.assumptions.missing_field_is_discarded,
@@ -450,9 +450,6 @@ class Engine:
         )  # fmt: skip
         self._facts |= evidence.of_stored(verdict.row_states, sent, verdict.lost)
         return self._settled(call.rows, verdict, call.number)
-
-    def _sent(self, rows: Ints) -> dict[str, Bools]:
-        return {f.name: ~f.missing[rows] for f in self.plan.fields}
 
     def _settled(self, rows: Ints, verdict: Verdict, call: int | None) -> Settled:
         lost = {int(rows[i]): names for i, names in verdict.lost.items()}
@@ -531,12 +528,12 @@ class Engine:
         )
 
     def _by_fields(self, rows: Ints, by_count: Verdict) -> Verdict:
-        verdict = evidence.of_fields(by_count.row_states, self._sent(rows), self._facts)
+        verdict = evidence.of_fields(by_count.row_states, self.plan.sent(rows), self._facts)
         return replace(verdict, why=by_count.why or verdict.why)
 
     def _ask_for_fields(self, rows: Ints, *, changed: bool, looks: int) -> None:
         """Look at the codes of a few rows, until all is known about their fields, or the job is to end."""
-        sent = self._sent(rows)
+        sent = self.plan.sent(rows)
         for _ in range(looks):
             known = self._facts | evidence.SPECIAL
             open_ = [has for name, has in sent.items() if name not in known.seen | known.missed and has.any()]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scmkit.core import contract, display, results
-from scmkit.core.arrays import Ints
+from scmkit.core.arrays import Bools, Ints
 from scmkit.core.display import duration, percent, plural
 from scmkit.core.errors import did_you_mean
 from scmkit.core.lines import place
@@ -103,6 +103,10 @@ class Plan:
     def body(self, mode: Mode, rows: Ints) -> bytes:
         """Make the JSON body for these rows."""
         return self.load.body(mode, rows)
+
+    def sent(self, rows: Ints) -> dict[str, Bools]:
+        """Mark for each field which of these rows send it: a missing cell is left out."""
+        return {f.name: ~f.missing[rows] for f in self.fields}
 
     @property
     def mapping(self) -> Mapping:

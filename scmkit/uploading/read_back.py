@@ -78,8 +78,7 @@ def compare(plan: Plan, rows: Ints, codes: str | os.PathLike[str], later: Sequen
     facts = _facts(plan, held)
     compared = [pairs.compare(field, field.name in facts.undefined) for field in plan.fields]
     wrong = np.concatenate([rows[:0], *(wrong for _, wrong in compared)])
-    sent = {f.name: ~f.missing[rows] for f in plan.fields}
-    proven = evidence.of_fields(np.full(len(rows), RowState.APPLIED, dtype=np.int8), sent, facts).row_states
+    proven = evidence.of_fields(np.full(len(rows), RowState.APPLIED, dtype=np.int8), plan.sent(rows), facts).row_states
     found = pairs.codes_of(rows)
     found[(found == 0) & (contract.fields_in(held.columns) is None)] = -1
     return ReadBack(

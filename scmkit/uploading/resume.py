@@ -185,9 +185,8 @@ def _field_facts(plan: Plan, settled: Sequence[Settled]) -> FieldFacts:
     """Say which fields the answers to sync calls listed as stored, and which they did not."""
     facts = evidence.NOTHING
     for event in settled:
-        sent = {field.name: ~field.missing[event.rows] for field in plan.fields}
         lost = {at: names for at, row in enumerate(event.rows.tolist()) if (names := event.discarded.get(row))}
-        facts |= evidence.of_stored(event.row_states, sent, lost)
+        facts |= evidence.of_stored(event.row_states, plan.sent(event.rows), lost)
     return facts
 
 

@@ -65,8 +65,7 @@ class Verification:
         plan, before = self._ledger.plan, self._ledger.states_of(found.rows)
         lasting = all(name in plan.assumptions.unique_keys for name in plan.key)
         after = evidence.of_read_back(before, found.codes, found.equal, found.discarded, lasting=lasting)
-        sent = {f.name: ~f.missing[found.rows] for f in plan.fields}
-        verdict = evidence.of_fields(after.row_states, sent, found.facts)
+        verdict = evidence.of_fields(after.row_states, plan.sent(found.rows), found.facts)
         for row_state, why in evidence.READ_BACK.items():
             at = np.flatnonzero((after.row_states == row_state) & (before != row_state))
             lost = {int(found.rows[i]): verdict.lost[i] for i in at.tolist() if i in verdict.lost}
