@@ -25,7 +25,7 @@ from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.fitting import NAMES
 from scmkit.estimation.service_time import ServiceTime
 from scmkit.journal.journal import UNFINISHED, Journal, Record, StoredCall, existing, known, place, task_in
-from scmkit.journal.storage import NoLocksError
+from scmkit.journal.storage import NoLocksError, or_else
 from scmkit.planning.layout import Layout
 from scmkit.planning.load import Load, Terms
 from scmkit.planning.plan import Plan
@@ -197,11 +197,8 @@ def _framed_calls(lines: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 def begin(job: str, plan: Plan, service: str, book: Journal, check: Callable[[Journal], object]) -> Record:
     """Write a new job down, unless the check raises."""
-    try:
+    with or_else(book.close):
         check(book)
-    except BaseException:
-        book.close()
-        raise
     calls = ((Mode.ASYNC if plan.is_async[c] else Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
     return book.create(job, service, len(plan.index), parts_of(plan), calls)
 

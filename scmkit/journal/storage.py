@@ -79,7 +79,7 @@ def identity(path: Path) -> list[tuple[int, int]]:
 
 @contextmanager
 def or_else(close: Callable[[], object]) -> Iterator[None]:
-    """On an error, close what nobody will hold, since it was not made whole."""
+    """On an error, Ctrl-C included, close what nobody will hold: a job would stay locked while this process lives."""
     try:
         yield
     except BaseException:

@@ -85,13 +85,3 @@ class Recorder:
             with suppress(JournalError), Journal(self.path) as book:
                 return changes_since(book, self._job, self._service)
         return []
-
-
-@contextmanager
-def let_go_on_error(record: Record) -> Iterator[None]:
-    """Ctrl-C before the job runs must not leave it locked for as long as this process lives."""
-    try:
-        yield
-    except BaseException:
-        record.close()
-        raise

@@ -20,12 +20,12 @@ from scmkit.engine import evidence
 from scmkit.engine.engine import Call, EndedTask, WorkLeft
 from scmkit.engine.evidence import FieldFacts
 from scmkit.journal.journal import UNFINISHED, Record, StoredCall, known
+from scmkit.journal.storage import or_else
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import public
 from scmkit.uploading.conflicts import later_jobs, overtaken_by
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import Ledger, stored_ledger
-from scmkit.uploading.recorder import let_go_on_error
 from scmkit.uploading.run import Run
 from scmkit.uploading.waiting import wait_for
 from scmkit.wire.client import Client, default_client
@@ -75,7 +75,7 @@ def resume(
     client = client or default_client()
     with client.order.in_turn:
         record = known(job_id, journal).reopen(job_id)
-        with let_go_on_error(record):
+        with or_else(record.close):
             run = _rebuilt(record, client, verify, anyway)
             run.begin(before=later_jobs(record.journal, job_id, client.base_url))
     job = UploadJob(run)

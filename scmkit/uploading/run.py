@@ -16,12 +16,13 @@ from scmkit.core.events import Settled, Waiting
 from scmkit.core.values import RowState, Task
 from scmkit.engine.engine import POLLS_AT_ONCE, Engine, WorkLeft
 from scmkit.journal.journal import UNFINISHED, Journal, Record, place
+from scmkit.journal.storage import or_else
 from scmkit.planning.plan import Plan
 from scmkit.uploading.conflicts import EarlierJobs, claim_of
 from scmkit.uploading.ledger import Ledger
 from scmkit.uploading.lookup import CodeLookup
 from scmkit.uploading.progress import Forecast, Progress
-from scmkit.uploading.recorder import Recorder, let_go_on_error
+from scmkit.uploading.recorder import Recorder
 from scmkit.uploading.threads import Threads, asked_until
 from scmkit.uploading.verification import Verification
 from scmkit.wire.client import Client
@@ -85,7 +86,7 @@ class Run(threading.Thread):
     def begin(self, before: Collection[str] = ()) -> None:
         """Take a place among the client's jobs, before those that were made later, and start."""
         self.client.order.enter(self.job_id, self._record.journal.path, before)
-        with let_go_on_error(self._record):
+        with or_else(self._record.close):
             try:
                 self.start()
             except BaseException:  # Ctrl-C, or there is no thread to be had

@@ -15,12 +15,12 @@ from scmkit.core.errors import PlanError
 from scmkit.journal.journal import Journal
 from scmkit.journal.listings import WhereIfAny, begin, begin_in_file
 from scmkit.journal.memory import in_memory
+from scmkit.journal.storage import or_else
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
 from scmkit.uploading import plans
 from scmkit.uploading.job import UploadJob
 from scmkit.uploading.ledger import Ledger
-from scmkit.uploading.recorder import let_go_on_error
 from scmkit.uploading.run import Run, earlier_jobs
 from scmkit.uploading.waiting import wait_for
 from scmkit.validation.mapping import MAPPING
@@ -120,7 +120,7 @@ def prepared(
     if journal is not False:
         record = begin_in_file(_new_id(), plan, client.base_url, journal, check)
     record = record or begin(_new_id(), plan, client.base_url, in_memory(client.order), check)
-    with let_go_on_error(record):
+    with or_else(record.close):
         return Run(Ledger(plan), client, record, verify=verify, anyway=anyway)
 
 
