@@ -112,6 +112,11 @@ class Task:
         """Whether the task will not change any more."""
         return self.state is not None and self.state.finished
 
+    @property
+    def state_word(self) -> str:
+        """The state in our word for it, or, if we know none, as the service spells it."""
+        return self.word if self.state is None else self.state.value
+
 
 @dataclass(frozen=True)
 class Product:

@@ -370,7 +370,7 @@ def _task_lines(book: Journal, job: str) -> Iterator[dict[str, Any]]:
         task = Task(task_id, None, "accepted") if seen is None else task_in(seen)
         yield {
             "task_id": task_id, "job": job, "call": call, "at": at,
-            "state": task.state.value if task.state else task.word, "codes_affected": task.codes_affected,
+            "state": task.state_word, "codes_affected": task.codes_affected,
             "seconds": _between(task.created_at, task.completed_at), "finished": task.finished,
         }  # fmt: skip
 

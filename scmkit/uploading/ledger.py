@@ -132,12 +132,7 @@ class Ledger:
         """A line per task, as the service last described it."""
         with self._lock:
             lines = {
-                task.id: {
-                    **asdict(task),
-                    "call": call,
-                    "state": task.state.value if task.state else task.word,
-                }
-                for task, call in self._tasks.values()
+                task.id: {**asdict(task), "call": call, "state": task.state_word} for task, call in self._tasks.values()
             }
         frame = pd.DataFrame.from_dict(lines, orient="index", columns=TASK_COLUMNS)
         return frame.astype({"call": "int64", "codes_affected": "Int64"}).rename_axis("task_id")

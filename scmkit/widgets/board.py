@@ -559,4 +559,4 @@ def _said(answer: Task | str | None) -> str:
     if not isinstance(answer, Task):
         return answer or ""
     codes = f", {plural(answer.codes_affected, 'code')}" if answer.codes_affected is not None else ""
-    return f"{answer.state.value if answer.state else answer.word}{codes}"
+    return f"{answer.state_word}{codes}"
