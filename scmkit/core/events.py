@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from scmkit.core.arrays import Ints, RowStates
-from scmkit.core.values import Mode, Outcome, RowState, Task, timed_out
+from scmkit.core.values import Mode, Outcome, RowState, Task, items_in, timed_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Attempted:
     @property
     def items(self) -> int:
         """How many items the body held."""
-        return len(self.rows) if self.mode is Mode.SYNC else 1
+        return items_in(self.mode, len(self.rows))
 
     @property
     def timed_out(self) -> bool:

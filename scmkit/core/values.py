@@ -48,6 +48,11 @@ def timed_out(mode: Mode, status: int | None) -> bool:
     return mode is Mode.SYNC and status == 504
 
 
+def items_in(mode: Mode, rows: int) -> int:
+    """Return how many items the body of a call over so many rows holds: an async one has one for all of them."""
+    return rows if mode is Mode.SYNC else 1
+
+
 def in_doubt(outcome: Outcome | str | None, status: int | None) -> bool:
     """Whether an attempt may have taken effect, or still may: no answer tells, or a 504, which a proxy gives, too."""
     return outcome in (None, Outcome.UNKNOWN) or status == 504

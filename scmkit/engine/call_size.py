@@ -37,9 +37,9 @@ class CallSize:
         """Take note of a sync call: its codes, or by the estimate those of a call that the gateway cut."""
         if self._plan.mode != "auto" or seconds <= 0:
             return
-        expected = float(self._plan.row_codes["codes"].to_numpy()[rows].sum())
-        self._seen.append((expected if codes is None else float(codes), float(len(rows)), seconds, timed_out))
-        if timed_out and self._seen[-1][0] <= 2 * contract.SAFE_CODES:
+        known = self._plan.expected_codes(rows) if codes is None else float(codes)
+        self._seen.append((known, float(len(rows)), seconds, timed_out))
+        if timed_out and known <= 2 * contract.SAFE_CODES:
             self._least_codes = 0.0  # the safe size is not safe here
         if timed_out or len(self._seen) >= self._update_at:
             self._model = self._plan.service_time.after(self._seen[-REMEMBERED:])

@@ -19,7 +19,7 @@ from scmkit.core.arrays import Objects, RowStates
 from scmkit.core.errors import PlanError, did_you_mean
 from scmkit.core.lines import lines_at
 from scmkit.core.texts import TextColumn, group, our_name
-from scmkit.core.values import Mode, Outcome, RowState, Task, state_words, timed_out
+from scmkit.core.values import Mode, Outcome, RowState, Task, items_in, state_words, timed_out
 from scmkit.estimation.estimate import Estimate
 from scmkit.estimation.fan_out import Bounds, Uncertain
 from scmkit.estimation.fitting import NAMES
@@ -416,7 +416,7 @@ def _call_lines(book: Journal, job: str, service: str, latest: int = -1) -> Iter
         yield {
             "job": job, "call": call, "at": at, "key": name,
             "codes": float(expected[rows].sum()) if cut and codes is None else codes,
-            "items": len(rows) if mode is Mode.SYNC else 1, "bytes": size, "seconds": seconds,
+            "items": items_in(mode, len(rows)), "bytes": size, "seconds": seconds,
             "timed_out": cut, "mode": mode.value, "outcome": outcome, "service": service,
             "key_value": keys[0].take(rows)[0] if len(rows) == len(keys) == 1 else None, "codes_affected": codes,
         }  # fmt: skip

@@ -108,6 +108,10 @@ class Plan:
         """Mark for each field which of these rows send it: a missing cell is left out."""
         return {f.name: ~f.missing[rows] for f in self.fields}
 
+    def expected_codes(self, rows: Ints) -> float:
+        """Return how many codes these rows together select, by the estimate."""
+        return float(self.row_codes["codes"].to_numpy()[rows].sum())
+
     @property
     def mapping(self) -> Mapping:
         """What the table's columns are sent as: saved, it plans next month's table in the same way."""

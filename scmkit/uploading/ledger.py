@@ -166,7 +166,7 @@ class Ledger:
     def _codes_of(self, event: Attempted) -> Any:
         """Say how many codes a call changed, or, if the gateway cut it, would have changed by the estimate."""
         if event.timed_out and event.codes is None:
-            return int(self.plan.row_codes["codes"].to_numpy()[event.rows].sum())
+            return int(self.plan.expected_codes(event.rows))
         return pd.NA if event.codes is None else event.codes
 
     def _settle(self, event: Settled) -> None:
