@@ -12,6 +12,7 @@ from scmkit.core.arrays import Bools, Floats
 from scmkit.core.display import Html, duration, escape, plural
 from scmkit.core.values import RowState, state_words
 from scmkit.planning.plan import Plan
+from scmkit.uploading.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class Progress:
     tasks_ended: int
     waiting: str = ""
     left_s: float | None = None
+
+    @classmethod
+    def of(cls, job: str, ledger: Ledger, waiting: str = "", left_s: float | None = None) -> Progress:
+        """Return how far a job is, by all that its ledger knows."""
+        return cls(
+            job, ledger.state, ledger.counts(), **ledger.tally(), planned=len(ledger.plan), halved=ledger.halved,
+            waiting=waiting, left_s=left_s,
+        )  # fmt: skip
 
     @property
     def rows(self) -> int:

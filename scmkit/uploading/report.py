@@ -85,12 +85,9 @@ def of_stored(book: Journal, job: str) -> Told:
     ledger = stored_ledger(book, job)
     if state == "running" and not book.is_running(job):
         ledger.state = "interrupted"
-    now = Progress(
-        job, ledger.state, ledger.counts(), **ledger.tally(), planned=len(ledger.plan), halved=ledger.halved,
-        waiting="", left_s=None,
-    )  # fmt: skip
     ended = None if last is None else datetime.fromtimestamp(last, UTC)
     ok = ledger.state == "complete" and ledger.whole
+    now = Progress.of(job, ledger)
     return Told(
         now, ledger, service, datetime.fromtimestamp(created, UTC), ended, who_made(ledger), ok, unproven=JOURNAL_SILENT
     )

@@ -124,10 +124,7 @@ class Run(threading.Thread):
         left_s = None
         if predict and not self.ended.is_set():
             left_s = self._forecast.left_s(self.ledger.open_rows(), time.monotonic() - self._began)
-        return Progress(
-            self.job_id, self.ledger.state, self.ledger.counts(), **self.ledger.tally(),
-            planned=len(self.plan), halved=self.ledger.halved, waiting=self.waiting.words, left_s=left_s,
-        )  # fmt: skip
+        return Progress.of(self.job_id, self.ledger, self.waiting.words, left_s)
 
     def _break_off(self, failure: BaseException) -> None:
         """A listener failed, or the engine did: no row stays without an end."""
