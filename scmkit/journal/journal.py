@@ -223,6 +223,10 @@ class Journal:
         """Tell whether a living process works on the job."""
         return is_held(self._lock_path(job))
 
+    def state_now(self, job: str, noted: str) -> str:
+        """Return a job's state: one that was noted as running, and that nobody works on, is interrupted."""
+        return "interrupted" if noted == "running" and not self.is_running(job) else noted
+
     def prune(self, before: float) -> int:
         """Forget jobs made and last sent before this time that are complete or cancelled; say how many."""
         sql = (

@@ -387,8 +387,7 @@ def _job_line(
     book: Journal, row_states: RowStates, job: str, created: float, service: str, state: str, error: str | None,
     rows: int,
 ) -> dict[str, Any]:  # fmt: skip
-    if state == "running" and not book.is_running(job):
-        state = "interrupted"
+    state = book.state_now(job, state)
     applied = (row_states == RowState.APPLIED).sum()
     not_applied = rows - applied - (row_states == RowState.SUPERSEDED).sum()
     return {

@@ -80,11 +80,10 @@ class Told:
 
 def of_stored(book: Journal, job: str) -> Told:
     """Return what a journal tells about a job."""
-    ((created, service, state),) = book.query("select created, service, state from jobs where id = ?", job)
+    ((created, service),) = book.query("select created, service from jobs where id = ?", job)
     ((last,),) = book.query("select max(at) from attempts where job = ?", job)
     ledger = stored_ledger(book, job)
-    if state == "running" and not book.is_running(job):
-        ledger.state = "interrupted"
+    ledger.state = book.state_now(job, ledger.state)
     ended = None if last is None else datetime.fromtimestamp(last, UTC)
     ok = ledger.state == "complete" and ledger.whole
     now = Progress.of(job, ledger)
