@@ -51,12 +51,17 @@ def _hearing_ctrl_c(job: UploadJob) -> Iterator[list[float]]:
 
 
 def _watch_progress(job: UploadJob, show: bool, presses: Sequence[float]) -> None:
-    follow = _move_a_bar if show and can_move() else _write_lines
-    follow(job, show, lambda: job.wait(0.1) or bool(presses and time.monotonic() > presses[-1]))
+    follow = _only_wait if not show else _move_a_bar if can_move() else _write_lines
+    follow(job, lambda: job.wait(0.1) or bool(presses and time.monotonic() > presses[-1]))
 
 
-def _write_lines(job: UploadJob, show: bool, ended: Callable[[], bool]) -> None:
-    lines = Lines(job, _to_stderr if show else lambda _: None)
+def _only_wait(_: UploadJob, ended: Callable[[], bool]) -> None:
+    while not ended():
+        pass
+
+
+def _write_lines(job: UploadJob, ended: Callable[[], bool]) -> None:
+    lines = Lines(job, _to_stderr)
     while not ended():
         lines.look()
     lines.say()
@@ -67,7 +72,7 @@ def _to_stderr(line: str) -> None:
     sys.stderr.flush()
 
 
-def _move_a_bar(job: UploadJob, show: bool, ended: Callable[[], bool]) -> None:
+def _move_a_bar(job: UploadJob, ended: Callable[[], bool]) -> None:
     from tqdm.auto import tqdm
 
     now, waiting = job.progress(predict=False), ""
