@@ -14,7 +14,7 @@ from scmkit.core.arguments import FLAG, FROM_ZERO, NAMES, POSITIVE, Kind, whole
 from scmkit.core.errors import ConfigurationError, MissingDependencyError, SettingError
 from scmkit.core.paths import expanded
 from scmkit.estimation.service_time import ServiceTime
-from scmkit.sandbox.world import CODE_COLUMNS, SPECIAL_FIELDS, World
+from scmkit.sandbox.world import CODE_COLUMNS, World
 from scmkit.tables.arguments import public
 
 if TYPE_CHECKING:
@@ -234,16 +234,10 @@ def _world(frame: pd.DataFrame, fields: Iterable[str] | None) -> World:
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names) or "extended_id" not in names:
         raise ConfigurationError("the inventory needs a column extended_id, and each column only once")
-    defined = [name for name in names if name not in CODE_COLUMNS] if fields is None else _names(fields)
+    defined = [name for name in names if name not in CODE_COLUMNS] if fields is None else list(fields)
     columns = [name for name in names if name in CODE_COLUMNS or name in defined]
     cells = [_texts(frame.iloc[:, names.index(name)]) for name in columns]
     return World(defined, columns, zip(*cells, strict=True))
-
-
-def _names(fields: Iterable[str]) -> list[str]:
-    if isinstance(fields, str):
-        raise ConfigurationError(f"fields is a list of names, not the text {fields!r}")
-    return [name for name in fields if name not in SPECIAL_FIELDS]
 
 
 def _texts(column: pd.Series) -> list[str | None]:
