@@ -287,6 +287,9 @@ class Engine:
         most = 1 if self._probing or self._failures >= FAILURES_BEFORE_PROBE else self.plan.workers
         return bool(self._ready) and self._stop_at is None and len(self._posting) < most
 
+    def _may_poll(self) -> bool:
+        return bool(self._polls) and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE
+
     def _send_ready(self) -> Iterator[Event]:
         while self._room():
             now = self.transport.now()
@@ -314,7 +317,7 @@ class Engine:
             self.transport.start(Post(call, body))
 
     def _poll_due(self) -> None:
-        while self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
+        while self._may_poll():
             now = self.transport.now()
             if max(self._polls[0][0], self._poll_pace.ready_at) > now:
                 return
@@ -328,7 +331,7 @@ class Engine:
         times = []
         if self._room():
             times.append(max(self._ready[0][0], self._pace.ready_at))
-        if self._polls and self._stop_at is None and len(self._polling) < POLLS_AT_ONCE:
+        if self._may_poll():
             times.append(max(self._polls[0][0], self._poll_pace.ready_at))
         if self._stop_at is not None:
             times.append(self._stop_at)
