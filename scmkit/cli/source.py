@@ -53,9 +53,13 @@ class Source:
             writing.check(source.findings)
         return source
 
+    @property
+    def _new_names(self) -> dict[str, str]:
+        return dict(_pair("--map", told, "COLUMN=FIELD, such as 'Lot no.=lot_number'") for told in self.renamed)
+
     def read(self, out: Output) -> pd.DataFrame:
         """Read the table, and do to it what was asked for."""
-        names = dict(_pair("--map", told, "COLUMN=FIELD, such as 'Lot no.=lot_number'") for told in self.renamed)
+        names = self._new_names
         widths = dict(_pair("--pad-to", told, "COLUMN=WIDTH, such as lot_number=6", int) for told in self.pad_to)
         in_file = {new: old for old, new in names.items()}
         df = read_table(
@@ -71,8 +75,7 @@ class Source:
 
     def known(self) -> dict[str, Any]:
         """Return the options of Python; the campaign's fields are known if the inventory is a code download."""
-        new_names = dict(told.rpartition("=")[::2] for told in self.renamed)
-        keys = [new_names.get(key, key) for key in self.keys]
+        keys = [self._new_names.get(key, key) for key in self.keys]
         return {
             "key": keys[0] if len(keys) == 1 else keys,
             "inventory": self.inventory,

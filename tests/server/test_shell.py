@@ -399,6 +399,14 @@ def test_options_of_the_table(server: PlainServer, tmp_path: Path) -> None:
     assert run("validate", path, "--map", "nonsense")[0] == Exit.USAGE
 
 
+def test_the_key_is_named_as_in_the_file_however_its_map_is_written(file: Path, table: pd.DataFrame) -> None:
+    """Blanks around the sign of equality of --map are no part of a name, of the key's neither."""
+    table.rename(columns={"extended_id": "Code"}).to_csv(file, index=False)
+    for mapped in ("Code=extended_id", "Code = extended_id"):
+        code, out = run("validate", file, "--map", mapped, "--key", "Code")
+        assert code == Exit.OK, out
+
+
 def test_a_sheet_of_a_workbook(tmp_path: Path, server: PlainServer) -> None:
     """--sheet takes the sheet that holds the table; a wrong name says which there are."""
     path = tmp_path / "book.xlsx"
