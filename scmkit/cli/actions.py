@@ -220,12 +220,13 @@ def _ended(out: Output, job: UploadJob, **asked: Any) -> UploadJob:
         if not isinstance(error, KeyboardInterrupt | ScmkitError | OSError):  # a mistake of ours: shown whole
             traceback.print_exc()
         words = "interrupted" if isinstance(error, KeyboardInterrupt) else in_shell_words(str(error))
-        _tell_job(out, job, **asked)
+        _tell_job(out, job, job.rows, **asked)
         out.facts["error"] = {"type": type(error).__name__, "message": words}
         end = "; " if isinstance(error, KeyboardInterrupt) else "\n"
         raise Failed(f"{words}{end}{way_on(job.id, **asked)}", code_of(error)) from None
-    _show(out, job)
-    _tell_job(out, job, **asked)
+    rows = job.rows  # made anew each time, in seconds where there are a million
+    _show(out, job, rows)
+    _tell_job(out, job, rows, **asked)
     return job
 
 
@@ -258,9 +259,9 @@ def _leave(out: Output, job: UploadJob, **asked: Any) -> Exit:
     return Exit.PARTLY if job.error is None or code_of(job.error) is Exit.ERROR else code_of(job.error)
 
 
-def _tell_job(out: Output, job: UploadJob, **asked: Any) -> None:
+def _tell_job(out: Output, job: UploadJob, rows: pd.DataFrame, **asked: Any) -> None:
     """Note the facts about a job for programs."""
-    _note_rows(out, job.progress(predict=False), job.rows, job.plan.index)
+    _note_rows(out, job.progress(predict=False), rows, job.plan.index)
     out.facts |= {
         "service": job.service,
         "differences": None if job.differences is None else len(job.differences), "not_read_back": job.unproven or None,
@@ -283,9 +284,9 @@ def _write_report(out: Output, job: UploadJob, report: Path | None) -> None:
         out.say(f"report: {report}")
 
 
-def _show(out: Output, job: UploadJob) -> None:
+def _show(out: Output, job: UploadJob, rows: pd.DataFrame) -> None:
     out.say(job.summary())
-    _show_rows(out, job.rows, job.plan.index)
+    _show_rows(out, rows, job.plan.index)
     if job.differences is not None:
         out.say(f"read-back: {len(job.differences):,} differences")
 
