@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ def upload(
         writing.write_rows(writing.with_notes(df, bad), rejected)
         out.facts["rejected_file"] = str(rejected)
         out.say(f"rows to look at: {rejected}")
-    _write_report(out, job, report)
+    _write_report(out, job.report, report)
     return _leave(out, job, base_url=base_url)
 
 
@@ -117,10 +119,7 @@ def _one_job(out: Output, job_id: str, report: Path | None, journal: Path | None
     _show_rows(out, rows, index)
     _note_rows(out, told.progress, rows, index)
     out.facts |= {"service": told.service, "error_of_job": told.ledger.error and str(told.ledger.error)}
-    if report is not None:
-        reports.write(told, report)
-        out.facts["report_file"] = str(report)
-        out.say(f"report: {report}")
+    _write_report(out, partial(reports.write, told), report)
     return Exit.OK if told.ok else Exit.PARTLY
 
 
@@ -132,7 +131,7 @@ def resume(
         check_destination(report)
     asked = {"journal": journal, "base_url": base_url}
     job = _ended(out, resume_job(job_id, Client(base_url), journal, wait=False, **options), **asked)
-    _write_report(out, job, report)
+    _write_report(out, job.report, report)
     return _leave(out, job, **asked)
 
 
@@ -277,9 +276,9 @@ def _note_rows(out: Output, now: Progress, rows: pd.DataFrame, index: pd.Index) 
     }  # fmt: skip
 
 
-def _write_report(out: Output, job: UploadJob, report: Path | None) -> None:
+def _write_report(out: Output, write: Callable[[Path], None], report: Path | None) -> None:
     if report is not None:
-        job.report(report)
+        write(report)
         out.facts["report_file"] = str(report)
         out.say(f"report: {report}")
 

@@ -27,9 +27,8 @@ from scmkit.wire.client import Client
 from scmkit.wire.credentials import CERTIFICATE_FILES, default_url, token_without_asking
 
 LIBRARIES = ("pandas", "numpy", "scipy", "matplotlib", "requests", "urllib3", "msgspec", "ipywidgets")
-CLOCK_S = (
-    30.0  # from which on a clock is wrong: a read-back asks for the codes that were updated since the upload began
-)
+# From which on a clock is wrong: a read-back asks for the codes that were updated since the upload began.
+CLOCK_S = 30.0
 TOKENLESS = "none: set SCANTRUST_UAT_TOKEN, or store one in the keyring; the portal makes one"
 
 
