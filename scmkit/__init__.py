@@ -12,21 +12,16 @@ if TYPE_CHECKING:
     from scmkit.widgets.explorer import CapacityExplorer as CapacityExplorer
 
 __version__ = "0.1.0"
+_WIDGETS = {"CapacityExplorer": "scmkit.widgets.explorer", "TaskBoard": "scmkit.widgets.board"}  # need ipywidgets
 
 
 def __getattr__(name: str) -> Any:
     """Load what is public at its first use: until then, scmkit costs little more than pandas."""
-    if name == "CapacityExplorer":
-        from scmkit.widgets.explorer import CapacityExplorer
-
-        return CapacityExplorer
-    if name == "TaskBoard":
-        from scmkit.widgets.board import TaskBoard
-
-        return TaskBoard
+    if name in _WIDGETS:
+        return getattr(import_module(_WIDGETS[name]), name)
     public = _public()
     if name == "__all__":
-        return sorted([*public, "CapacityExplorer", "TaskBoard"])
+        return sorted([*public, *_WIDGETS])
     if name in public:
         return public[name]
     raise AttributeError(f"module 'scmkit' has no attribute {name!r}")
