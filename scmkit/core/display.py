@@ -18,8 +18,8 @@ from typing import Any
 LONGEST_CELL = 300
 # What is wider than its place scrolls there: the width of the content must not widen the boxes around it.
 IN_ITS_PLACE = "overflow-x:auto;width:0;min-width:100%"
-_LINE = "1px solid rgba(128,128,128,.35)"
-_CELL = f"padding:.15em .6em;border-bottom:{_LINE};vertical-align:top;text-align:"
+LINE = "1px solid rgba(128,128,128,.35)"
+_CELL = f"padding:.15em .6em;border-bottom:{LINE};vertical-align:top;text-align:"
 _TABLE = (
     "border-collapse:collapse;color:inherit;background:none;font-size:.92em;line-height:1.4;margin:.4em 0;"
     "overflow-wrap:normal"

@@ -14,6 +14,7 @@ from scmkit.core.display import escape
 from scmkit.panels.state import State
 from scmkit.panels.token_form import TokenField
 from scmkit.panels.words import Heading
+from scmkit.plots.style import ORANGE
 from scmkit.steps.choices import SUFFIXES, Choices
 from scmkit.widgets.surface import with_places
 
@@ -181,7 +182,7 @@ class Section(Group):
     def show(self, state: State) -> None:
         """Show how it stands, and if it is open its parts."""
         sign, words, is_open = self.stands(state)
-        style = "border-top:1px solid rgba(128,128,128,.35);margin-top:.4em;padding-top:.4em;line-height:1.5"
+        style = f"border-top:{display.LINE};margin-top:.4em;padding-top:.4em;line-height:1.5"
         title = f'<b style="font-size:1.1em">{escape(self.title)}</b>'
         line = f"{title} &nbsp;<i>{SIGNS.get(sign, '')} {escape(sign)}:</i> {escape(words)}"
         change(self.heading, value=f'<div style="{style};overflow-wrap:anywhere">{line}</div>')
@@ -210,7 +211,7 @@ def narrow(*widgets: ipywidgets.Widget) -> ipywidgets.VBox:
 
 def framed(*widgets: ipywidgets.Widget) -> ipywidgets.VBox:
     """Put a frame around a question."""
-    layout = ipywidgets.Layout(border="2px solid #E69F00", padding=".4em .8em", margin=".4em 0", width="auto")
+    layout = ipywidgets.Layout(border=f"2px solid {ORANGE}", padding=".4em .8em", margin=".4em 0", width="auto")
     return ipywidgets.VBox(widgets, layout=layout)
 
 

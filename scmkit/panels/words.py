@@ -316,7 +316,7 @@ def link(path: Path) -> Html:
 
 def lines_of_python(code: str) -> str:
     """Show the lines that do the same."""
-    style = "white-space:pre-wrap;padding:.6em;border:1px solid rgba(128,128,128,.35)"
+    style = f"white-space:pre-wrap;padding:.6em;border:{display.LINE}"
     return f'<pre style="{style}">{escape(code)}</pre>' if code else ""
 
 
