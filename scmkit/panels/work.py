@@ -22,6 +22,8 @@ from scmkit.panels import words
 from scmkit.panels.state import NO_HTML, Checked, Question, Result, Sent, State
 from scmkit.panels.token_form import TokenField
 from scmkit.planning.plan import Plan
+from scmkit.plots import drawings as plots
+from scmkit.sandbox import Sandbox
 from scmkit.simulation.simulate import simulate
 from scmkit.steps import choices
 from scmkit.steps.choices import Choices, Service, Source
@@ -280,8 +282,6 @@ class Work:
 
     def start_sandbox(self) -> None:
         """Start a sandbox, and use it, with the inventory if one is chosen that tells the fields."""
-        from scmkit.sandbox import Sandbox
-
         chosen = self.state.choices.codes
         known = chosen if chosen is not None and choices.fields_of(chosen) is not None else None
         codes: Any = choices.SANDBOX_CODES if known is None else known.table
@@ -481,8 +481,6 @@ def looked_at(chosen: Choices) -> Checked:
 
 def with_risk(checked: Checked, plan: Plan) -> Checked:
     """Simulate the plan and draw it."""
-    from scmkit.plots import drawings as plots
-
     risk = simulate(plan, trials=TRIALS, seed=1)
     pictures = plots.side_by_side(12, 4, risk, plan)
     alt = f"Two pictures. {risk.summary()}. {display.titles(pictures)}."

@@ -1,4 +1,4 @@
-"""What every panel is made of: a box of widgets that shows its own errors, and words for where there are no widgets."""
+"""What every surface is made of: a box of widgets that shows its own errors, and words where there are no widgets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import ipywidgets
 
 from scmkit.core import display
 from scmkit.core.display import Html
+from scmkit.core.errors import ScmkitError
 from scmkit.widgets.live import Shown
 from scmkit.widgets.worker import Worker
 
@@ -146,8 +147,6 @@ class Surface:
 
 
 def _words(error: Exception) -> str:
-    from scmkit.core.errors import ScmkitError
-
     return str(error) if isinstance(error, ScmkitError) else f"{type(error).__name__}: {error}"
 
 
