@@ -1,6 +1,6 @@
 """`Panel`: an upload step by step on one surface.
 
-What stands on it is in `State`, which is frozen. The controls, each with what it chooses, are in `controls`; what they
+What stands on it is in `State`, which is frozen. The controls, each with what it chooses, are in `sections`; what they
 choose is found out by `Work` on threads of its own, and each change of the state is shown.
 """
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REST_S = 0.1  # how long a slider must rest before the curves follow
-STEP = 0.01  # of a slider, as a power of ten
 KEEP_S = 1.5  # and before the notebook itself takes them
+STEP = 0.01  # of a slider, as a power of ten
+CURVES = ("risk", "makespan", "growth")  # by name, in the order of `Answer.curves`
 WRAP = {"flex_flow": "row wrap"}
 
 
@@ -132,15 +133,14 @@ class CapacityExplorer(Surface):
         self.spent_ms: list[float] = []
         flat = ipywidgets.Layout(width="auto")
         self.shown = {"words": ipywidgets.HTML(layout=flat), "saved": ipywidgets.HTML()} | {
-            name: ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 22em", max_width="30em"))
-            for name in ("risk", "makespan", "growth")
+            name: ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 22em", max_width="30em")) for name in CURVES
         }
         self._arrange()
         self._show()
 
     def _arrange(self) -> None:
         dials = ipywidgets.HBox([dial.box for dial in self._dials.values()], layout=ipywidgets.Layout(**WRAP))
-        pictures = [self.shown[name] for name in ("risk", "makespan", "growth")]
+        pictures = [self.shown[name] for name in CURVES]
         buttons = ipywidgets.HBox([*self._buttons.values(), self.shown["saved"]])
         self._lay_out(dials, ipywidgets.HBox(pictures, layout=ipywidgets.Layout(**WRAP)), self.shown["words"], buttons)
         for dial in self._dials.values():
@@ -213,7 +213,7 @@ class CapacityExplorer(Surface):
     def _show(self) -> None:
         first, *others = (display.escape(line) for line in self._said(self.answer))
         self.shown["words"].value = f"<p><b>{first}</b><br>{'<br>'.join(others)}</p>"
-        for name, curve in zip(("risk", "makespan", "growth"), self.answer.curves, strict=True):
+        for name, curve in zip(CURVES, self.answer.curves, strict=True):
             self.shown[name].value = drawn(curve)
 
 
