@@ -17,9 +17,7 @@ DATA = Path(__file__).parent.parent.parent / "data"
 
 def give(lab: labs.Lab, panel: Locator, path: Path) -> None:
     """Choose a file of this computer as the table."""
-    with lab.page.expect_file_chooser() as chooser:
-        panel.get_by_role("button", name="Read a file").first.click()
-    chooser.value.set_files(path)
+    lab.choose_file(panel.get_by_role("button", name="Read a file").first, path)
 
 
 def section(panel: Locator, title: str) -> Locator:

@@ -25,11 +25,16 @@ def test_without_voila_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatc
     assert "pip install 'scmkit[lab]'" in result.output
 
 
+def put_in_place_of_voila(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    module: Any = type(sys)("voila.app")
+    module.Voila = kind
+    monkeypatch.setitem(sys.modules, "voila", type(sys)("voila"))
+    monkeypatch.setitem(sys.modules, "voila.app", module)
+
+
 def test_a_port_in_use_is_said_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that somebody listens on is one clear sentence; 0 finds a free one."""
-    monkeypatch.setitem(sys.modules, "voila", type(sys)("voila"))
-    monkeypatch.setitem(sys.modules, "voila.app", type(sys)("voila.app"))
-    sys.modules["voila.app"].Voila = object  # type: ignore[attr-defined]
+    put_in_place_of_voila(monkeypatch, object)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         result = CliRunner().invoke(main, ["app", "--port", str(port)])
@@ -53,9 +58,7 @@ class FakeVoila:
 
 def test_the_browser_is_told_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its command line, readable by all, names a file that its user alone can read; it is gone when the app ends."""
-    monkeypatch.setitem(sys.modules, "voila", type(sys)("voila"))
-    monkeypatch.setitem(sys.modules, "voila.app", type(sys)("voila.app"))
-    sys.modules["voila.app"].Voila = FakeVoila  # type: ignore[attr-defined]
+    put_in_place_of_voila(monkeypatch, FakeVoila)
     opened: list[tuple[str, str, list[str]]] = []
 
     def open_page(url: str) -> None:
