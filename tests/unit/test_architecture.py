@@ -71,7 +71,7 @@ EXCEPTIONS = {
     "walkers.py": {"_try"},  # the moment at which a process holds the lock
     "test_shell.py": {"_from_prompt"},  # nobody types
     "test_app.py": {"_arguments", "_free", "_notebook"},  # what would start a server and a browser
-    "test_desk.py": {"_ran"},  # when a worker last did something
+    "test_worker.py": {"_ran"},  # when a worker last did something
     "test_panel.py": {"_handle_msg", "_send"},  # of ipywidgets: what a browser sends and gets
 }
 

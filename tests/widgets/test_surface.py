@@ -5,6 +5,7 @@ import threading
 
 import ipywidgets
 import pytest
+from waiting import wait_for
 
 from scmkit.core.errors import PlanError
 from scmkit.widgets.surface import Place, Surface, caused_by, guarded
@@ -70,8 +71,7 @@ def test_errors_of_its_threads_are_shown_too() -> None:
     surface.do("bad", lambda: 1 // 0)
     surface.show("wait", done.set, after_s=0.01)
     assert done.wait(10)
-    while not surface.idle():
-        pass
+    wait_for(surface.idle)
     assert ["ZeroDivisionError" in words for words in surface.troubles] == [True]
 
 

@@ -3,16 +3,10 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
+
+from waiting import wait_for
 
 from scmkit.widgets.worker import Worker
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def nothing(error: Exception) -> None:
@@ -20,7 +14,7 @@ def nothing(error: Exception) -> None:
 
 
 def test_work_is_done_elsewhere() -> None:
-    """Work runs on the desk's own daemon thread, which is gone when there is nothing more to do."""
+    """Work runs on the worker's own daemon thread, which is gone when there is nothing more to do."""
     worker, seen = Worker("scmkit-test", nothing), []
     worker.do("a", lambda: seen.append(threading.current_thread()))
     wait_for(worker.idle)
@@ -75,7 +69,7 @@ def test_an_error_is_told_and_the_next_work_is_done() -> None:
     assert (len(errors), type(errors[0]), done) == (1, ZeroDivisionError, [1])
 
 
-def test_a_closed_desk_forgets_and_refuses() -> None:
+def test_a_closed_worker_forgets_and_refuses() -> None:
     """After `close`, nothing that waited is done, nothing is taken, and the thread ends."""
     worker, done = Worker("scmkit-test", nothing), []
     worker.do("later", lambda: done.append(1), after_s=60)
