@@ -22,7 +22,7 @@ from scmkit.core.display import Html, escape
 from scmkit.core.errors import PlanError
 from scmkit.core.paths import expanded
 from scmkit.journal.listings import WhereIfAny
-from scmkit.panels import sections
+from scmkit.panels import sections, words
 from scmkit.panels.parts import Control
 from scmkit.panels.work import Work
 from scmkit.planning.plan import Plan
@@ -235,12 +235,13 @@ class Panel(Surface):
 
     def __repr__(self) -> str:
         return "\n".join(
-            ["<Panel: upload step by step>", *(f"{name}: {words}" for name, words in self._story().items())]
+            ["<Panel: upload step by step>", *(f"{name}: {stands}" for name, stands in self._story().items())]
         )
 
     def static(self) -> Html:
         """Show what was chosen and what became of it; this is what a saved notebook keeps."""
-        bodies = [text] if (text := self.shown["result"].value) else []
+        ended = self._panel_work.state.result
+        bodies = [words.result(ended)] if ended else []
         code = Html(f"<details><summary>The same in Python</summary><pre>{escape(self.code)}</pre></details>")
         return display.card("Upload step by step", self._story(), *bodies, code)
 

@@ -860,6 +860,8 @@ def test_a_saved_notebook_tells_the_result(
     [last] = kept[-1:]
     for told in ("df (50 rows, 3 columns)", "50 rows of 50 in", "everything arrived: 50 applied", "scmkit.upload("):
         assert told in last._repr_html_()
+    assert ">What became of the rows</div>" in last._repr_html_()  # a table, and not the text of its HTML
+    assert "&lt;" not in last._repr_html_()
     assert "everything arrived: 50 applied" in repr(last)
 
 
