@@ -4,10 +4,10 @@ It holds what was set, and when, so that each claim is compared with what really
 once, late, or never, whatever its sender is told.
 """
 
-import heapq
-import itertools
 import json
 import random
+
+from own_clock import OwnClock
 
 from scmkit.core import errors
 from scmkit.core.contract import TaskState
@@ -37,48 +37,18 @@ LATEST_S = 59.0  # after it was sent, a sync call that was lost takes effect; th
 LEAST_PAUSE_S = 1.0  # after a 429 that does not say how long [faults: 1, 2, 4 s]
 
 
-class Service:
+class Service(OwnClock):
     """A transport on a clock of its own, and the codes behind it."""
 
     def __init__(self, codes: set[str], draw: random.Random, faults: list[str], calm_after: int) -> None:
+        super().__init__(1000.0)
         self.codes, self.draw, self.faults, self.calm_after = codes, draw, faults, calm_after
         self.task_limit = 10**6  # codes; a larger task fails half-way
-        self.clock = 1000.0
         self.sent: list[float] = []
         self.throttled_at: list[float] = []  # when a sender heard of it
         self.told: list[tuple[set[str], str]] = []  # the keys of each attempt, and what became of it
         self.writes: list[tuple[float, str, dict[str, str]]] = []
         self.tasks: dict[str, tuple[str, float, int]] = {}
-        self._replies: list[tuple[float, int, Reply]] = []
-        self._numbers = itertools.count()
-        self.at: list[tuple[float, object]] = []  # what somebody does at a moment
-
-    def now(self) -> float:
-        return self.clock
-
-    def wake(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def start(self, work: Post | Poll) -> None:
-        reply = self.answer(work)
-        heapq.heappush(self._replies, (self.clock + reply.seconds, next(self._numbers), reply))
-
-    def wait(self, seconds: float | None) -> Reply | None:
-        until = float("inf") if seconds is None else self.clock + seconds
-        until = max(self.clock, min([until, *(moment for moment, _ in self.at)]))
-        if self._replies and self._replies[0][0] <= until:
-            moment, _, reply = heapq.heappop(self._replies)
-            self.clock = max(self.clock, moment)
-            return reply
-        assert until < float("inf"), "the engine waits for a reply that never comes"
-        self.clock = until
-        due, self.at = [a for m, a in self.at if m <= until], [(m, a) for m, a in self.at if m > until]
-        for action in due:
-            action()
-        return None
 
     def answer(self, work: Post | Poll) -> Reply:
         """Give the reply that will come, after its seconds."""

@@ -1,56 +1,37 @@
 """Where no call is known: a small one goes out first, and the others are made as large as it allows."""
 
-import heapq
-import itertools
 import json
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
+from own_clock import OwnClock
 
 import scmkit
 from scmkit.core.errors import GatewayTimeoutError
 from scmkit.core.events import Sending
 from scmkit.core.values import AsyncAnswer, Mode, SyncAnswer, Task, TaskState
-from scmkit.engine.engine import Engine, Post, Reply
+from scmkit.engine.engine import Engine, Poll, Post, Reply
 from scmkit.wire.limits import Limits
 
 TRUTH = scmkit.ServiceTime.documented()
 MIDDLE = {name: float(np.median(getattr(TRUTH, name))) for name in ("base_s", "per_code_s", "per_item_s")}
 
 
-class Slow:
+class Slow(OwnClock):
     """A service on a clock of its own: a call takes what a law says, and the gateway cuts it after a minute."""
 
     def __init__(self, codes: dict[str, int], seconds: Callable[[float, int], float]) -> None:
-        self.codes, self.seconds, self.clock = codes, seconds, 0.0
+        super().__init__()
+        self.codes, self.seconds = codes, seconds
         self.sync: list[tuple[float, float, bool]] = []  # when, codes, cut
-        self._replies: list[tuple[float, int, Reply]] = []
-        self._numbers = itertools.count()
 
-    def now(self) -> float:
-        return self.clock
-
-    def wake(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def start(self, work: object) -> None:
+    def answer(self, work: Post | Poll) -> Reply:
         answer, error, took = self._answer(work)
-        heapq.heappush(self._replies, (self.clock + took, next(self._numbers), Reply(work, answer, error, took)))
+        return Reply(work, answer, error, took)
 
-    def wait(self, seconds: float | None) -> Reply | None:
-        until = np.inf if seconds is None else self.clock + seconds
-        if not self._replies or self._replies[0][0] > until:
-            self.clock = until
-            return None
-        self.clock, _, reply = heapq.heappop(self._replies)
-        return reply
-
-    def _answer(self, work: object) -> tuple[object, Exception | None, float]:
+    def _answer(self, work: Post | Poll) -> tuple[object, Exception | None, float]:
         if not isinstance(work, Post):
             return Task(work.followed.task_id, TaskState.COMPLETE, "complete", 1), None, 0.1
         if work.call.mode is Mode.ASYNC:
