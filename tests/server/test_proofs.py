@@ -81,6 +81,16 @@ def test_a_download_that_is_refused(
     assert (states(gone), gone.rows["discarded_fields"].tolist()) == ({"discarded": 1}, [("colour",)])
 
 
+def cancel_between(job: scmkit.UploadJob, server: PlainServer) -> None:
+    """Cancel a job of two tasks when the first has ended and the second has not."""
+    while len(job.tasks) < 2:
+        time.sleep(0.01)
+    server.tasks["task-0"]["state"] = "success"
+    while job.counts().get("pending") == 2:
+        time.sleep(0.01)
+    job.cancel(grace_s=0)
+
+
 def test_a_cancelled_job_claims_nothing_about_fields(
     client: scmkit.Client, server: PlainServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,12 +98,7 @@ def test_a_cancelled_job_claims_nothing_about_fields(
     monkeypatch.setattr(client, "download_codes", lambda **_: 1 / 0)
     server.polls_until_complete = 1_000_000
     job = upload(lots("000000", "000001", colour="red").assign(colour=["r", "g"]), client, wait=False)
-    while len(job.tasks) < 2:
-        time.sleep(0.01)
-    server.tasks["task-0"]["state"] = "success"
-    while job.counts().get("pending") == 2:
-        time.sleep(0.01)
-    job.cancel(grace_s=0)
+    cancel_between(job, server)
     assert sorted(states(job.result(timeout=5)).items()) == [("unknown", 1), ("unverified", 1)]
 
 
@@ -206,12 +211,7 @@ def test_resuming_settles_what_a_refused_download_left_open(
     with monkeypatch.context() as patch:
         patch.setattr(client, "download_codes", lambda **_: 1 / 0)
         job = upload(lots("000000", "000001").assign(colour=["r", "g"]), client, wait=False)
-        while len(job.tasks) < 2:
-            time.sleep(0.01)
-        server.tasks["task-0"]["state"] = "success"
-        while job.counts().get("pending") == 2:
-            time.sleep(0.01)
-        job.cancel(grace_s=0)
+        cancel_between(job, server)
         job.result(timeout=5)
     server.polls_until_complete = 1
     job = scmkit.resume(job.id, client, progress=False)
