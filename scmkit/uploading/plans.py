@@ -97,7 +97,7 @@ def plan(
         Where earlier calls are looked up, of which ``service_time`` and ``history`` are made when they are not given;
         False for nowhere. Default: ``SCMKIT_JOURNAL``, else the user's own file.
     service : str, optional
-        The URL of the service whose calls these are. Default: that of the present client.
+        The URL of the service whose calls these are. Default: that of ``client``, or of the present one.
     client : Client, optional
         Who is asked about fields. Default: the one of `use`, or of the environment.
     file : str
@@ -125,7 +125,7 @@ def plan(
     if mode == "sync" and len(keys) > 1:
         raise PlanError(f"a sync call has one key; {keys} need mode='async' or 'auto'")
     if service_time is None and journal is not False:
-        service_time, earlier = learnt(service or current_service(), keys, journal)
+        service_time, earlier = learnt(service or (client.base_url if client else current_service()), keys, journal)
         history = earlier if inventory is None and estimate is None and history is None else history
     counted = None if inventory is None else Counts(count_codes(inventory, keys))
     defined = fields_asked(client or default_client(), mapping.sent(df), keys) if fields is True else fields

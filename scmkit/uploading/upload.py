@@ -96,7 +96,6 @@ def upload(
         known = client or chosen_client()
         if known is not None:
             options.setdefault("assumptions", known.assumptions)
-            options.setdefault("service", known.base_url)
         made = plans.plan(df, key, mode, errors=errors, journal=journal, client=known, **options)
     client = client or default_client()  # after the table was looked at: it may ask for a token
     with client.order.in_turn:
