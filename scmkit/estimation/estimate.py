@@ -179,7 +179,8 @@ def _estimate(
     found = {"codes": codes, "low": bounds[0], "high": bounds[1], "source": source}
     frame = frame.assign(**{our_name(name, keys): values for name, values in found.items()})
     if total is None:
-        summed = sum_counts(known, np.array([0, len(frame)]), level)
+        one = np.unique([0, len(frame)])  # a call of all key values; of none, no call
+        summed = sum_counts(known, one, level)
         total = Bounds(*(v[:1].sum() for v in summed[:3]))
     interval = min(round(float(total.low)), int(codes.sum())), max(round(float(total.high)), int(codes.sum()))
     return Estimate(tuple(keys), frame, level, interval, known.sd, known.shared)

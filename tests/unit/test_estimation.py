@@ -131,6 +131,13 @@ def test_bad_input_is_a_clear_error(lots: pd.DataFrame, tmp_path: Path) -> None:
         scmkit.estimate(lots, "lot_number", history=pd.DataFrame({"key_value": ["a"], "codes_affected": [-1]}))
 
 
+def test_an_empty_table_selects_no_code(lots: pd.DataFrame) -> None:
+    """Without a key value there is no line and no code, counted or guessed; and no error speaks of arrays."""
+    for options in ({}, {"inventory": lots}, {"inventory": lots, "sample_fraction": 0.5}):
+        known = scmkit.estimate(lots[:0], "lot_number", **options)
+        assert (len(known.frame), known.total, known.total_interval[0]) == (0, 0, 0)
+
+
 def test_a_folder_is_no_inventory(tmp_path: Path) -> None:
     """What stands for the files in it is said, and nobody looks through a whole disk for them."""
     for folder in (Path("/"), tmp_path):
