@@ -5,6 +5,7 @@ import tracemalloc
 
 import interval_coverage as coverage
 import numpy as np
+import observing
 import pandas as pd
 import pytest
 from scipy.stats import binom
@@ -250,21 +251,8 @@ def world(rng: np.random.Generator) -> scmkit.ServiceTime:
 
 
 def observe(service: scmkit.ServiceTime, calls: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Make calls of many sizes, about a fifth of which run into the gateway."""
-    largest = 3.2 * 60 / service.per_code_s[0]
-    codes = np.round(np.exp(rng.uniform(np.log(300), np.log(largest), calls)))
-    items = rng.integers(1, 50, calls)
-    seconds = service.draw(codes, items, rng)
-    return pd.DataFrame(
-        {"codes": codes, "items": items, "seconds": np.minimum(seconds, 60.0), "timed_out": seconds > 60}
-    )
-
-
-def calibration_error(risks: np.ndarray, happened: np.ndarray) -> float:
-    """The expected calibration error over ten bins of equal width."""
-    at = np.minimum((risks * 10).astype(int), 9)
-    gaps = [abs(risks[at == i].mean() - happened[at == i].mean()) * (at == i).mean() for i in np.unique(at)]
-    return float(sum(gaps))
+    """Make calls of a service."""
+    return observing.observe(lambda c, i: service.draw(c, i, rng), service.per_code_s[0], calls, rng)
 
 
 @pytest.mark.parametrize(("calls", "most"), [(15, 0.035), (50, 0.025)])
@@ -280,7 +268,7 @@ def test_predicted_risks_happen_as_often_as_they_say(calls: int, most: float) ->
         happened.append(new["timed_out"])
         censored.append(seen["timed_out"].mean())
     assert 0.15 < np.mean(censored) < 0.25
-    assert calibration_error(np.concatenate(risks), np.concatenate(happened)) <= most
+    assert observing.calibration_error(np.concatenate(risks), np.concatenate(happened)) <= most
 
 
 def test_the_censored_fit_recovers_the_truth_and_dropping_does_not() -> None:

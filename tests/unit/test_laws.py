@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from observing import calibration_error, observe
 from scipy.optimize import minimize
 from scipy.special import expit, log_ndtr
 
@@ -64,13 +65,8 @@ LAWS: dict[str, Callable[[World], Law]] = {
 
 
 def calls_of(law: Law, world: World, calls: int) -> pd.DataFrame:
-    """Make calls of many sizes, a part of which runs into the gateway."""
-    codes = np.round(np.exp(world.rng.uniform(np.log(300), np.log(192 / world.code), calls)))
-    items = world.rng.integers(1, 50, calls).astype(float)
-    seconds = law(codes, items)
-    return pd.DataFrame(
-        {"codes": codes, "items": items, "seconds": np.minimum(seconds, 60.0), "timed_out": seconds > 60}
-    )
+    """Make calls under a law."""
+    return observe(law, world.code, calls, world.rng)
 
 
 def logistic(known: pd.DataFrame, new: pd.DataFrame) -> np.ndarray:
@@ -106,12 +102,6 @@ def censored_fit(known: pd.DataFrame, new: pd.DataFrame, linear: bool) -> np.nda
 
     b = minimize(cost, np.array([0.0, 1.0, -1.0, 0.0]), method="Nelder-Mead", options={"maxiter": 4_000}).x
     return np.exp(log_ndtr((centre(b, new) - np.log(60)) / np.exp(np.clip(b[2], -4, 2))))
-
-
-def calibration_error(risks: np.ndarray, happened: np.ndarray) -> float:
-    """The expected calibration error over ten bins of equal width."""
-    at = np.minimum((risks * 10).astype(int), 9)
-    return float(sum(abs(risks[at == b].mean() - happened[at == b].mean()) * (at == b).mean() for b in np.unique(at)))
 
 
 def predicted(law: str, seeds: range) -> tuple[float, dict[str, float]]:
