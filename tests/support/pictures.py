@@ -54,16 +54,22 @@ def each(count: int) -> Iterator[tuple[str, Callable[..., Any]]]:
     yield "job", partial(draw, RowCounts(applied=count, rejected=count // 5))
 
 
+MODEL = ServiceTime.fixed(base_s=0.5, per_code_s=0.003, per_item_s=0.001, noise=0.3)
+CURVES: dict[str, Callable[[], capacity.Curve]] = {
+    "risk by batch": lambda: capacity.risk_by_batch(100),
+    "makespan by batch": lambda: capacity.makespan_by_batch(500, 20, MODEL, trials=50),
+    "on time": lambda: capacity.on_time(500, 60, 20, batches=[1, 5], service_time=MODEL, trials=20),
+    "fits in": lambda: capacity.fits_in(60, 20, service_time=MODEL, trials=20),
+    "best workers": lambda: capacity.best_workers(500, 20, service_time=MODEL, trials=20),
+    "calls to collect": lambda: capacity.calls_to_collect(within=0.05, calls=[20, 50], trials=2),
+    "sample to collect": lambda: capacity.sample_to_collect(500, fractions=[0.01, 0.2]),
+}
+
+
 def planned() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Return the pictures of capacity planning, by name."""
-    model = ServiceTime.fixed(base_s=0.5, per_code_s=0.003, per_item_s=0.001, noise=0.3)
-    yield "risk by batch", capacity.risk_by_batch(100).plot
-    yield "makespan by batch", capacity.makespan_by_batch(500, 20, model, trials=50).plot
-    yield "on time", capacity.on_time(500, 60, 20, batches=[1, 5], service_time=model, trials=20).plot
-    yield "fits in", capacity.fits_in(60, 20, service_time=model, trials=20).plot
-    yield "best workers", capacity.best_workers(500, 20, service_time=model, trials=20).plot
-    yield "calls to collect", capacity.calls_to_collect(within=0.05, calls=[20, 50], trials=2).plot
-    yield "sample to collect", capacity.sample_to_collect(500, fractions=[0.01, 0.2]).plot
+    for name, make in CURVES.items():
+        yield name, make().plot
 
 
 def draw_all(folder: Path) -> None:

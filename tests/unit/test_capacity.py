@@ -13,8 +13,7 @@ from scmkit.core.errors import PlanError
 from scmkit.estimation.estimate import Estimate
 from scmkit.simulation.deadlines import seconds_until
 from scmkit.simulation.learning import sample_for
-
-MODEL = ServiceTime.fixed(base_s=0.5, per_code_s=0.003, per_item_s=0.001, noise=0.3)
+from tests.support.pictures import CURVES, MODEL
 
 
 def test_the_largest_batch_is_within_the_risk() -> None:
@@ -72,15 +71,7 @@ def test_growth_of_the_codes_shows_when_to_plan_again() -> None:
     assert np.all(np.diff(risks) > 0)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: capacity.risk_by_batch(100), lambda: capacity.makespan_by_batch(500, 20, MODEL, trials=50),
-    lambda: capacity.on_time(500, 60, 20, batches=[1, 5], service_time=MODEL, trials=20),
-    lambda: capacity.fits_in(60, 20, service_time=MODEL, trials=20),
-    lambda: capacity.best_workers(500, 20, service_time=MODEL, trials=20),
-    lambda: capacity.breaks_on(lots_plan(workers=2), 0.05),
-    lambda: capacity.calls_to_collect(within=0.05, calls=[20, 50], trials=2),
-    lambda: capacity.sample_to_collect(500, fractions=[0.01, 0.2]),
-])  # fmt: skip
+@pytest.mark.parametrize("make", [*CURVES.values(), lambda: capacity.breaks_on(lots_plan(workers=2), 0.05)])
 def test_curves_show_themselves(make: object) -> None:
     """Text, HTML and a picture with units on both axes."""
     curve = make()
