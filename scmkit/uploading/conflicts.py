@@ -18,8 +18,8 @@ from scmkit.engine import evidence
 from scmkit.engine.evidence import Change
 from scmkit.engine.tasks import LATE_S
 from scmkit.journal.journal import Journal
-from scmkit.journal.listings import columns_of
 from scmkit.journal.memory import elsewhere
+from scmkit.journal.stored_plans import columns_of
 from scmkit.planning.plan import Plan
 from scmkit.wire.order import JobOrder
 from scmkit.wire.pacing import Claim

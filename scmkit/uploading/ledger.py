@@ -15,7 +15,7 @@ from scmkit.core.events import Attempted, Ended, Event, Halved, Sending, Settled
 from scmkit.core.texts import our_name, ours
 from scmkit.core.values import Outcome, RowState, Task
 from scmkit.journal.journal import Journal
-from scmkit.journal.listings import plan_of
+from scmkit.journal.stored_plans import stored_plan
 from scmkit.planning.plan import Plan
 
 CALL_COLUMNS = {
@@ -192,7 +192,7 @@ class Ledger:
 def stored_ledger(book: Journal, job: str) -> Ledger:
     """Return all that a journal knows about a job: its plan, rows, calls and tasks."""
     ((state, error),) = book.query("select state, error from jobs where id = ?", job)
-    ledger = Ledger(plan_of(book.parts(job), book.stored_calls(job)))
+    ledger = Ledger(stored_plan(book, job))
     for event in book.events(job):
         ledger(event)
     ledger.state, ledger.error = state, JournalError(error) if error else None

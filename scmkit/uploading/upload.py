@@ -13,9 +13,10 @@ from scmkit.core import contract, results
 from scmkit.core.arguments import JOURNAL
 from scmkit.core.errors import PlanError
 from scmkit.journal.journal import Journal
-from scmkit.journal.listings import WhereIfAny, begin, begin_in_file
+from scmkit.journal.listings import WhereIfAny
 from scmkit.journal.memory import in_memory
 from scmkit.journal.storage import or_else
+from scmkit.journal.stored_plans import begin, begin_in_file
 from scmkit.planning.plan import Plan
 from scmkit.tables.arguments import TABLE_OR_PLAN, public
 from scmkit.uploading import plans

@@ -27,6 +27,7 @@ from scmkit.core.errors import (
 from scmkit.core.values import Task, state_words
 from scmkit.journal import listings
 from scmkit.journal.journal import Journal, place
+from scmkit.journal.stored_plans import stored_plan
 from scmkit.tables.arguments import public
 from scmkit.uploading.job import UploadJob, running_jobs
 from scmkit.uploading.ledger import Ledger, stored_ledger
@@ -387,7 +388,7 @@ class TaskBoard(Surface):
     def _send_again(self, line: Line) -> None:
         client = self._client_for(line)
         with Journal(self._journal) as book:
-            plan = listings.plan_of(book.parts(line.id), book.stored_calls(line.id))
+            plan = stored_plan(book, line.id)
         table = listings.table_of(line.id, self._journal)
         self.add(
             upload(

@@ -23,8 +23,8 @@ from scmkit.engine.evidence import FieldFacts
 from scmkit.engine.policy import ATTEMPTS
 from scmkit.engine.tasks import LATE_S, FollowedTask
 from scmkit.journal.journal import Journal
-from scmkit.journal.listings import begin
 from scmkit.journal.memory import MemoryJournal
+from scmkit.journal.stored_plans import begin
 from scmkit.planning.plan import Plan
 from scmkit.uploading.conflicts import TRAVEL_S, EarlierJobs, claim_of
 from scmkit.wire import turns

@@ -9,6 +9,7 @@ import scmkit
 from scmkit.core.values import Mode
 from scmkit.journal import listings
 from scmkit.journal.journal import Journal
+from scmkit.journal.stored_plans import parts_of, plan_of
 
 SERVICE = "https://api.example.com"
 
@@ -18,7 +19,7 @@ def made(path: Path, job: str, key: str = "extended_id", calls: int = 300) -> No
     df = pd.DataFrame({key: [f"Code-{i:06d}" for i in range(2 * calls)], "lot": "L1"})
     plan = scmkit.plan(df, key, mode="sync", batch=2, default=3)
     record = Journal(path).create(
-        job, SERVICE, len(df), listings.parts_of(plan), ((Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
+        job, SERVICE, len(df), parts_of(plan), ((Mode.SYNC, plan.rows_of(c)) for c in range(len(plan)))
     )
     lines = [(job, c, 1e9 + c, *(("not_applied", 504, 60.0, None) if c % 10 == 0 else ("applied", 200, 0.5, 2)))
              for c in range(calls)]  # fmt: skip
@@ -59,7 +60,7 @@ def test_the_latest_calls_are_those_of_the_history(journal: Path) -> None:
 def test_a_plan_without_calls_comes_back_as_it_was() -> None:
     """A table of which nothing can be sent has a plan, too, and the journal gives it back."""
     plan = scmkit.plan(pd.DataFrame({"extended_id": ["short"], "wine_name": ["a"]}), errors="reject", journal=False)
-    again = listings.plan_of(listings.parts_of(plan), [])
+    again = plan_of(parts_of(plan), [])
     assert again.summary() == plan.summary()
     assert len(again.calls) == len(again.otherwise("async")) == 0
     assert again.rows["state"].tolist() == ["rejected"]
