@@ -86,7 +86,9 @@ def history(journal: Where = None) -> pd.DataFrame:
         if book is None:
             return _framed_calls([])
         jobs = book.query("select id, service from jobs order by rowid")
-        return _framed_calls(line for job, service in jobs for line in _call_lines(book, job, service))
+        return _framed_calls(
+            line for job, service in jobs for line in _call_lines(book, job, service, facts_of(book, job))
+        )
 
 
 def overview(book: Journal, known: dict[str, Any]) -> pd.DataFrame:
@@ -163,8 +165,8 @@ def recent_calls(service: str, key: str, journal: Where = None, jobs: int = 20, 
     lines: list[dict[str, Any]] = []
     with Journal(journal) as book:
         for (job,) in book.query(latest, service, jobs):
-            if len(lines) < calls and _key_of(book, job) == key:
-                lines += _call_lines(book, job, service, calls - len(lines))
+            if len(lines) < calls and _key_in(facts := facts_of(book, job)) == key:
+                lines += _call_lines(book, job, service, facts, calls - len(lines))
     return _framed_calls(lines)
 
 
@@ -229,19 +231,20 @@ def _job_line(
         "id": job, "created": created, "state": state, "rows": rows, "applied": applied, "not_applied": not_applied,
         "result": state_words(state, rows, applied, not_applied),
         "unfinished": 0 if state == "complete" else np.isin(row_states, UNFINISHED).sum(),
-        "key": _key_of(book, job), "service": service, "error": error,
+        "key": _key_in(facts_of(book, job)), "service": service, "error": error,
     }  # fmt: skip
 
 
-def _key_of(book: Journal, job: str) -> str:
-    facts = book.parts(job, "plan")["plan"]
+def _key_in(facts: dict[str, Any]) -> str:
     return " + ".join(facts["columns"][: facts["keys"]])
 
 
-def _call_lines(book: Journal, job: str, service: str, latest: int = -1) -> Iterator[dict[str, Any]]:
-    name, tasks = _key_of(book, job), book.tasks(job)
+def _call_lines(
+    book: Journal, job: str, service: str, facts: dict[str, Any], latest: int = -1
+) -> Iterator[dict[str, Any]]:
+    name, tasks = _key_in(facts), book.tasks(job)
     answered = book.answered(job, latest)
-    keys = key_columns(book, job, facts_of(book, job)) if any(len(rows) == 1 for _, rows, *_ in answered) else []
+    keys = key_columns(book, job, facts) if any(len(rows) == 1 for _, rows, *_ in answered) else []
     expected = book.parts(job, "row codes")["row codes"]
     for mode, rows, call, at, size, outcome, status, seconds, codes, task_id in answered:
         cut = timed_out(mode, status)
