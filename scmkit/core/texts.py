@@ -237,11 +237,15 @@ def repeated(names: Iterable[str]) -> str | None:
     return None
 
 
+def key_names(key: Any) -> list[str]:
+    """Return the names in a key, which may be one name or several."""
+    return [str(key)] if pd.api.types.is_scalar(key) else [str(name) for name in key]
+
+
 def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
     """Return the key as a list of column names, after checking that the frame has them; a tuple may be one name."""
     names = [str(c) for c in frame.columns]
-    one = pd.api.types.is_scalar(key) or (isinstance(key, tuple) and str(key) in names)
-    keys = [str(key)] if one else [str(k) for k in key]
+    keys = [str(key)] if isinstance(key, tuple) and str(key) in names else key_names(key)
     for name in keys:
         if name not in names:
             raise MissingColumnError.of(name, names, "key")

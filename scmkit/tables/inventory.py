@@ -18,7 +18,7 @@ from scmkit.core import results
 from scmkit.core.arrays import Floats
 from scmkit.core.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, in_a_line
 from scmkit.core.paths import expanded, like
-from scmkit.core.texts import columns_of, first_rows, group, our_name, tallied, text_table
+from scmkit.core.texts import columns_of, first_rows, group, key_names, our_name, tallied, text_table
 from scmkit.core.values import Product, Products
 from scmkit.tables.arguments import LISTED, public
 
@@ -65,7 +65,7 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
         keys = columns_of(inventory, key)
         rows, times = tallied(inventory, keys[0]) if len(keys) == 1 else (inventory, None)  # each distinct cell once
     else:
-        keys = [key] if isinstance(key, str) else list(key)
+        keys = key_names(key)
         count = _count_files if isinstance(inventory, str | os.PathLike) else _count_elsewhere
         rows = count(inventory, keys)
         times = rows.iloc[:, -1].to_numpy(dtype=float)

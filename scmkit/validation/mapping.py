@@ -26,7 +26,7 @@ from scmkit.core.errors import (
 )
 from scmkit.core.paths import check_destination, existing, replacing
 from scmkit.core.patterns import Pattern, PatternError
-from scmkit.core.texts import columns_of, repeated, text_of
+from scmkit.core.texts import columns_of, key_names, repeated, text_of
 
 VERSION = 1
 LARGEST_FILE = 10_000_000  # bytes
@@ -185,7 +185,7 @@ class Mapping:
     on_conflict: str = "error"
 
     def __post_init__(self) -> None:
-        keys = [str(self.key)] if pd.api.types.is_scalar(self.key) else list(map(str, self.key))
+        keys = key_names(self.key)
         if not keys or len(set(keys)) < len(keys):
             raise PlanError(f"a key is one or more different fields, not {self.key!r}")
         object.__setattr__(self, "key", keys[0] if len(keys) == 1 else tuple(keys))
@@ -212,7 +212,7 @@ class Mapping:
     @property
     def keys(self) -> tuple[str, ...]:
         """The fields that select the codes."""
-        return (self.key,) if isinstance(self.key, str) else tuple(self.key)
+        return tuple(key_names(self.key))
 
     def sent(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return a table under the names by which it is sent, constants included; rows keep their labels.
@@ -366,7 +366,7 @@ def mapping_of(df: pd.DataFrame, mapping: Mapping | None, key: str | Sequence[st
     """
     if mapping is None:
         return Mapping(key=columns_of(df, key), on_conflict=on_conflict)
-    keys = (str(key),) if pd.api.types.is_scalar(key) else tuple(map(str, key))
+    keys = tuple(key_names(key))
     if keys not in ((contract.DEFAULT_KEY,), mapping.keys):
         raise PlanError(f"the mapping's key is {', '.join(mapping.keys)}, not {', '.join(keys)}: give one of the two")
     return mapping if on_conflict == "error" else dataclasses.replace(mapping, on_conflict=on_conflict)
