@@ -93,13 +93,13 @@ def look_at(
     products: pd.DataFrame | None = None,
 ) -> Seen:  # fmt: skip
     """Apply a mapping to a table, and say what would go wrong with what it makes of it."""
-    columns = mapping.sent(df).columns
-    keys = columns_of(pd.DataFrame(columns=columns), mapping.keys)
+    head = mapping.sent(df.iloc[:0])
+    keys = columns_of(head, mapping.keys)
     if inventory is None and isinstance(fields, pd.DataFrame) and set(keys) <= set(map(str, fields.columns)):
         inventory = fields
     known, held = _known_fields(fields), known_keys(inventory, keys, sample_fraction)
     campaigns = None if products is None else _campaigns(products)
-    mapping = mapping.with_kinds(known or {}, map(str, columns))
+    mapping = mapping.with_kinds(known or {}, map(str, head.columns))
 
     def found_in(df: pd.DataFrame, asked: Collection[str] = RULES) -> tuple[Table, Findings]:
         sent, nobody = mapping.sent(df), np.zeros(len(df), dtype=bool)
