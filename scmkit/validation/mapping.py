@@ -308,8 +308,9 @@ class Mapping:
 
     def _told(self) -> dict[str, Any]:
         """Return the key, and the other parts that are not as they are by default."""
-        parts = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {name: part for name, part in parts.items() if name == "key" or part != getattr(Mapping(), name)}
+        usual = Mapping()
+        parts = {name: getattr(self, name) for name in _known()}
+        return {name: part for name, part in parts.items() if name == "key" or part != getattr(usual, name)}
 
     def __repr__(self) -> str:
         return f"Mapping({', '.join(f'{name}={part!r}' for name, part in self._told().items())})"
