@@ -200,7 +200,7 @@ def is_ours(value: Any, *names: str) -> bool:
 
 def is_flag(value: Any) -> bool:
     """Whether a value is a truth value, of Python or NumPy."""
-    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+    return isinstance(value, bool | np.bool_)
 
 
 def _is_whole(value: Any) -> bool:
