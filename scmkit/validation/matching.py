@@ -49,14 +49,14 @@ class KnownKeys:
     def without_zeros(self) -> dict[str, str]:
         """The values of a key of one column, by what they are without zeros in front of their numbers, if certain."""
         found: dict[str, list[str]] = {}
-        for first, *more in self.values if len(self.values) <= LOOKED_THROUGH else ():
-            found.setdefault(_without_zeros(first), []).extend([] if more else [first])
+        for (value,) in self.values if len(self.values) <= LOOKED_THROUGH else ():
+            found.setdefault(_without_zeros(value), []).append(value)
         return {text: values[0] for text, values in found.items() if len(values) == 1}
 
     @cached_property
     def alone(self) -> list[str]:
         """The values of a key of one column, if there are few enough to look through."""
-        return sorted(first for first, *_ in self.values) if len(self.values) <= COMPARED else []
+        return sorted(value for (value,) in self.values) if len(self.values) <= COMPARED else []
 
     def has(self, value: tuple[str, ...]) -> bool:
         """Whether a code has the value; blanks around it are another matter."""
@@ -71,12 +71,10 @@ class KnownKeys:
         return found.pop() if len(found) == 1 else None
 
     def alike(self, text: str) -> str | None:
-        """Return the value that a text probably means, though nobody can know."""
+        """Return the value of a key of one column that a text probably means, though nobody can know."""
         ways = (text.strip().lstrip("0"), text.strip().upper(), text.strip().lower())
-        near = next((way for way in ways if (way,) in self.values), None) or self.without_zeros.get(
-            _without_zeros(text)
-        )
-        return near or nearest(text, self.alone, 0.8)
+        near = next((way for way in ways if (way,) in self.values), None)
+        return near or self.without_zeros.get(_without_zeros(text)) or nearest(text, self.alone, 0.8)
 
     def is_blocked(self, keys: int, matched: int, padded: int) -> bool:
         """Whether so few of a table's key values match that they are probably written otherwise."""
@@ -136,10 +134,8 @@ class Unmatched:
         verdicts: dict[int, tuple[str, str | None]] = {}
         for g, value in told.items():
             look = g not in padded and len(value) == 1 and len(verdicts) < len(padded) + LOOKED_UP
-            verdicts[g] = (
-                _absent(", ".join(value), padded.get(g), held.alike(value[0]) if look else None),
-                padded.get(g),
-            )
+            near = held.alike(value[0]) if look else None
+            verdicts[g] = _absent(", ".join(value), padded.get(g), near), padded.get(g)
         example = next(((absent[g][0], full) for g, full in padded.items()), ("", ""))
         return cls(len(of), len(of) - len(absent), groups, verdicts, padded, example)
 
