@@ -311,7 +311,7 @@ class Choices:
         return replace(self, fixes=(*self.fixes, *(rule for name in names for rule in FIXES[name])))
 
     def with_key(self, name: str) -> Choices:
-        """Choose the key; it is always sent. Fixes start anew: of duplicates, they were about another key."""
+        """Choose the key; it is always sent. Fixes start anew: some are about keys."""
         if name == self.key:
             return self
         column = self.column(name)
