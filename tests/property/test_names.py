@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import scmkit
 from scmkit.core.texts import our_name, ours
+from scmkit.core.values import Mode
 from scmkit.journal.listings import table_of
 from scmkit.steps import choices
 from scmkit.tables import writing
@@ -57,7 +58,7 @@ def test_columns_of_any_name_are_validated_counted_and_planned(labels: list[obje
     assert plan.rows["call"].notna().all()
     assert repr(plan)
     assert plan._repr_html_()
-    assert "".join(plan.body(scmkit.planning.plan.Mode.ASYNC, plan.rows_of(0)).decode().split()).count("K") >= 1
+    assert "".join(plan.body(Mode.ASYNC, plan.rows_of(0)).decode().split()).count("K") >= 1
 
 
 def test_a_table_with_several_levels_of_names_can_be_planned() -> None:

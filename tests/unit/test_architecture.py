@@ -16,7 +16,7 @@ import pytest
 import scmkit
 from scmkit import capacity
 from scmkit.core import results
-from scmkit.core.values import RowCounts
+from scmkit.core.values import Products, RowCounts
 
 PACKAGE = Path(scmkit.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -222,6 +222,7 @@ def test_what_a_result_can_do_is_registered() -> None:
         results.simulate: {scmkit.Plan},
         results.upload: {scmkit.Plan},
         results.show: {scmkit.UploadJob},
+        results.tabulate: {Products},
     }
     for function, kinds in done.items():
         assert set(function.registry) - {object} == kinds
