@@ -242,9 +242,9 @@ def key_names(key: Any) -> list[str]:
     return [str(key)] if pd.api.types.is_scalar(key) else [str(name) for name in key]
 
 
-def columns_of(frame: pd.DataFrame, key: str | Sequence[str]) -> list[str]:
-    """Return the key as a list of column names, after checking that the frame has them; a tuple may be one name."""
-    names = [str(c) for c in frame.columns]
+def columns_of(columns: Iterable[Hashable], key: str | Sequence[str]) -> list[str]:
+    """Return the key as a list of names, after checking that they are among these columns; a tuple may be one name."""
+    names = [str(c) for c in columns]
     keys = [str(key)] if isinstance(key, tuple) and str(key) in names else key_names(key)
     for name in keys:
         if name not in names:

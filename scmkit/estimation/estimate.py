@@ -137,7 +137,7 @@ def estimate_codes(
     now: pd.Timestamp | None = None,
 ) -> Estimate:
     """Estimate from what is given; what it means, `scmkit.estimate` says, which may ask the service besides."""
-    keys = columns_of(df, key)
+    keys = columns_of(df.columns, key)
     frame = _distinct_keys(df, keys)
     unique = assumptions.is_unique(keys)
     seen, elsewhere = (None, np.zeros(0)) if inventory is None else _seen(frame, keys, inventory)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from scmkit.core import results
 from scmkit.core.arrays import Floats
-from scmkit.core.errors import MissingColumnError, MissingDependencyError, MissingFileError, TableError, in_a_line
+from scmkit.core.errors import MissingDependencyError, MissingFileError, TableError, in_a_line
 from scmkit.core.paths import expanded, like
 from scmkit.core.texts import columns_of, first_rows, group, key_names, our_name, tallied, text_table
 from scmkit.core.values import Product, Products
@@ -62,7 +62,7 @@ def count_codes(inventory: Inventory, key: str | Sequence[str]) -> pd.DataFrame:
         return inventory.frame
     rows: pd.DataFrame
     if isinstance(inventory, pd.DataFrame):
-        keys = columns_of(inventory, key)
+        keys = columns_of(inventory.columns, key)
         rows, times = tallied(inventory, keys[0]) if len(keys) == 1 else (inventory, None)  # each distinct cell once
     else:
         keys = key_names(key)
@@ -101,7 +101,7 @@ def _counted(rows: pd.DataFrame, times: Floats | None, keys: list[str]) -> pd.Da
 def _count_elsewhere(inventory: Any, keys: list[str]) -> pd.DataFrame:
     """Count where the rows are, in their own engine; only the counts come back."""
     frame = _lazy(inventory)
-    _check_columns(keys, frame.collect_schema().names())
+    columns_of(frame.collect_schema().names(), keys)  # raises where one is missing
     import narwhals as nw
 
     try:
@@ -123,14 +123,8 @@ def _lazy(inventory: Any) -> Any:
 def _count_files(path: str | os.PathLike[str], keys: list[str]) -> pd.DataFrame:
     quoted = ['"' + k.replace('"', '""') + '"' for k in keys]
     with _opened(str(expanded(path))) as codes:
-        _check_columns(keys, codes.columns)
+        columns_of(codes.columns, keys)
         return codes.aggregate(", ".join([*quoted, "count(*)"]), ", ".join(quoted)).df()
-
-
-def _check_columns(keys: Sequence[str], columns: Sequence[str]) -> None:
-    for key in keys:
-        if key not in columns:
-            raise MissingColumnError.of(key, columns, "key")
 
 
 @contextmanager

@@ -366,7 +366,7 @@ def mapping_of(df: pd.DataFrame, mapping: Mapping | None, key: str | Sequence[st
         If another key was given beside it.
     """
     if mapping is None:
-        return Mapping(key=columns_of(df, key), on_conflict=on_conflict)
+        return Mapping(key=columns_of(df.columns, key), on_conflict=on_conflict)
     keys = tuple(key_names(key))
     if keys not in ((contract.DEFAULT_KEY,), mapping.keys):
         raise PlanError(f"the mapping's key is {', '.join(mapping.keys)}, not {', '.join(keys)}: give one of the two")

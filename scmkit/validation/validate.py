@@ -94,7 +94,7 @@ def look_at(
 ) -> Seen:  # fmt: skip
     """Apply a mapping to a table, and say what would go wrong with what it makes of it."""
     head = mapping.sent(df.iloc[:0])
-    keys = columns_of(head, mapping.keys)
+    keys = columns_of(head.columns, mapping.keys)
     if inventory is None and isinstance(fields, pd.DataFrame) and set(keys) <= set(map(str, fields.columns)):
         inventory = fields
     known, held = _known_fields(fields), known_keys(inventory, keys, sample_fraction)

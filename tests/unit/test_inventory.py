@@ -85,6 +85,15 @@ def test_a_key_that_is_not_there_is_named() -> None:
         scmkit.count_codes(pl.from_pandas(CODES).lazy(), "lots")
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars lazy", "csv"])
+def test_a_key_of_one_column_twice_is_refused(kind: str, tmp_path: Path) -> None:
+    """Wherever the codes are, as it is of a table."""
+    CODES.to_csv(tmp_path / "codes.csv", index=False)
+    there = {"pandas": CODES, "csv": tmp_path / "codes.csv"}.get(kind)
+    with pytest.raises(MissingColumnError, match="a key is one or more different columns"):
+        scmkit.count_codes(KINDS[kind](CODES) if there is None else there, ["lot", "lot"])
+
+
 def test_an_engine_that_fails_is_one_sentence() -> None:
     """What comes from its depths is named, and nothing is counted."""
     torn = pl.from_pandas(CODES).lazy().with_columns(lot=pl.col("lot").str.to_integer(strict=True))

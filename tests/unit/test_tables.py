@@ -224,7 +224,7 @@ def test_columns_are_found_by_their_name_as_text():
     frame = pd.DataFrame([["a", "b", "c"]], columns=[1, np.nan, ("x", "y")])
     assert list(text_table(frame)) == ["1", "nan", "('x', 'y')"]
     assert texts(frame[1]) == text_table(frame, ["1"])["1"].texts.tolist() == ["a"]
-    assert columns_of(frame, "1") == columns_of(frame, [1]) == ["1"]
+    assert columns_of(frame.columns, "1") == columns_of(frame.columns, [1]) == ["1"]
 
 
 @pytest.mark.parametrize("columns", [["a", "a"], [1, "1"]])
@@ -240,10 +240,10 @@ def test_a_missing_column_is_named_with_the_nearest():
     with pytest.raises(MissingColumnError, match="did you mean 'lot_number'"):
         text_table(frame, ["lot_nr"])
     with pytest.raises(MissingColumnError, match="key 'lot'"):
-        columns_of(frame, "lot")
+        columns_of(frame.columns, "lot")
     for key in ([], ["lot_number", "lot_number"]):
         with pytest.raises(MissingColumnError, match="one or more different columns"):
-            columns_of(frame, key)
+            columns_of(frame.columns, key)
 
 
 def test_group_numbers_rows_by_first_appearance():
