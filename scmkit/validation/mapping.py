@@ -62,8 +62,13 @@ def _name(value: Any) -> str:
     return value
 
 
-def _kind(value: Any) -> str:
-    return {kind: kind for kind in FIELD_KINDS}[value]
+def _one_of(words: Sequence[str]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError
+        return str(value)
+
+    return read
 
 
 def _pattern(value: Any) -> str:
@@ -83,14 +88,8 @@ def _names(values: Any) -> tuple[str, ...]:
     return tuple(map(_name, values))
 
 
-def _fix(value: Any) -> str:
-    if value not in READY_FIXES:
-        raise ValueError
-    return str(value)
-
-
 def _fixes(values: Any) -> tuple[str, ...]:
-    return tuple(map(_fix, _names(values)))
+    return tuple(map(_one_of(READY_FIXES), _names(values)))
 
 
 def _dict_of(words: str, read: Callable[[Any], Any]) -> Kind:
@@ -128,7 +127,7 @@ def _list_of(words: str, read: Callable[[Any], tuple[str, ...]], known: Iterable
 
 _PARTS: dict[str, Any] = {
     "columns": _dict_of("a dict from each column to the field that it is sent as (None: not sent)", _column).optional(),
-    "kinds": _dict_of(f"a dict from fields to {', '.join(FIELD_KINDS)}", _kind),
+    "kinds": _dict_of(f"a dict from fields to {', '.join(FIELD_KINDS)}", _one_of(FIELD_KINDS)),
     "allowed": _dict_of("a dict from fields to lists of the values that they may have", _texts),
     "required": _list_of("a list of fields", _names),
     "patterns": _dict_of("a dict from fields to regular expressions", _pattern),
