@@ -12,8 +12,6 @@ import scmkit
 from scmkit.core.errors import PermissionDeniedError, UnreadableAnswerError
 from scmkit.uploading.asking import asked
 
-FIELDS = ["lot_number", "wine_name"]
-
 
 @pytest.fixture
 def lots() -> pd.DataFrame:
