@@ -45,6 +45,7 @@ from fault_server import (
     task,
     truncated,
 )
+from jobs import states
 
 import scmkit
 from scmkit import Assumptions, Client, Limits, UploadJob
@@ -142,10 +143,6 @@ class World:
 
 def _sent(df: pd.DataFrame) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if isinstance(v, str)} for row in df.to_dict("records")]
-
-
-def states(job: UploadJob) -> dict[str, int]:
-    return job.rows["state"].value_counts().to_dict()
 
 
 def most_in_a_second(arrivals: list[float]) -> int:

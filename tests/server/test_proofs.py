@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections import Counter
 
 import pandas as pd
 import pytest
+from jobs import states
 from plain_server import FIXED, PlainServer
 
 import scmkit
@@ -17,10 +17,6 @@ HEADER = ",".join(FIXED)
 
 def lots(*values: str, **fields: str) -> pd.DataFrame:
     return pd.DataFrame({"lot_number": list(values)}).assign(**(fields or {"wine_name": "a"}))
-
-
-def states(job: scmkit.UploadJob) -> dict[str, int]:
-    return dict(Counter(job.rows["state"]))
 
 
 def upload(df: pd.DataFrame, client: scmkit.Client, key: str = "lot_number", **options: object) -> scmkit.UploadJob:

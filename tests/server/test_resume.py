@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pandas as pd
 import pytest
 import uploader
 from click.testing import CliRunner
+from jobs import states
 from plain_server import PlainServer
 
 import scmkit
@@ -33,10 +33,6 @@ REFUSED = (401, {"detail": "Token expired."}, {})
 BACK_WITHIN_S = 6.0  # Ctrl-C: five seconds for calls under way, one for the rest
 FOR_THE_END_S = 4.0  # of a process, on a machine with much to do
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals")
-
-
-def states(job: scmkit.UploadJob) -> dict[str, int]:
-    return dict(Counter(job.rows["state"]))
 
 
 def suspended(table: pd.DataFrame, client: scmkit.Client, server: PlainServer, good_calls: int = 2) -> scmkit.UploadJob:

@@ -3,12 +3,12 @@
 import re
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from jobs import states
 from plain_server import TOKEN, PlainServer
 
 import scmkit
@@ -18,10 +18,6 @@ from scmkit.uploading.run import Run
 from scmkit.uploading.upload import prepared
 
 GATEWAY = (504, b"<html><title>504 Gateway Time-out</title></html>", {})
-
-
-def states(job: scmkit.UploadJob) -> dict[str, int]:
-    return dict(Counter(job.rows["state"]))
 
 
 def held(server: PlainServer, df: pd.DataFrame, field: str) -> list[str | None]:
