@@ -16,7 +16,7 @@ from scmkit.panels.token_form import TokenField
 from scmkit.panels.words import Heading
 from scmkit.plots.style import ORANGE
 from scmkit.steps.choices import SUFFIXES, Choices
-from scmkit.widgets.surface import with_places
+from scmkit.widgets.surface import WIDEST, with_places
 
 if TYPE_CHECKING:
     from scmkit.panels.work import Work
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SIGNS = {"done": "&#10003;", "your turn": "&#9656;", "look": "&#9888;"}
 LINES = f"line-height:1.4;overflow-wrap:anywhere;{display.IN_ITS_PLACE}"  # closer together than those of controls
 LABELS = {"description_width": "9em"}
-WIDEST = "calc(100% - 4px)"  # of a control: its place without the margins of 2 px
 
 
 def change(widget: ipywidgets.Widget, **traits: Any) -> None:

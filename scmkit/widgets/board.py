@@ -33,7 +33,7 @@ from scmkit.uploading.job import UploadJob, running_jobs
 from scmkit.uploading.ledger import Ledger, stored_ledger
 from scmkit.uploading.resume import check_service, is_of, resume
 from scmkit.uploading.upload import upload
-from scmkit.widgets.surface import Surface, guarded
+from scmkit.widgets.surface import WIDEST, Surface, guarded
 from scmkit.widgets.worker import Worker
 from scmkit.wire.client import Client, ready_client
 
@@ -542,12 +542,13 @@ def _controls() -> dict[str, Any]:
     return {
         "words": ipywidgets.Text(
             description="Show only", placeholder="words of a job, key, service, note", continuous_update=True,
-            tooltip="Lines that hold all these words", layout=ipywidgets.Layout(width="26em"),
+            tooltip="Lines that hold all these words", layout=ipywidgets.Layout(width="26em", max_width=WIDEST),
         ),
         "state": ipywidgets.Dropdown(description="State", options=[ALL, *STATES], layout=wide, tooltip="Of a job"),
         "refresh": ipywidgets.Button(description="Refresh", layout=wide, tooltip="Look now, and go on looking"),
         "job": ipywidgets.Dropdown(
-            description="Job", options=[NO_JOB], layout=ipywidgets.Layout(width="34em"), tooltip="Show it"
+            description="Job", options=[NO_JOB], tooltip="Show it",
+            layout=ipywidgets.Layout(width="34em", max_width=WIDEST),
         ),
     } | {name: ipywidgets.Button(layout=wide) for name in offers(None)}  # fmt: skip
 

@@ -60,10 +60,10 @@ class Dial:
         self.slider = ipywidgets.FloatLogSlider(
             value, base=10, min=float(np.log10(least)), max=float(np.log10(most)), step=STEP, readout=False,
             description=label, tooltip=what, style={"description_width": "13em"},
-            layout=ipywidgets.Layout(flex="1 1 24em", min_width="22em", max_width="36em"),
+            layout=ipywidgets.Layout(flex="1 1 22em", min_width="0", max_width="36em"),
         )  # fmt: skip
         self.box = ipywidgets.HBox(
-            [self.slider, self.field], layout=ipywidgets.Layout(flex="1 1 30em", max_width="46em")
+            [self.slider, self.field], layout=ipywidgets.Layout(flex="1 1 30em", max_width="46em", **WRAP)
         )
         self.slider.observe(self._slid, names="value")
         self.field.observe(self._typed, names="value")
@@ -141,7 +141,7 @@ class CapacityExplorer(Surface):
     def _arrange(self) -> None:
         dials = ipywidgets.HBox([dial.box for dial in self._dials.values()], layout=ipywidgets.Layout(**WRAP))
         pictures = [self.shown[name] for name in CURVES]
-        buttons = ipywidgets.HBox([*self._buttons.values(), self.shown["saved"]])
+        buttons = ipywidgets.HBox([*self._buttons.values(), self.shown["saved"]], layout=ipywidgets.Layout(**WRAP))
         self._lay_out(dials, ipywidgets.HBox(pictures, layout=ipywidgets.Layout(**WRAP)), self.shown["words"], buttons)
         for dial in self._dials.values():
             dial.field.observe(self._moved, names="value")

@@ -19,6 +19,7 @@ from scmkit.widgets.worker import Worker
 Method = TypeVar("Method", bound=Callable[..., Any])
 # The control that somebody has used last; work that it started on other threads has it, too.
 _CONTROL: ContextVar[Any] = ContextVar("control", default=None)
+WIDEST = "calc(100% - 4px)"  # of a control: its place without the margins of 2 px
 
 
 @contextmanager

@@ -85,6 +85,8 @@ def test_the_board_after_a_kernel_restart(lab: labs.Lab, server: PlainServer) ->
         lab.assert_legible(board, least=4)  # widgets that cannot be used are pale
         lab.assert_fits(board)
         lab.picture(f"board-{theme}", board)
+    lab.page.set_viewport_size({"width": 390, "height": 900})
+    lab.assert_fits(board)
     server.polls_until_complete = 1
     resume.click()
     labs.expect(board.get_by_role("cell", name="complete", exact=True).first).to_be_visible()
@@ -116,6 +118,9 @@ def test_the_explorer_follows_its_sliders(lab: labs.Lab, width: int) -> None:
         lab.assert_legible(output)
         lab.assert_fits(output)
         lab.picture(f"explorer-{theme}-{width}", output)
+    lab.page.set_viewport_size({"width": 390, "height": 900})
+    lab.assert_fits(output)
+    lab.page.set_viewport_size({"width": width, "height": 900})
     labs.expect(output.locator("details")).to_contain_text("With 50 codes a key")
     lab.save()
     lab.show(lab.notebook, kernel=False)
